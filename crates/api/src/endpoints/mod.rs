@@ -1,0 +1,25 @@
+//! Every endpoint, by group. To add one: its type in a group's file, and its line in that table.
+
+pub mod inference;
+pub mod inspect;
+pub mod models;
+pub mod openai;
+pub mod providers;
+mod reserved;
+
+use crate::Described;
+
+/// All groups: the name of the reference page, and the endpoints.
+pub const GROUPS: &[(&str, &[Described])] = &[
+    ("inspect", inspect::ALL),
+    ("providers", providers::ALL),
+    ("models", models::ALL),
+    ("inference", inference::ALL),
+    ("openai", openai::ALL),
+    ("reserved", reserved::ALL),
+];
+
+/// All endpoints.
+pub fn all() -> impl Iterator<Item = &'static Described> {
+    GROUPS.iter().flat_map(|(_, endpoints)| endpoints.iter())
+}

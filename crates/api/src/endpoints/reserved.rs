@@ -1,0 +1,133 @@
+//! Endpoints of the Llama Stack API that this build declares but does not serve yet.
+//!
+//! They answer 501 with the reason, and stand in `GET /v1/inspect/routes` as in the reference. An
+//! endpoint leaves this table when its group gets a file of its own.
+
+use crate::{Api, Described, Method};
+
+const fn get(api: Api, path: &'static str, operation: &'static str) -> Described {
+    Described::reserved(api, Method::Get, path, operation)
+}
+
+const fn post(api: Api, path: &'static str, operation: &'static str) -> Described {
+    Described::reserved(api, Method::Post, path, operation)
+}
+
+const fn delete(api: Api, path: &'static str, operation: &'static str) -> Described {
+    Described::reserved(api, Method::Delete, path, operation)
+}
+
+pub(super) const ALL: &[Described] = &[
+    get(Api::Agents, "/v1/agents", "list_agents"),
+    post(Api::Agents, "/v1/agents", "create_agent"),
+    delete(Api::Agents, "/v1/agents/{agent_id}", "delete_agent"),
+    get(Api::Agents, "/v1/agents/{agent_id}", "get_agent"),
+    post(Api::Agents, "/v1/agents/{agent_id}/session", "create_agent_session"),
+    delete(Api::Agents, "/v1/agents/{agent_id}/session/{session_id}", "delete_agents_session"),
+    get(Api::Agents, "/v1/agents/{agent_id}/session/{session_id}", "get_agents_session"),
+    post(Api::Agents, "/v1/agents/{agent_id}/session/{session_id}/turn", "create_agent_turn"),
+    get(
+        Api::Agents,
+        "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}",
+        "get_agents_turn",
+    ),
+    post(
+        Api::Agents,
+        "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}/resume",
+        "resume_agent_turn",
+    ),
+    get(
+        Api::Agents,
+        "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}/step/{step_id}",
+        "get_agents_step",
+    ),
+    get(Api::Agents, "/v1/agents/{agent_id}/sessions", "list_agent_sessions"),
+    post(Api::VectorIo, "/v1/vector-io/insert", "post_vector_io_insert"),
+    post(Api::VectorIo, "/v1/vector-io/query", "post_vector_io_query"),
+    get(Api::VectorDbs, "/v1/vector-dbs", "list_vector_dbs"),
+    post(Api::VectorDbs, "/v1/vector-dbs", "post_vector_dbs"),
+    delete(Api::VectorDbs, "/v1/vector-dbs/{vector_db_id:path}", "delete_vector_dbs_item"),
+    get(Api::VectorDbs, "/v1/vector-dbs/{vector_db_id:path}", "get_vector_dbs_item"),
+    post(Api::Safety, "/v1/safety/run-shield", "post_safety_run_shield"),
+    get(Api::Shields, "/v1/shields", "list_shields"),
+    post(Api::Shields, "/v1/shields", "post_shields"),
+    get(Api::Shields, "/v1/shields/{identifier:path}", "get_shields_item"),
+    post(Api::Telemetry, "/v1/telemetry/events", "post_telemetry_events"),
+    post(Api::Telemetry, "/v1/telemetry/spans", "post_telemetry_spans"),
+    post(Api::Telemetry, "/v1/telemetry/spans/export", "post_telemetry_spans_export"),
+    post(Api::Telemetry, "/v1/telemetry/spans/{span_id:path}/tree", "post_telemetry_spans_tree"),
+    post(Api::Telemetry, "/v1/telemetry/traces", "post_telemetry_traces"),
+    get(Api::Telemetry, "/v1/telemetry/traces/{trace_id:path}", "get_telemetry_traces_item"),
+    get(
+        Api::Telemetry,
+        "/v1/telemetry/traces/{trace_id:path}/spans/{span_id:path}",
+        "get_telemetry_traces_spans_item",
+    ),
+    post(
+        Api::DatasetIo,
+        "/v1/datasetio/append-rows/{dataset_id:path}",
+        "post_datasetio_append_rows_item",
+    ),
+    get(Api::DatasetIo, "/v1/datasetio/iterrows/{dataset_id:path}", "get_datasetio_iterrows_item"),
+    get(Api::Datasets, "/v1/datasets", "list_datasets"),
+    post(Api::Datasets, "/v1/datasets", "post_datasets"),
+    delete(Api::Datasets, "/v1/datasets/{dataset_id:path}", "delete_datasets_item"),
+    get(Api::Datasets, "/v1/datasets/{dataset_id:path}", "get_datasets_item"),
+    post(Api::Scoring, "/v1/scoring/score", "post_scoring_score"),
+    post(Api::Scoring, "/v1/scoring/score-batch", "post_scoring_score_batch"),
+    get(Api::ScoringFunctions, "/v1/scoring-functions", "list_scoring_functions"),
+    post(Api::ScoringFunctions, "/v1/scoring-functions", "post_scoring_functions"),
+    get(
+        Api::ScoringFunctions,
+        "/v1/scoring-functions/{scoring_fn_id:path}",
+        "get_scoring_functions_item",
+    ),
+    post(
+        Api::Eval,
+        "/v1/eval/benchmarks/{benchmark_id}/evaluations",
+        "post_eval_benchmarks_evaluations",
+    ),
+    post(Api::Eval, "/v1/eval/benchmarks/{benchmark_id}/jobs", "post_eval_benchmarks_jobs"),
+    delete(
+        Api::Eval,
+        "/v1/eval/benchmarks/{benchmark_id}/jobs/{job_id}",
+        "delete_eval_benchmarks_jobs_item",
+    ),
+    get(
+        Api::Eval,
+        "/v1/eval/benchmarks/{benchmark_id}/jobs/{job_id}",
+        "get_eval_benchmarks_jobs_item",
+    ),
+    get(
+        Api::Eval,
+        "/v1/eval/benchmarks/{benchmark_id}/jobs/{job_id}/result",
+        "get_eval_benchmarks_jobs_result",
+    ),
+    get(Api::Benchmarks, "/v1/eval/benchmarks", "list_eval_benchmarks"),
+    post(Api::Benchmarks, "/v1/eval/benchmarks", "post_eval_benchmarks"),
+    get(Api::Benchmarks, "/v1/eval/benchmarks/{benchmark_id}", "get_eval_benchmarks_item"),
+    get(Api::PostTraining, "/v1/post-training/job/artifacts", "list_post_training_job_artifacts"),
+    post(Api::PostTraining, "/v1/post-training/job/cancel", "post_post_training_job_cancel"),
+    get(Api::PostTraining, "/v1/post-training/job/status", "list_post_training_job_status"),
+    get(Api::PostTraining, "/v1/post-training/jobs", "list_post_training_jobs"),
+    post(
+        Api::PostTraining,
+        "/v1/post-training/preference-optimize",
+        "post_post_training_preference_optimize",
+    ),
+    post(
+        Api::PostTraining,
+        "/v1/post-training/supervised-fine-tune",
+        "post_post_training_supervised_fine_tune",
+    ),
+    get(Api::ToolGroups, "/v1/toolgroups", "list_toolgroups"),
+    post(Api::ToolGroups, "/v1/toolgroups", "post_toolgroups"),
+    delete(Api::ToolGroups, "/v1/toolgroups/{toolgroup_id:path}", "delete_toolgroups_item"),
+    get(Api::ToolGroups, "/v1/toolgroups/{toolgroup_id:path}", "get_toolgroups_item"),
+    get(Api::ToolGroups, "/v1/tools", "list_tools"),
+    get(Api::ToolGroups, "/v1/tools/{tool_name:path}", "get_tools_item"),
+    post(Api::ToolRuntime, "/v1/tool-runtime/invoke", "post_tool_runtime_invoke"),
+    get(Api::ToolRuntime, "/v1/tool-runtime/list-tools", "list_tool_runtime_list_tools"),
+    post(Api::ToolRuntime, "/v1/tool-runtime/rag-tool/insert", "post_tool_runtime_rag_tool_insert"),
+    post(Api::ToolRuntime, "/v1/tool-runtime/rag-tool/query", "post_tool_runtime_rag_tool_query"),
+];

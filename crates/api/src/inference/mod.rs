@@ -1,0 +1,13 @@
+//! The inference types of the Llama Stack face.
+
+mod content;
+mod messages;
+mod requests;
+mod sampling;
+mod tools;
+
+pub use content::*;
+pub use messages::*;
+pub use requests::*;
+pub use sampling::*;
+pub use tools::*;

@@ -1,0 +1,96 @@
+//! The model as a registered resource.
+
+use crate::wire;
+use serde_json::{Map, Value};
+
+wire! {
+    /// What a model does.
+    pub enum ModelType {
+        /// Generates text.
+        Llm = "llm",
+        /// Turns text into vectors.
+        Embedding = "embedding",
+    }
+
+    /// The constant `type` of a model record.
+    pub enum ModelTag { Model = "model" }
+
+    /// A registered model, as it is stored and as it is answered.
+    pub struct Model {
+        /// The id that requests use; unique in this stack.
+        pub identifier: String,
+        /// The id that the provider uses.
+        pub provider_resource_id: String,
+        /// The provider instance that serves the model.
+        pub provider_id: String,
+        /// Always `model`.
+        pub tag as "type": ModelTag = ModelTag::Model,
+        /// Free-form facts, such as `embedding_dimension` and `context_length`.
+        pub metadata: Map<String, Value> = Map::new(),
+        /// Whether it generates text or vectors.
+        pub model_type: ModelType = ModelType::Llm,
+    }
+
+    /// The constant `object` of a model in OpenAI's API.
+    pub enum ModelObject { Model = "model" }
+
+    /// A model in the form that both faces read: the record, and OpenAI's fields beside it.
+    pub struct ModelInfo {
+        /// The id that requests use; unique in this stack.
+        pub identifier: String,
+        /// The id that the provider uses.
+        pub provider_resource_id: String,
+        /// The provider instance that serves the model.
+        pub provider_id: String,
+        /// Always `model`.
+        pub tag as "type": ModelTag = ModelTag::Model,
+        /// Free-form facts, such as `embedding_dimension` and `context_length`.
+        pub metadata: Map<String, Value> = Map::new(),
+        /// Whether it generates text or vectors.
+        pub model_type: ModelType = ModelType::Llm,
+        /// OpenAI's name for `identifier`.
+        pub id: String,
+        /// Always `model`.
+        pub object: ModelObject = ModelObject::Model,
+        /// When the model was registered, in seconds since 1970 where that is known, else 0.
+        pub created: i64 = 0,
+        /// OpenAI's name for `provider_id`.
+        pub owned_by: String,
+    }
+
+    /// The constant `object` of a list in OpenAI's API.
+    pub enum ListObject { List = "list" }
+
+    /// All registered models.
+    pub struct ModelList {
+        /// Always `list`.
+        pub object: ListObject = ListObject::List,
+        /// The models, in the order of registration.
+        pub data: Vec<ModelInfo>,
+    }
+}
+
+impl From<Model> for ModelInfo {
+    fn from(model: Model) -> Self {
+        let created = model.metadata.get("created").and_then(Value::as_i64).unwrap_or_default();
+        Self {
+            id: model.identifier.clone(),
+            object: ModelObject::Model,
+            created,
+            owned_by: model.provider_id.clone(),
+            identifier: model.identifier,
+            provider_resource_id: model.provider_resource_id,
+            provider_id: model.provider_id,
+            tag: model.tag,
+            metadata: model.metadata,
+            model_type: model.model_type,
+        }
+    }
+}
+
+impl Model {
+    /// The length of the vectors of an embedding model, from its metadata.
+    pub fn embedding_dimension(&self) -> Option<i64> {
+        self.metadata.get("embedding_dimension").and_then(Value::as_i64)
+    }
+}

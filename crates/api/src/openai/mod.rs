@@ -1,0 +1,14 @@
+//! OpenAI's shapes, which are also the shapes inside: routers and providers speak them.
+//!
+//! Requests keep their body as it came, so that fields this server does not know reach the
+//! upstream unchanged; the known fields are checked against the tables here.
+
+mod body;
+mod chat;
+mod completions;
+mod embeddings;
+
+pub use body::{Field, Kind};
+pub use chat::*;
+pub use completions::*;
+pub use embeddings::*;

@@ -1,0 +1,66 @@
+use serde_json::{Map, Value};
+use std::{sync::Arc, time::Instant};
+
+/// Who asks: what the authentication service said about the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The caller's name, unique among callers.
+    pub id: String,
+    /// Facts for access policies, such as `roles` and `teams`.
+    pub attributes: Map<String, Value>,
+}
+
+/// Credentials of the caller for providers, from the provider-data header of the request.
+///
+/// They are never logged (there is no `Debug` of the values) and reach a provider only for the
+/// keys that its [`crate::Spec`] declares.
+#[derive(Clone, Default)]
+pub struct ProviderData(Arc<Map<String, Value>>);
+
+impl ProviderData {
+    pub fn new(values: Map<String, Value>) -> Self {
+        Self(Arc::new(values))
+    }
+
+    /// The text given for `key`; an empty one counts as not given.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// Only the values of `keys`.
+    pub fn limited_to(&self, keys: &[&str]) -> Self {
+        if self.0.is_empty() {
+            return self.clone();
+        }
+        let kept = self.0.iter().filter(|(key, _)| keys.contains(&key.as_str()));
+        Self::new(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+}
+
+impl std::fmt::Debug for ProviderData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ProviderData({} keys)", self.0.len())
+    }
+}
+
+/// What accompanies a request on its way; passed first, everywhere.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// For the log, and for upstreams that take one.
+    pub request_id: Arc<str>,
+    /// Who asks; nothing where authentication is off.
+    pub principal: Option<Arc<Principal>>,
+    /// The caller's own credentials for providers.
+    pub provider_data: ProviderData,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+}
+
+impl Context {
+    /// The context that the provider of `spec` may see.
+    #[must_use]
+    pub fn for_provider(&self, provider_data_keys: &[&str]) -> Self {
+        let provider_data = self.provider_data.limited_to(provider_data_keys);
+        Self { provider_data, ..self.clone() }
+    }
+}

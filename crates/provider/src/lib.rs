@@ -1,0 +1,17 @@
+//! What a provider must implement, how it is described and built, and what it is given.
+//!
+//! This crate knows no concrete provider, no configuration file and no HTTP server.
+
+mod context;
+mod deps;
+mod entry;
+mod inference;
+mod resource;
+mod stream;
+
+pub use context::{Context, Principal, ProviderData};
+pub use deps::{Deps, Tasks};
+pub use entry::{Build, Entry, Provider, ProviderConfig, Spec};
+pub use inference::{ChatReply, EmbeddingReply, Inference, InferenceProvider, TextReply};
+pub use resource::{Hosts, Lifecycle, Resource};
+pub use stream::{EventStream, Payload, Reply, until_error};

@@ -1,0 +1,80 @@
+use crate::InferenceProvider;
+use async_trait::async_trait;
+use chaski_api::{
+    Api, Result,
+    inspect::{HealthStatus, ProviderHealth},
+    models::Model,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+
+/// A thing that is registered under an id, and that requests are routed by.
+pub trait Resource: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The word in stored keys and in records: `model`.
+    const KIND: &'static str;
+    /// The word in messages, with a capital: `Model`.
+    const TITLE: &'static str;
+    /// The name of its behaviour in messages: `Inference`.
+    const API_TITLE: &'static str;
+    /// The API that serves the resource.
+    const API: Api;
+    /// What a provider of that API implements.
+    type Provider: ?Sized + Hosts<Self> + Lifecycle;
+
+    fn identifier(&self) -> &str;
+    fn provider_id(&self) -> &str;
+}
+
+/// What a provider does for the resources it hosts. Most need nothing of it.
+#[async_trait]
+pub trait Hosts<R: Resource>: Send + Sync {
+    /// Checks a resource before it is stored, and may complete it (for example resolve an alias).
+    async fn on_register(&self, resource: R) -> Result<R> {
+        Ok(resource)
+    }
+
+    async fn on_unregister(&self, _resource: &R) -> Result<()> {
+        Ok(())
+    }
+
+    /// The resources that the provider offers by itself; nothing if it does not say.
+    async fn offered(&self) -> Result<Option<Vec<R>>> {
+        Ok(None)
+    }
+}
+
+/// How a provider lives.
+#[async_trait]
+pub trait Lifecycle: Send + Sync {
+    /// Whether it can serve, asked at start and then from time to time. A remote provider asks its
+    /// upstream.
+    ///
+    /// # Errors
+    /// Why it cannot serve; the message is shown to operators and callers.
+    async fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The state to show, beyond what [`Lifecycle::check`] found: for example "loading a model".
+    fn health(&self) -> ProviderHealth {
+        ProviderHealth { status: HealthStatus::Ok, message: None }
+    }
+
+    /// Releases what it holds. No call follows.
+    async fn shutdown(&self) {}
+}
+
+impl Resource for Model {
+    const KIND: &'static str = "model";
+    const TITLE: &'static str = "Model";
+    const API_TITLE: &'static str = "Inference";
+    const API: Api = Api::Inference;
+    type Provider = dyn InferenceProvider;
+
+    fn identifier(&self) -> &str {
+        &self.identifier
+    }
+    fn provider_id(&self) -> &str {
+        &self.provider_id
+    }
+}

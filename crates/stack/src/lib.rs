@@ -1,0 +1,1 @@
+//! The stack: configuration, resolver, registry, routing tables and routers.
