@@ -14,15 +14,15 @@ macro_rules! wire {
 
     (
         $(#[doc = $doc:literal])*
-        pub struct $name:ident {
-            $($(#[doc = $fdoc:literal])* pub $field:ident $(as $wire:literal)? : $ty:ty $(= $default:expr)?),* $(,)?
+        $vis:vis struct $name:ident {
+            $($(#[doc = $fdoc:literal])* $fvis:vis $field:ident $(as $wire:literal)? : $ty:ty $(= $default:expr)?),* $(,)?
         }
         $($rest:tt)*
     ) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, ::serde::Serialize)]
-        pub struct $name {
-            $($(#[doc = $fdoc])* $(#[serde(rename = $wire)])? pub $field: $ty,)*
+        $vis struct $name {
+            $($(#[doc = $fdoc])* $(#[serde(rename = $wire)])? $fvis $field: $ty,)*
         }
         impl $crate::wire::Wire for $name {
             #[allow(unused_mut, unused_variables, clippy::allow_attributes, reason = "a structure may have no fields")]
@@ -80,19 +80,20 @@ macro_rules! wire {
 
     (
         $(#[doc = $doc:literal])*
-        pub enum $name:ident { $($(#[doc = $vdoc:literal])* $variant:ident = $text:literal),* $(,)? }
+        $vis:vis enum $name:ident { $($(#[doc = $vdoc:literal])* $variant:ident = $text:literal),* $(,)? }
         $($rest:tt)*
     ) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::serde::Serialize, ::serde::Deserialize)]
-        pub enum $name { $($(#[doc = $vdoc])* #[serde(rename = $text)] $variant),* }
+        $vis enum $name { $($(#[doc = $vdoc])* #[serde(rename = $text)] $variant),* }
+        #[allow(dead_code, clippy::allow_attributes, reason = "not every enumeration is listed or parsed")]
         impl $name {
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-            pub const fn as_str(self) -> &'static str {
+            $vis const ALL: &'static [Self] = &[$(Self::$variant),*];
+            $vis const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }
             }
             /// The value written as `text`, if there is one.
-            pub fn parse(text: &str) -> Option<Self> {
+            $vis fn parse(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$variant),)* _ => None }
             }
         }
@@ -120,13 +121,13 @@ macro_rules! wire {
 
     (
         $(#[doc = $doc:literal])*
-        pub union $name:ident by $tag:literal { $($variant:ident($inner:ty) = $text:literal),* $(,)? }
+        $vis:vis union $name:ident by $tag:literal { $($variant:ident($inner:ty) = $text:literal),* $(,)? }
         $($rest:tt)*
     ) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, ::serde::Serialize)]
         #[serde(tag = $tag)]
-        pub enum $name { $(#[serde(rename = $text)] $variant($inner)),* }
+        $vis enum $name { $(#[serde(rename = $text)] $variant($inner)),* }
         impl $crate::wire::Wire for $name {
             fn read(value: ::serde_json::Value, reader: &mut $crate::wire::Reader) -> Option<Self> {
                 let object = reader.object(value)?;

@@ -9,6 +9,8 @@ mod declare;
 mod reader;
 mod scalars;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 pub use declare::alternatives;
 pub use reader::Reader;
