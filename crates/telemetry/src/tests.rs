@@ -1,0 +1,112 @@
+//! Whole lines, from a tracing call to the bytes that are written.
+
+use crate::{
+    Format, Levels,
+    layer::LineLayer,
+    writer::{self, LogGuard},
+};
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+use tracing_subscriber::{Registry, layer::SubscriberExt};
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn logged(levels: &str, format: Format, colours: bool, work: impl FnOnce()) -> Vec<String> {
+    let captured = Captured::default();
+    let (lines, guard): (_, LogGuard) = writer::start(Box::new(captured.clone()), None).unwrap();
+    let mut parsed = Levels::default();
+    assert!(parsed.apply_text(levels).is_empty());
+    let layer = LineLayer::new(parsed, format, colours, lines);
+    tracing::subscriber::with_default(Registry::default().with(layer), work);
+    guard.flush();
+    let bytes = captured.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_line_names_its_request() {
+    let lines = logged("", Format::Human, false, || {
+        let span = tracing::info_span!(target: "server", "request", id = "r-1");
+        let _entered = span.enter();
+        tracing::info!(target: "inference", model = "a b", tokens = 3, "answered");
+    });
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(
+        line.ends_with("Z INFO  inference: answered model=\"a b\" tokens=3 request=r-1"),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_request_is_named_even_where_its_category_is_quiet() {
+    let lines = logged("all=error", Format::Json, false, || {
+        let span = tracing::info_span!(target: "server", "request", id = %"r-2");
+        let _entered = span.enter();
+        tracing::info!(target: "server", "not written");
+        tracing::error!(target: "server", "broken");
+    });
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["request_id"], "r-2");
+    assert_eq!(line["level"], "ERROR");
+    assert_eq!(line["category"], "server");
+    assert_eq!(line["message"], "broken");
+}
+
+#[test]
+fn data_cannot_forge_a_line_or_a_field() {
+    let evil = "x\n{\"level\":\"ERROR\"}\u{1b}[31m";
+    for format in [Format::Human, Format::Json] {
+        let lines = logged("", format, false, || {
+            tracing::info!(target: "server", level = "forged", path = evil, "seen {evil}");
+        });
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert!(!line.contains('\u{1b}'), "{line}");
+        if format == Format::Json {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(line["level"], "INFO");
+            assert_eq!(line["path"], evil);
+        }
+    }
+}
+
+#[test]
+fn colours_appear_only_when_asked_for() {
+    let work = || tracing::warn!(target: "core", "careful");
+    assert!(!logged("", Format::Human, false, work)[0].contains('\u{1b}'));
+    assert!(logged("", Format::Human, true, work)[0].contains("\u{1b}[33mWARN"));
+}
+
+#[test]
+fn an_error_is_written_with_its_causes() {
+    let lines = logged("", Format::Json, false, || {
+        let cause = io::Error::other(io::Error::other("disk on fire"));
+        tracing::error!(target: "core", error = &cause as &dyn std::error::Error, "failed");
+    });
+    assert!(lines[0].contains("disk on fire"), "{lines:?}");
+}
+
+#[test]
+fn levels_decide_by_category() {
+    let lines = logged("server=debug;core=error", Format::Json, false, || {
+        tracing::debug!(target: "server", "one");
+        tracing::debug!(target: "inference", "two");
+        tracing::warn!(target: "core", "three");
+        tracing::info!(target: "hyper::proto", "four");
+        tracing::warn!(target: "hyper::proto", "five");
+    });
+    assert_eq!(lines.len(), 2, "{lines:?}");
+}
