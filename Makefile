@@ -1,0 +1,71 @@
+# Every command of this project. `make` lists them.
+
+# Where things are built and fetched; each can be set from the outside.
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CHASKI_TEST_WEIGHTS ?= $(CARGO_TARGET_DIR)/test-weights
+VENVS ?= $(CARGO_TARGET_DIR)/venvs
+TOOLS ?= $(CARGO_TARGET_DIR)/tools
+PORT ?= 8321
+TEMPLATE ?= starter
+
+DEBUG_BINARY := $(CARGO_TARGET_DIR)/debug/chaski
+RELEASE_BINARY := $(CARGO_TARGET_DIR)/release/chaski
+REPLAY_GROUPS := models,inference_chat,inference_completion,inference_embeddings,auth,meta
+DEFAULT_WEIGHTS := qwen2.5-0.5b-instruct all-minilm-l6-v2
+TEST_WEIGHTS := smollm2-135m-instruct all-minilm-l6-v2
+
+.DEFAULT_GOAL := help
+.PHONY: help prerequisites build run chat test test-rust test-clients test-replay check fix docs weights bench clean-state
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
+
+prerequisites: ## Install what the build needs, or say what is missing
+	@scripts/prerequisites.sh
+
+build: prerequisites ## Build the release binary
+	cargo build --release --locked --workspace
+
+run: build ## Build, fetch the default weights and start the server
+	@scripts/run.sh $(RELEASE_BINARY) $(TEMPLATE) $(PORT) $(DEFAULT_WEIGHTS)
+
+test: test-rust test-clients test-replay ## Everything that must pass
+
+test-rust: weights ## Unit and server tests
+	cargo test --locked --workspace
+
+test-clients: weights $(VENVS)/ready ## The Python clients against the real binary
+	@scripts/test-clients.sh $(VENVS) $(DEBUG_BINARY)
+
+test-replay: $(DEBUG_BINARY) ## Recorded exchanges of the reference, if ../shared has them
+	@scripts/test-replay.sh $(DEBUG_BINARY) $(REPLAY_GROUPS)
+
+check: prerequisites ## Formatting, lints, structure, generated pages, licences
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo run --quiet --locked --package xtask -- tidy
+	cargo run --quiet --locked --package xtask -- codegen --check
+	@scripts/deny.sh $(TOOLS)
+
+fix: ## Mend what can be mended by itself
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+	cargo run --quiet --package xtask -- codegen
+
+docs: ## Write the reference pages
+	cargo run --quiet --package xtask -- codegen
+
+$(DEBUG_BINARY): FORCE
+	cargo build --locked --workspace
+
+.PHONY: FORCE
+FORCE:
+
+weights: $(DEBUG_BINARY) ## Fetch the small weights that the tests use
+	@scripts/weights.sh $(DEBUG_BINARY) $(CHASKI_TEST_WEIGHTS) $(TEST_WEIGHTS)
+
+$(VENVS)/ready: tests/requirements.txt scripts/venvs.sh
+	@scripts/venvs.sh $(VENVS)
+
+bench: build $(VENVS)/ready ## Measure, and write bench/results/
+	@scripts/bench.sh $(RELEASE_BINARY) $(VENVS)
