@@ -1,5 +1,13 @@
-//! Everything outbound: the guarded HTTP client, event framing, and OpenAI dialects as data.
+//! Everything outbound: the HTTP client, the guard for addresses that callers give, the framing of
+//! streams, and OpenAI's API as upstreams speak it.
+//!
+//! This crate knows no provider and no configuration file.
 
-/// The HTTP client of the process; cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Http {}
+mod client;
+pub mod framing;
+mod guard;
+pub mod openai;
+
+pub use client::{ByteStream, HostPort, Http, HttpOptions, Request, Response, Tls};
+pub use guard::Fetched;
+pub use url::Url;

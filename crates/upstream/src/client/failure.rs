@@ -1,0 +1,218 @@
+//! From what upstreams do and say to the one error type.
+
+use super::retry;
+use chaski_api::{Error, ErrorKind};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::Value;
+use std::{error::Error as _, io, time::Duration};
+
+/// Longer messages of upstreams are cut.
+const MESSAGE_CHARS: usize = 2000;
+/// Texts that are no messages are cut earlier.
+const TEXT_CHARS: usize = 300;
+
+/// Why there is no answer.
+pub(super) enum Failure {
+    /// No connection was made.
+    Unreached(reqwest::Error),
+    /// The connection was lost before anything was answered.
+    Unanswered(reqwest::Error),
+    /// The time limit, which was this long, has passed.
+    Late(Duration),
+    /// The client itself cannot be made.
+    Setup(Error),
+    /// The request cannot be sent.
+    Invalid(reqwest::Error),
+}
+
+impl Failure {
+    pub(super) fn from_reqwest(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        if error.is_connect() {
+            Self::Unreached(error)
+        } else if error.is_builder() {
+            Self::Invalid(error)
+        } else {
+            Self::Unanswered(error)
+        }
+    }
+
+    pub(super) fn into_error(self, service: &str) -> Error {
+        match self {
+            Self::Unreached(error) => {
+                let message = format!("cannot connect to {service}: {}", not_reached(&error));
+                Error::unavailable(message).caused_by(error)
+            }
+            Self::Unanswered(error) => {
+                let message = format!("{service} closed the connection without an answer");
+                Error::new(ErrorKind::Upstream { status: None }, message).caused_by(error)
+            }
+            Self::Late(limit) => late(service, limit),
+            Self::Setup(error) => error,
+            Self::Invalid(error) => {
+                let message = format!("the request to {service} cannot be sent");
+                Error::internal(message).caused_by(error)
+            }
+        }
+    }
+}
+
+/// The reason for a failed connection, without an address.
+pub(crate) fn not_reached(error: &reqwest::Error) -> &'static str {
+    if error.is_dns() {
+        return "its name cannot be resolved";
+    }
+    if error.is_timeout() {
+        return "no connection within the time limit";
+    }
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if cause.is::<rustls::Error>() {
+            return "its TLS certificate or version is not accepted";
+        }
+        if let Some(cause) = cause.downcast_ref::<io::Error>() {
+            if cause.kind() == io::ErrorKind::ConnectionRefused {
+                return "connection refused";
+            }
+            if cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+                return "its TLS certificate or version is not accepted";
+            }
+        }
+        next = cause.source();
+    }
+    "no connection"
+}
+
+pub(super) fn late(service: &str, limit: Duration) -> Error {
+    let seconds = limit.as_secs_f32();
+    Error::new(ErrorKind::Timeout, format!("no answer from {service} within {seconds:.1} seconds"))
+}
+
+pub(super) fn lost(service: &str, error: reqwest::Error) -> Error {
+    let message = format!("the connection to {service} was lost in the middle of the answer");
+    Error::new(ErrorKind::Upstream { status: None }, message).caused_by(error.without_url())
+}
+
+/// The error that an answer with an error status stands for.
+pub(super) fn from_answer(
+    service: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    secrets: &[String],
+) -> Error {
+    let kind = if status == StatusCode::TOO_MANY_REQUESTS {
+        ErrorKind::RateLimited { retry_after: retry::wished(headers) }
+    } else {
+        ErrorKind::Upstream { status: Some(status.as_u16()) }
+    };
+    let media_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    let is_page = media_type.is_some_and(|value| value.starts_with(b"text/html"));
+    let said = serde_json::from_slice(body).ok().and_then(|body| said(&body)).or_else(|| {
+        let text = String::from_utf8_lossy(body);
+        let text = text.trim();
+        let is_text = !is_page && !text.is_empty() && !text.starts_with(['<', '{', '[']);
+        is_text.then(|| Said { message: cut(text, TEXT_CHARS), code: None, param: None })
+    });
+    match said {
+        Some(said) => said.into_error(kind, secrets),
+        None => Error::new(kind, format!("{service} answered with status {}", status.as_u16())),
+    }
+}
+
+/// The error that a body or an event stands for which came with a success status; nothing if it
+/// is not an error.
+pub(crate) fn error_in(body: &Value, secrets: &[String]) -> Option<Error> {
+    let is_error = body.get("object").and_then(Value::as_str) == Some("error")
+        || body.get("error").is_some_and(|error| !error.is_null() && *error != Value::Bool(false));
+    if !is_error {
+        return None;
+    }
+    let error = body.get("error").unwrap_or(body);
+    let status = ["code", "status", "status_code"].iter().find_map(|key| error.get(key)?.as_u64());
+    let status = status.and_then(|status| u16::try_from(status).ok());
+    let status = status.filter(|status| (400..600).contains(status));
+    let kind = match status {
+        Some(429) => ErrorKind::RateLimited { retry_after: None },
+        _ => ErrorKind::Upstream { status },
+    };
+    let nothing = || Said { message: error.to_string(), code: None, param: None };
+    Some(said(body).unwrap_or_else(nothing).into_error(kind, secrets))
+}
+
+/// What an upstream said about its error.
+struct Said {
+    message: String,
+    code: Option<String>,
+    param: Option<String>,
+}
+
+impl Said {
+    fn into_error(self, kind: ErrorKind, secrets: &[String]) -> Error {
+        let mut message = cut(&self.message, MESSAGE_CHARS);
+        // Some upstreams repeat the key that they do not accept.
+        for secret in secrets.iter().filter(|secret| secret.len() >= 8) {
+            message = message.replace(secret.as_str(), chaski_api::Secret::REDACTED);
+        }
+        let mut error = Error::new(kind, message);
+        error.code = self.code.map(Into::into);
+        error.param = self.param;
+        error
+    }
+}
+
+/// The shapes of error bodies: OpenAI's `{"error": {"message", "code", "param"}}`, vLLM's
+/// `{"object": "error", "message"}`, FastAPI's `{"detail"}` and Ollama's `{"error": "..."}`.
+fn said(body: &Value) -> Option<Said> {
+    let text = |value: Option<&Value>| match value? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    let plain = |message: String| Some(Said { message, code: None, param: None });
+    match body.get("error") {
+        Some(Value::String(message)) => return plain(message.clone()),
+        Some(error @ Value::Object(_)) => {
+            let message = text(error.get("message")).or_else(|| text(error.get("detail")));
+            if let Some(message) = message {
+                let code = text(error.get("code")).or_else(|| text(error.get("type")));
+                return Some(Said { message, code, param: text(error.get("param")) });
+            }
+        }
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) | None => {}
+    }
+    match body.get("detail") {
+        Some(Value::String(message)) => return plain(message.clone()),
+        Some(Value::Array(details)) if !details.is_empty() => {
+            let messages: Vec<String> = details.iter().map(detail).collect();
+            return plain(messages.join("; "));
+        }
+        Some(
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_),
+        )
+        | None => {}
+    }
+    let message = text(body.get("message"))?;
+    let code = text(body.get("code")).or_else(|| text(body.get("type")));
+    Some(Said { message, code, param: text(body.get("param")) })
+}
+
+/// One entry of FastAPI's list: `body.messages.0: Field required`.
+fn detail(entry: &Value) -> String {
+    let message = entry.get("msg").and_then(Value::as_str);
+    let steps = entry.get("loc").and_then(Value::as_array).into_iter().flatten();
+    let steps = steps.map(|step| step.as_str().map_or_else(|| step.to_string(), str::to_owned));
+    let path = steps.collect::<Vec<_>>().join(".");
+    match message {
+        Some(message) if path.is_empty() => message.to_owned(),
+        Some(message) => format!("{path}: {message}"),
+        None => entry.to_string(),
+    }
+}
+
+fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,64 @@
+use std::{fmt, str::FromStr, time::Duration};
+
+/// A host and a port, as `127.0.0.1:9110`, `[::1]:80` or `images.internal:443`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// In lower case; an IPv6 address without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a host and a port, such as `10.0.0.5:8080`");
+        let (host, port) = text.trim().rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        let host = match host.strip_prefix('[') {
+            Some(inner) => inner.strip_suffix(']').ok_or_else(wrong)?,
+            None if host.contains(':') => return Err(wrong()),
+            None => host,
+        };
+        if host.is_empty() || host.contains(['/', '@', ' ']) {
+            return Err(wrong());
+        }
+        Ok(Self { host: host.to_ascii_lowercase(), port })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+/// The limits of the client.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// For a connection to be made, with TLS.
+    pub connect_timeout: Duration,
+    /// From the request to the head of the answer. A model may think long before its first token.
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of an answer.
+    pub read_timeout: Duration,
+    /// For a fetch from an address that a caller gave, all in all.
+    pub fetch_timeout: Duration,
+    /// Addresses that callers may have fetched although they are not public.
+    pub egress_allow: Vec<HostPort>,
+    pub user_agent: String,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            first_byte_timeout: Duration::from_secs(600),
+            read_timeout: Duration::from_secs(300),
+            fetch_timeout: Duration::from_secs(30),
+            egress_allow: Vec::new(),
+            user_agent: concat!("chaski/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+use bytes::Bytes;
+use chaski_api::{Error, Result, Secret};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use std::{
+    borrow::Cow,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+use url::Url;
+
+/// Whom to trust behind `https`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Tls {
+    /// The certificate authorities of the system.
+    #[default]
+    Verified,
+    /// Anyone: for tests and closed networks.
+    Unverified,
+    /// The certificate authorities in this PEM file, and no others.
+    Authorities(PathBuf),
+}
+
+/// A request to an upstream that the operator configured.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub(super) service: Cow<'static, str>,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Bytes>,
+    pub(super) tls: Tls,
+    pub(super) retries: u32,
+    pub(super) redirects: u32,
+    pub(super) deadline: Option<Instant>,
+    pub(super) first_byte_timeout: Option<Duration>,
+    pub(super) read_timeout: Option<Duration>,
+}
+
+impl Request {
+    /// `service` names the upstream in messages: `vLLM`, `the authentication service`.
+    pub fn new(service: impl Into<Cow<'static, str>>, method: Method, url: Url) -> Self {
+        Self {
+            service: service.into(),
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            tls: Tls::default(),
+            retries: 0,
+            redirects: 0,
+            deadline: None,
+            first_byte_timeout: None,
+            read_timeout: None,
+        }
+    }
+
+    pub fn get(service: impl Into<Cow<'static, str>>, url: Url) -> Self {
+        Self::new(service, Method::GET, url)
+    }
+
+    pub fn post(service: impl Into<Cow<'static, str>>, url: Url) -> Self {
+        Self::new(service, Method::POST, url)
+    }
+
+    /// The JSON text of the body.
+    pub fn json(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some(body.into());
+        self.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    }
+
+    /// Sets a header, in place of one with the same name.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets headers, in place of those with the same names.
+    pub fn headers(mut self, headers: &HeaderMap) -> Self {
+        for (name, value) in headers {
+            self.headers.insert(name.clone(), value.clone());
+        }
+        self
+    }
+
+    /// Sends `Authorization: Bearer ...`.
+    ///
+    /// # Errors
+    /// `InvalidRequest` if the token cannot stand in a header.
+    pub fn bearer(self, token: &Secret) -> Result<Self> {
+        let value = secret_header("Bearer ", token)?;
+        Ok(self.header(header::AUTHORIZATION, value))
+    }
+
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// How often a failed attempt is repeated: where nothing was answered, and on the statuses
+    /// 408, 409, 429 and from 500. The default is 0.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// How many redirects of a `GET` are followed. The default is 0. Credentials are not sent on
+    /// to another origin.
+    pub fn redirects(mut self, redirects: u32) -> Self {
+        self.redirects = redirects;
+        self
+    }
+
+    /// When the caller stops waiting.
+    pub fn deadline(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// In place of the client's limit for the head of the answer.
+    pub fn first_byte_timeout(mut self, limit: Duration) -> Self {
+        self.first_byte_timeout = Some(limit);
+        self
+    }
+
+    /// In place of the client's limit between two pieces of the answer.
+    pub fn read_timeout(mut self, limit: Duration) -> Self {
+        self.read_timeout = Some(limit);
+        self
+    }
+
+    /// What must not appear in messages: the credentials that the request carries.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let texts = self.headers.values().filter(|value| value.is_sensitive());
+        let texts = texts.filter_map(|value| value.to_str().ok());
+        texts.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).to_owned()).collect()
+    }
+}
+
+/// A header value with a secret in it, never printed.
+///
+/// # Errors
+/// `InvalidRequest` if the secret cannot stand in a header; it is not part of the message.
+pub(crate) fn secret_header(prefix: &str, secret: &Secret) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose().trim()))
+        .map_err(|_| Error::invalid("the key has characters that cannot stand in a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
