@@ -1,3 +1,5 @@
+//! The names of the APIs, and which of them answers for which.
+
 use crate::wire;
 
 wire! {

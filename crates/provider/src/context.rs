@@ -1,3 +1,5 @@
+//! What accompanies a request: who asks, and with which credentials.
+
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Instant};
 

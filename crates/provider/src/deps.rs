@@ -1,3 +1,5 @@
+//! The services that providers are given.
+
 use chaski_upstream::Http;
 use std::{
     future::Future,

@@ -1,3 +1,5 @@
+//! A provider as a value in a table.
+
 use crate::Deps;
 use chaski_api::{Api, Error, Issue, Reader, Result, Schemas, Wire};
 use futures_util::future::BoxFuture;

@@ -1,3 +1,5 @@
+//! The contract of inference.
+
 use crate::{Context, Hosts, Lifecycle, Payload, Reply};
 use async_trait::async_trait;
 use chaski_api::{

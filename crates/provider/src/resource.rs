@@ -1,3 +1,5 @@
+//! Resources, and what providers do for those they host.
+
 use crate::InferenceProvider;
 use async_trait::async_trait;
 use chaski_api::{

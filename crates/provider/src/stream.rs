@@ -1,3 +1,5 @@
+//! Streams of events, and answers that are passed on as they came.
+
 use bytes::Bytes;
 use chaski_api::{Error, Result, Wire};
 use futures_util::{StreamExt, stream::BoxStream};

@@ -1,3 +1,5 @@
+//! What a message contains: texts and images.
+
 use crate::wire::{Reader, Schemas, Wire};
 use serde::Serialize;
 use serde_json::{Value, json};

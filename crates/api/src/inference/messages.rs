@@ -1,3 +1,5 @@
+//! The messages of a chat, by role.
+
 use super::{InterleavedContent, ToolCall};
 
 crate::wire! {

@@ -1,3 +1,5 @@
+//! The requests and answers of inference.
+
 use super::{
     CompletionMessage, EmbeddingContents, InterleavedContent, LogProbConfig, Message,
     ResponseFormat, SamplingParams, StopReason, ToolCallParseStatus, ToolChoice, ToolConfig,

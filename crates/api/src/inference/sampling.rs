@@ -1,3 +1,5 @@
+//! How the next token is chosen.
+
 use crate::wire::{Above, AtLeast};
 use serde_json::{Map, Value};
 

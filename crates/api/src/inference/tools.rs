@@ -1,3 +1,5 @@
+//! Tools: their definitions, calls and results.
+
 use crate::wire::{Reader, Schemas, Wire};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;

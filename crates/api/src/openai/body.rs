@@ -1,3 +1,5 @@
+//! Request bodies that are kept as they came, with a table of known fields.
+
 use crate::wire::{Reader, Schemas};
 use serde_json::{Map, Value, json};
 

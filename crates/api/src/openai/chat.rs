@@ -1,3 +1,5 @@
+//! Chat completions.
+
 use super::body::{Field, Kind, open_body};
 use serde_json::{Map, Value};
 

@@ -1,3 +1,5 @@
+//! Text completions.
+
 use super::Usage;
 use super::body::{Field, Kind, open_body};
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+//! Embeddings.
+
 use super::body::{Field, Kind, open_body};
 use serde_json::Value;
 

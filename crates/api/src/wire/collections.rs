@@ -1,3 +1,5 @@
+//! Optional values, lists and maps.
+
 use super::{Reader, Schemas, Wire};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+//! The macro that declares wire types.
+
 /// Declares wire types: structures, enumerations of strings, and unions told apart by a tag.
 ///
 /// A field is required unless its type gives absence a meaning (`Option`) or a default follows

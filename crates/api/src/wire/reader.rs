@@ -1,3 +1,5 @@
+//! The place in a document that is being read, and the problems found.
+
 use super::Wire;
 use crate::error::{Issue, Segment};
 use serde_json::{Map, Value};

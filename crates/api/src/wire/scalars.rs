@@ -1,3 +1,5 @@
+//! Texts, numbers, truth values and secrets.
+
 use super::{Reader, Schemas, Wire};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};

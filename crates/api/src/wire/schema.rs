@@ -1,3 +1,5 @@
+//! The collection of named schemas.
+
 use serde_json::{Map, Value, json};
 
 /// The named schemas met so far: the `components.schemas` of an `OpenAPI` document.
