@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `chaski`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chaski_cli::main()
+}

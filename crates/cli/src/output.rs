@@ -1,0 +1,94 @@
+//! What commands print: tables for people, plain columns for pipes, JSON for programs.
+
+use crate::failure::Outcome;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal, Write as _},
+};
+
+/// The standard output stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) terminal: bool,
+}
+
+impl Output {
+    pub(crate) fn detect() -> Self {
+        Self { terminal: io::stdout().is_terminal() }
+    }
+
+    /// Prints the text as it is, and sees it on its way.
+    pub(crate) fn text(self, text: &str) -> Outcome {
+        self.bytes(text.as_bytes())
+    }
+
+    #[expect(clippy::unused_self, reason = "whatever is printed is asked of the same value")]
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Outcome {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()?;
+        Ok(())
+    }
+
+    pub(crate) fn line(self, text: &str) -> Outcome {
+        self.text(&format!("{text}\n"))
+    }
+
+    pub(crate) fn json(self, value: &Value) -> Outcome {
+        self.line(&format!("{value:#}"))
+    }
+
+    /// Prints rows under `headers`, in a frame where a person reads.
+    pub(crate) fn table(self, headers: &[&str], rows: &[Vec<String>]) -> Outcome {
+        let text = if self.terminal { framed(headers, rows) } else { plain(headers, rows) };
+        self.text(&text)
+    }
+}
+
+fn framed(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(headers);
+    for row in rows {
+        table.add_row(row);
+    }
+    format!("{table}\n")
+}
+
+fn plain(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([headers[column].chars().count()]).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..headers.len()).map(width).collect();
+    let mut out = String::new();
+    let mut put = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut line = String::new();
+        for (cell, width) in cells.zip(&widths) {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    };
+    put(&mut headers.iter().copied());
+    for row in rows {
+        put(&mut row.iter().map(String::as_str));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_without_a_frame() {
+        let rows =
+            [vec!["a".to_owned(), "first".to_owned()], vec!["long".to_owned(), String::new()]];
+        assert_eq!(plain(&["ID", "Text"], &rows), "ID    Text\na     first\nlong\n");
+    }
+}
