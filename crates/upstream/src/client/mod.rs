@@ -9,8 +9,9 @@ mod retry;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use failure::not_reached;
+pub(crate) use failure::{error_in, not_reached};
 pub use options::{HostPort, HttpOptions};
+pub(crate) use request::secret_header;
 pub use request::{Request, Tls};
 pub use response::{ByteStream, Response};
 
