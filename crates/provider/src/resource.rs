@@ -25,6 +25,13 @@ pub trait Resource: Clone + Debug + Serialize + DeserializeOwned + Send + Sync +
 
     fn identifier(&self) -> &str;
     fn provider_id(&self) -> &str;
+
+    /// Names another id.
+    fn set_identifier(&mut self, id: &str);
+    /// Names another provider instance.
+    fn set_provider_id(&mut self, id: &str);
+    /// Marks a resource that nobody registered, but that its provider offers by itself.
+    fn mark_discovered(&mut self) {}
 }
 
 /// What a provider does for the resources it hosts. Most need nothing of it.
@@ -78,5 +85,14 @@ impl Resource for Model {
     }
     fn provider_id(&self) -> &str {
         &self.provider_id
+    }
+    fn set_identifier(&mut self, id: &str) {
+        id.clone_into(&mut self.identifier);
+    }
+    fn set_provider_id(&mut self, id: &str) {
+        id.clone_into(&mut self.provider_id);
+    }
+    fn mark_discovered(&mut self) {
+        self.metadata.insert("discovered".to_owned(), true.into());
     }
 }

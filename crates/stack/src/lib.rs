@@ -1,1 +1,19 @@
 //! The stack: configuration, resolver, registry, routing tables and routers.
+//!
+//! It knows no concrete provider and no HTTP server: providers come as a [`Catalog`], requests
+//! through [`Stack::inference`] and the routing tables.
+
+pub mod config;
+mod instance;
+pub mod reference;
+mod registry;
+mod resolver;
+mod routers;
+mod stack;
+mod table;
+pub mod templates;
+
+pub use config::{Environment, Loaded, RunConfig};
+pub use resolver::Catalog;
+pub use stack::{Served, Stack, StackOptions, open_store};
+pub use table::{Routed, RoutingTable};

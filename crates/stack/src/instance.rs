@@ -1,0 +1,219 @@
+//! One configured provider: building it, watching it, and what to answer while it is down.
+
+use arc_swap::ArcSwapOption;
+use chaski_api::{
+    Error, ErrorKind, Result,
+    inspect::{HealthStatus, ProviderHealth},
+};
+use chaski_provider::{Deps, Entry, Lifecycle};
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+
+/// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a check may take.
+const CHECK_TIME: Duration = Duration::from_secs(10);
+/// How often a provider that works is checked.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// How an instance is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Not built or not checked yet.
+    Starting,
+    Up,
+    /// Cannot be built or reached, and why.
+    Down(String),
+}
+
+/// Runs when an instance comes up, at start and after every failure.
+pub(crate) type OnUp<A> = Box<dyn Fn(Arc<A>) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// A provider of the configuration that is not switched off.
+pub(crate) struct Instance<A: ?Sized> {
+    pub(crate) id: String,
+    pub(crate) provider_type: String,
+    /// Nothing where this build does not contain the type.
+    entry: Option<Entry<A>>,
+    config: Value,
+    built: ArcSwapOption<Built<A>>,
+    state: watch::Sender<State>,
+    wake: Notify,
+}
+
+/// A pointer that the swap can hold.
+struct Built<A: ?Sized>(Arc<A>);
+
+impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
+    pub(crate) fn new(
+        id: String,
+        provider_type: String,
+        entry: Option<Entry<A>>,
+        config: Value,
+    ) -> Self {
+        Self {
+            id,
+            provider_type,
+            entry,
+            config,
+            built: ArcSwapOption::empty(),
+            state: watch::Sender::new(State::Starting),
+            wake: Notify::new(),
+        }
+    }
+
+    /// The keys of the provider-data header that the provider may see.
+    pub(crate) fn provider_data_keys(&self) -> &'static [&'static str] {
+        self.entry.map(|entry| entry.spec.provider_data).unwrap_or_default()
+    }
+
+    /// The provider, if a request can be given to it now.
+    pub(crate) fn provider(&self) -> Result<Arc<A>> {
+        if self.entry.is_none() {
+            return Err(Error::unsupported(self.missing()));
+        }
+        let built = self.built.load();
+        match (&*self.state.borrow(), built.as_ref()) {
+            (State::Up | State::Starting, Some(built)) => Ok(Arc::clone(&built.0)),
+            (State::Down(reason), _) => {
+                // Somebody needs it: worth an early attempt.
+                self.wake.notify_one();
+                Err(self.unavailable(&format!("is not available: {reason}")))
+            }
+            (State::Up | State::Starting, None) => Err(self.unavailable("is starting")),
+        }
+    }
+
+    /// The provider in whatever state, once it is built.
+    pub(crate) fn built(&self) -> Option<Arc<A>> {
+        self.built.load().as_ref().map(|built| Arc::clone(&built.0))
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        *self.state.borrow() == State::Up
+    }
+
+    fn missing(&self) -> String {
+        format!(
+            "this build does not contain `{}` yet, the type of provider `{}`",
+            self.provider_type, self.id
+        )
+    }
+
+    fn unavailable(&self, what: &str) -> Error {
+        let kind = ErrorKind::Unavailable { retry_after: Some(FIRST_PAUSE) };
+        Error::new(kind, format!("provider `{}` {what}", self.id))
+    }
+
+    pub(crate) fn health(&self) -> ProviderHealth {
+        let is = |status, message| ProviderHealth { status, message };
+        if self.entry.is_none() {
+            return is(HealthStatus::Unavailable, Some(self.missing()));
+        }
+        match (&*self.state.borrow(), self.built()) {
+            (State::Down(reason), _) => is(HealthStatus::Degraded, Some(reason.clone())),
+            (State::Up, Some(provider)) => provider.health(),
+            (State::Up | State::Starting, _) => is(HealthStatus::Starting, None),
+        }
+    }
+
+    /// Waits until the provider is built or has failed once.
+    pub(crate) async fn attempted(&self) {
+        if self.entry.is_none() {
+            return;
+        }
+        let mut state = self.state.subscribe();
+        loop {
+            if self.built.load().is_some() || *state.borrow_and_update() != State::Starting {
+                return;
+            }
+            if state.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Builds the provider and looks after it, until the stack ends.
+    pub(crate) async fn look_after(self: Arc<Self>, deps: Deps, on_up: OnUp<A>) {
+        let Some(entry) = self.entry else { return };
+        let mut pause = FIRST_PAUSE;
+        let mut failures = 0_u32;
+        loop {
+            match self.attempt(&entry, &deps).await {
+                Ok(provider) => {
+                    failures = 0;
+                    pause = FIRST_PAUSE;
+                    if !self.is_up() {
+                        on_up(provider).await;
+                        tracing::info!(target: "core", provider = %self.id, "provider is up");
+                        self.state.send_replace(State::Up);
+                    }
+                    sleep(RECHECK).await;
+                }
+                Err(error) => {
+                    failures += 1;
+                    // A single slip of a provider that worked does not stop it.
+                    if !(self.is_up() && failures == 1) {
+                        self.down(&error);
+                    }
+                    self.rest(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, entry: &Entry<A>, deps: &Deps) -> Result<Arc<A>> {
+        let provider = match self.built() {
+            Some(provider) => provider,
+            None => {
+                let provider = (entry.build)(self.config.clone(), deps.clone()).await?;
+                self.built.store(Some(Arc::new(Built(Arc::clone(&provider)))));
+                // Tells those who wait for the attempt; the state itself stays.
+                self.state.send_modify(|state| {
+                    if matches!(state, State::Down(_)) {
+                        *state = State::Starting;
+                    }
+                });
+                provider
+            }
+        };
+        match timeout(CHECK_TIME, provider.check()).await {
+            Ok(outcome) => outcome.map(|()| provider),
+            Err(_) => Err(Error::new(
+                ErrorKind::Timeout,
+                format!("no answer to the check within {} s", CHECK_TIME.as_secs()),
+            )),
+        }
+    }
+
+    fn down(&self, error: &Error) {
+        let reason = error.message.clone();
+        let changed = *self.state.borrow() != State::Down(reason.clone());
+        if changed {
+            tracing::warn!(
+                target: "core",
+                provider = %self.id,
+                r#type = %self.provider_type,
+                "provider is degraded and will be tried again: {}",
+                error.chain()
+            );
+        }
+        self.state.send_replace(State::Down(reason));
+    }
+
+    /// Waits for `pause`, or less when a request asks for the provider.
+    async fn rest(&self, pause: Duration) {
+        sleep(FIRST_PAUSE.min(pause)).await;
+        let left = pause.saturating_sub(FIRST_PAUSE);
+        if !left.is_zero() {
+            let _: Result<(), _> = timeout(left, self.wake.notified()).await;
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! From a configuration to a plan: what is served by whom, in which order, and what is wrong.
+//!
+//! Pure: no provider is built and nothing is asked.
+
+use crate::{config::RunConfig, config::nearest, reference};
+use chaski_api::{Api, Issue, Schemas, Segment, models::ModelType};
+use chaski_provider::{Entry, InferenceProvider, Spec};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// The providers that the program contains.
+#[derive(Clone, Copy)]
+pub struct Catalog {
+    pub inference: &'static [Entry<dyn InferenceProvider>],
+}
+
+impl Catalog {
+    /// What the providers of `api` say about themselves.
+    pub fn specs(&self, api: Api) -> Vec<Spec> {
+        match api {
+            Api::Inference => self.inference.iter().map(|entry| entry.spec).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The schema of the settings of `provider_type`, if the program contains it.
+    pub fn schema(&self, api: Api, provider_type: &str) -> Option<(Value, Schemas)> {
+        let mut schemas = Schemas::default();
+        let schema = match api {
+            Api::Inference => find(self.inference, provider_type)?.schema,
+            _ => return None,
+        };
+        Some((schema(&mut schemas), schemas))
+    }
+
+    /// The problems of the settings of `provider_type`, if the program contains it.
+    fn check(&self, api: Api, provider_type: &str, config: Value) -> Option<(Spec, Vec<Issue>)> {
+        match api {
+            Api::Inference => {
+                let entry = find(self.inference, provider_type)?;
+                Some((entry.spec, (entry.check)(config)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The types that a configuration may name for `api`.
+    fn known_types(&self, api: Api) -> Vec<&'static str> {
+        let contained = self.specs(api).into_iter().flat_map(|spec| {
+            std::iter::once(spec.provider_type).chain(spec.aliases.iter().copied())
+        });
+        let known = reference::TYPES.iter().filter(|known| known.api == api);
+        contained.chain(known.map(|known| known.provider_type)).collect()
+    }
+}
+
+/// The entry of `entries` that `provider_type` means.
+pub(crate) fn find<'a, A: ?Sized + 'static>(
+    entries: &'a [Entry<A>],
+    provider_type: &str,
+) -> Option<&'a Entry<A>> {
+    entries.iter().find(|entry| entry.is(provider_type))
+}
+
+/// Whether a provider of this id is switched off.
+pub(crate) fn is_disabled(provider_id: &str) -> bool {
+    provider_id.is_empty() || provider_id == "__disabled__"
+}
+
+/// Whether a configured provider can be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Availability {
+    Contained,
+    /// A type of the reference that this build lacks.
+    Missing,
+    Disabled,
+}
+
+/// A provider instance of the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    pub(crate) api: Api,
+    pub(crate) provider_id: String,
+    pub(crate) provider_type: String,
+    pub(crate) config: Value,
+    pub(crate) availability: Availability,
+}
+
+/// What a configuration comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// In the order of the file.
+    pub(crate) instances: Vec<Planned>,
+    /// The behaviours to serve; nothing means all.
+    pub(crate) apis: Option<Vec<Api>>,
+    /// The APIs with providers, each after those it needs.
+    pub(crate) order: Vec<Api>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) problems: Vec<Issue>,
+}
+
+impl Plan {
+    /// Whether `api` is to be served, provided or not.
+    pub(crate) fn wants(&self, api: Api) -> bool {
+        matches!(api, Api::Inspect | Api::Providers)
+            || self
+                .apis
+                .as_ref()
+                .is_none_or(|apis| apis.contains(&api) || apis.contains(&api.behaviour()))
+    }
+
+    fn problem(&mut self, loc: Vec<Segment>, kind: &'static str, msg: String) {
+        self.problems.push(Issue { loc, msg, kind });
+    }
+}
+
+fn key(name: &str) -> Segment {
+    Segment::Key(name.to_owned().into())
+}
+
+/// Makes the plan.
+pub(crate) fn plan(config: &RunConfig, catalog: &Catalog) -> Plan {
+    let mut plan = Plan::default();
+    read_apis(config, &mut plan);
+    for (name, entries) in &config.providers.0 {
+        let Some(api) = providable(name, &mut plan) else { continue };
+        for (index, entry) in entries.iter().enumerate() {
+            let at =
+                |last: &str| vec![key("providers"), key(name), Segment::Index(index), key(last)];
+            let (id, kind) = (&entry.provider_id, &entry.provider_type);
+            let availability = if is_disabled(id) {
+                plan.warnings.push(format!("Provider `{kind}` for API `Api.{api}` is disabled"));
+                Availability::Disabled
+            } else {
+                check(catalog, api, entry, &at, &mut plan)
+            };
+            let duplicate = availability == Availability::Contained
+                && plan.instances.iter().any(|other| {
+                    other.api == api
+                        && other.provider_id == *id
+                        && other.availability == Availability::Contained
+                });
+            if duplicate {
+                let msg = format!(
+                    "another provider of `{api}` is called `{id}` too; give each a name of its own"
+                );
+                plan.problem(at("provider_id"), "duplicate", msg);
+            }
+            plan.instances.push(Planned {
+                api,
+                provider_id: id.clone(),
+                provider_type: kind.clone(),
+                config: entry.config.clone().into(),
+                availability,
+            });
+        }
+    }
+    check_needs(config, &mut plan);
+    check_models(config, &mut plan);
+    warn_of_resources(config, &mut plan);
+    plan
+}
+
+fn read_apis(config: &RunConfig, plan: &mut Plan) {
+    if config.apis.is_empty() {
+        return;
+    }
+    let mut apis = Vec::new();
+    for (index, name) in config.apis.iter().enumerate() {
+        match Api::parse(name) {
+            Some(api) => apis.push(api),
+            None => {
+                let loc = vec![key("apis"), Segment::Index(index)];
+                let msg = unknown_api(name, Api::ALL);
+                plan.problem(loc, "enum", msg);
+            }
+        }
+    }
+    plan.apis = Some(apis);
+}
+
+fn unknown_api(name: &str, known: &[Api]) -> String {
+    let hint = nearest(name, known.iter().map(|api| api.as_str()));
+    let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    format!("'{name}' is not a valid Api{hint}")
+}
+
+/// The API called `name`, if it can have providers.
+fn providable(name: &str, plan: &mut Plan) -> Option<Api> {
+    let loc = vec![key("providers"), key(name)];
+    let Some(api) = Api::parse(name) else {
+        plan.problem(loc, "enum", unknown_api(name, &Api::PROVIDABLE));
+        return None;
+    };
+    if !Api::PROVIDABLE.contains(&api) {
+        let msg =
+            format!("Provider for `{api}` is automatically provided and cannot be overridden");
+        plan.problem(loc, "not_providable", msg);
+        return None;
+    }
+    Some(api)
+}
+
+fn check(
+    catalog: &Catalog,
+    api: Api,
+    entry: &crate::config::ProviderEntry,
+    at: &dyn Fn(&str) -> Vec<Segment>,
+    plan: &mut Plan,
+) -> Availability {
+    let kind = entry.provider_type.as_str();
+    if let Some((spec, issues)) = catalog.check(api, kind, entry.config.clone().into()) {
+        for mut issue in issues {
+            issue.loc.splice(..0, at("config"));
+            plan.problems.push(issue);
+        }
+        if let Some(instead) = spec.deprecated {
+            plan.warnings.push(format!(
+                "Provider `{kind}` for API `Api.{api}` is deprecated and will be removed in a \
+                 future release: {instead}"
+            ));
+        }
+        return Availability::Contained;
+    }
+    if reference::find(api, kind).is_some() {
+        plan.warnings.push(format!(
+            "provider `{}` of `{api}` is unavailable: this build does not contain `{kind}` yet",
+            entry.provider_id
+        ));
+        return Availability::Missing;
+    }
+    let hint = nearest(kind, catalog.known_types(api));
+    let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let msg = format!("Provider `{kind}` is not available for API `Api.{api}`{hint}");
+    plan.problem(at("provider_type"), "unknown_provider", msg);
+    Availability::Missing
+}
+
+/// Finds needed APIs that are not served, and the order of the others.
+fn check_needs(config: &RunConfig, plan: &mut Plan) {
+    let mut needs: Vec<(Api, Vec<Api>)> = Vec::new();
+    let mut missing = Vec::new();
+    for instance in &plan.instances {
+        let (api, kind) = (instance.api, instance.provider_type.as_str());
+        if instance.availability == Availability::Disabled {
+            continue;
+        }
+        let position = needs.iter().position(|(known, _)| *known == api).unwrap_or_else(|| {
+            needs.push((api, Vec::new()));
+            needs.len() - 1
+        });
+        for need in reference::find(api, kind).map(|known| known.needs).unwrap_or_default() {
+            let behaviour = need.behaviour();
+            let routed = Api::ROUTED.iter().any(|(_, routed)| *routed == behaviour);
+            let provided = plan.instances.iter().any(|other| {
+                other.api == behaviour && other.availability != Availability::Disabled
+            });
+            if !(provided || routed && plan.wants(behaviour)) {
+                missing.push((api, instance.provider_id.clone(), kind.to_owned(), *need));
+            }
+            needs[position].1.push(behaviour);
+        }
+    }
+    for (api, id, kind, need) in missing {
+        let index = config
+            .providers
+            .0
+            .iter()
+            .find(|(name, _)| *name == api.as_str())
+            .and_then(|(_, entries)| entries.iter().position(|entry| entry.provider_id == id));
+        let mut loc = vec![key("providers"), key(api.as_str())];
+        loc.extend(index.map(Segment::Index));
+        let msg = format!(
+            "provider `{id}` (`{kind}`) needs the API `{need}`, which is not served; \
+             add a provider for it, or add it to `apis`"
+        );
+        plan.problem(loc, "missing_api", msg);
+    }
+    match ordered(&needs) {
+        Ok(order) => plan.order = order,
+        Err(cycle) => {
+            let names: Vec<&str> = cycle.iter().map(|api| api.as_str()).collect();
+            let msg = format!("these APIs need each other in a circle: {}", names.join(" -> "));
+            plan.problem(vec![key("providers")], "cycle", msg);
+        }
+    }
+}
+
+/// The APIs, each after those it needs; or a circle of needs, with its start at both ends.
+pub(crate) fn ordered(needs: &[(Api, Vec<Api>)]) -> Result<Vec<Api>, Vec<Api>> {
+    fn visit(
+        api: Api,
+        needs: &HashMap<Api, &[Api]>,
+        path: &mut Vec<Api>,
+        done: &mut Vec<Api>,
+    ) -> Result<(), Vec<Api>> {
+        if done.contains(&api) {
+            return Ok(());
+        }
+        if let Some(start) = path.iter().position(|on_path| *on_path == api) {
+            let mut cycle = path.split_off(start);
+            cycle.push(api);
+            return Err(cycle);
+        }
+        let Some(next) = needs.get(&api) else { return Ok(()) };
+        path.push(api);
+        for need in *next {
+            visit(*need, needs, path, done)?;
+        }
+        path.pop();
+        done.push(api);
+        Ok(())
+    }
+    let by_api: HashMap<Api, &[Api]> =
+        needs.iter().map(|(api, needs)| (*api, needs.as_slice())).collect();
+    let mut done = Vec::new();
+    for (api, _) in needs {
+        visit(*api, &by_api, &mut Vec::new(), &mut done)?;
+    }
+    Ok(done)
+}
+
+/// Finds models that can never be registered.
+fn check_models(config: &RunConfig, plan: &mut Plan) {
+    let configured: Vec<&Planned> =
+        plan.instances.iter().filter(|instance| instance.api == Api::Inference).collect();
+    let usable: Vec<&str> = configured
+        .iter()
+        .filter(|instance| instance.availability != Availability::Disabled)
+        .map(|instance| instance.provider_id.as_str())
+        .collect();
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    for (index, model) in config.models.iter().enumerate() {
+        let at = |last: &str| vec![key("models"), Segment::Index(index), key(last)];
+        if !is_wanted(model) {
+            warnings.push(format!(
+                "models[{index}] is left out: it has no id, or its provider is disabled"
+            ));
+            continue;
+        }
+        match model.provider_id.as_deref() {
+            Some(id) if !usable.contains(&id) => {
+                let hint = nearest(id, usable.iter().copied());
+                let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+                problems.push((at("provider_id"), format!("Provider `{id}` not found{hint}")));
+            }
+            None if usable.len() != 1 => {
+                problems.push((at("provider_id"), crate::table::no_provider(&usable)));
+            }
+            Some(_) | None => {}
+        }
+        let dimension = model.metadata.get("embedding_dimension").filter(|value| !value.is_null());
+        if model.model_type == ModelType::Embedding && dimension.is_none() {
+            problems.push((at("metadata"), crate::routers::NO_DIMENSION.to_owned()));
+        }
+    }
+    plan.warnings.extend(warnings);
+    for (loc, msg) in problems {
+        plan.problem(loc, "invalid_model", msg);
+    }
+}
+
+/// Whether a model of the configuration is to be registered: neither it nor its provider is
+/// switched off by an unset variable.
+pub(crate) fn is_wanted(model: &crate::config::ModelEntry) -> bool {
+    !model.model_id.is_empty() && model.provider_id.as_deref().is_none_or(|id| !is_disabled(id))
+}
+
+fn warn_of_resources(config: &RunConfig, plan: &mut Plan) {
+    let kinds = [
+        ("shields", config.shields.len()),
+        ("vector_dbs", config.vector_dbs.len()),
+        ("datasets", config.datasets.len()),
+        ("scoring_fns", config.scoring_fns.len()),
+        ("benchmarks", config.benchmarks.len()),
+        ("tool_groups", config.tool_groups.len()),
+    ];
+    for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+        plan.warnings.push(format!(
+            "the {count} `{kind}` of the configuration are not registered: this build does not serve them yet"
+        ));
+    }
+}

@@ -1,0 +1,404 @@
+//! The table of one kind of resource: reads from an immutable snapshot, writes to the store first.
+
+use crate::{
+    instance::Instance,
+    registry::{Note, Origin, Record, Registry},
+};
+use arc_swap::ArcSwap;
+use chaski_api::{Error, Result};
+use chaski_provider::{Context, Hosts, Resource};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+
+/// How often the offers of providers are asked for.
+pub(crate) const REFRESH: Duration = Duration::from_secs(300);
+/// How often at most a miss asks for them.
+const MISS_PAUSE: Duration = Duration::from_secs(5);
+/// How long the answer may take.
+const OFFER_TIME: Duration = Duration::from_secs(5);
+
+/// Where a request for a resource goes.
+pub struct Routed<R: Resource> {
+    pub provider: Arc<R::Provider>,
+    pub resource: R,
+    /// The keys of the provider-data header that the provider may see.
+    pub provider_data_keys: &'static [&'static str],
+}
+
+impl<R: Resource> Routed<R> {
+    /// The context that the provider may see.
+    pub fn context(&self, cx: &Context) -> Context {
+        cx.for_provider(self.provider_data_keys)
+    }
+}
+
+/// The registered resources of one kind, and the providers that host them.
+pub struct RoutingTable<R: Resource> {
+    /// In the order of the configuration.
+    instances: Vec<Arc<Instance<R::Provider>>>,
+    /// The providers whose offers are listed.
+    discovering: HashSet<String>,
+    registry: Registry<R>,
+    records: Mutex<Records<R>>,
+    snapshot: ArcSwap<Snapshot<R>>,
+    last_refresh: Mutex<Option<Instant>>,
+}
+
+/// What the writer works on.
+struct Records<R> {
+    /// In the order of registration.
+    kept: Vec<Record<R>>,
+    /// What providers offer by themselves, by their place in the configuration. Never stored.
+    offered: BTreeMap<usize, Vec<R>>,
+    next_sequence: u64,
+}
+
+/// What readers see.
+struct Snapshot<R> {
+    order: Vec<R>,
+    by_id: HashMap<String, usize>,
+}
+
+impl<R: Resource> Snapshot<R> {
+    fn of(records: &Records<R>) -> Self {
+        let mut snapshot = Self { order: Vec::new(), by_id: HashMap::new() };
+        for record in &records.kept {
+            snapshot.add(record.resource.clone());
+        }
+        for mut resource in records.offered.values().flatten().cloned() {
+            // Of two providers with the same offer, the second is reached under its own name.
+            if snapshot.by_id.contains_key(resource.identifier()) {
+                let own = format!("{}/{}", resource.provider_id(), resource.identifier());
+                resource.set_identifier(&own);
+            }
+            if !snapshot.by_id.contains_key(resource.identifier()) {
+                snapshot.add(resource);
+            }
+        }
+        snapshot
+    }
+
+    fn add(&mut self, resource: R) {
+        self.by_id.insert(resource.identifier().to_owned(), self.order.len());
+        self.order.push(resource);
+    }
+
+    fn get(&self, id: &str) -> Option<&R> {
+        self.by_id.get(id).map(|index| &self.order[*index])
+    }
+}
+
+/// The text for a resource that names no provider where there is not exactly one.
+pub(crate) fn no_provider(available: &[&str]) -> String {
+    let names: Vec<String> = available.iter().map(|name| format!("'{name}'")).collect();
+    format!(
+        "No provider specified and multiple providers available. Please specify a provider_id. \
+         Available providers: dict_keys([{}])",
+        names.join(", ")
+    )
+}
+
+impl<R: Resource> RoutingTable<R> {
+    /// Loads what is kept and merges what the configuration declares.
+    ///
+    /// Where a declaration differs from what it was when the record was made, it wins; where it is
+    /// the same, changes made by requests since then stay.
+    pub(crate) async fn load(
+        registry: Registry<R>,
+        instances: Vec<Arc<Instance<R::Provider>>>,
+        discovering: HashSet<String>,
+        declared: Vec<R>,
+    ) -> Result<Self> {
+        let mut kept = registry.load().await?;
+        let mut next_sequence =
+            kept.iter().map(|record| record.note.sequence + 1).max().unwrap_or(1).max(1);
+        let mut changes = Vec::new();
+
+        let ids: HashSet<&str> = declared.iter().map(Resource::identifier).collect();
+        let configured = |id: &str| instances.iter().any(|instance| instance.id == id);
+        kept.retain(|record| {
+            // The file that made it has dropped it. Records of providers that are gone stay, so
+            // that nothing is lost by a provider that is switched off for a while.
+            let dropped = record.note.origin == Origin::Configuration
+                && !ids.contains(record.resource.identifier())
+                && configured(record.resource.provider_id());
+            if dropped {
+                changes.extend(Registry::<R>::forget(record.resource.identifier()));
+            }
+            !dropped
+        });
+
+        for resource in declared {
+            let declaration = serde_json::to_value(&resource).unwrap_or(Value::Null);
+            let found = kept
+                .iter_mut()
+                .find(|record| record.resource.identifier() == resource.identifier());
+            match found {
+                Some(record) if record.note.declared.as_ref() == Some(&declaration) => {}
+                Some(record) => {
+                    record.resource = resource;
+                    record.note.origin = Origin::Configuration;
+                    record.note.declared = Some(declaration);
+                    changes.extend(Registry::keep(record));
+                }
+                None => {
+                    let origin = Origin::Configuration;
+                    let note =
+                        Note { sequence: next_sequence, origin, declared: Some(declaration) };
+                    next_sequence += 1;
+                    let record = Record { resource, note };
+                    changes.extend(Registry::keep(&record));
+                    kept.push(record);
+                }
+            }
+        }
+        registry.apply(changes).await?;
+
+        let records = Records { kept, offered: BTreeMap::new(), next_sequence };
+        Ok(Self {
+            instances,
+            discovering,
+            registry,
+            snapshot: ArcSwap::from_pointee(Snapshot::of(&records)),
+            records: Mutex::new(records),
+            last_refresh: Mutex::new(None),
+        })
+    }
+
+    /// All resources, in the order of registration.
+    pub fn list(&self) -> Vec<R> {
+        self.snapshot.load().order.clone()
+    }
+
+    fn find(&self, id: &str) -> Option<R> {
+        self.snapshot.load().get(id).cloned()
+    }
+
+    /// The resource called `id`; providers that list their own are asked again if it is not known.
+    pub async fn get(&self, id: &str) -> Result<R> {
+        if let Some(found) = self.find(id) {
+            return Ok(found);
+        }
+        self.refresh_after_miss().await;
+        self.find(id).ok_or_else(|| {
+            Error::not_found(format!("{} '{id}' not found", R::TITLE))
+                .with_code(format!("{}_not_found", R::KIND))
+                .with_param(R::KIND)
+        })
+    }
+
+    /// Where requests for `id` go.
+    pub async fn route(&self, id: &str) -> Result<Routed<R>> {
+        let resource = self.get(id).await.map_err(|error| {
+            let message = self.not_served(id);
+            Error { message, ..error }
+        })?;
+        self.route_to(resource)
+    }
+
+    /// Where requests for a resource of this table go.
+    pub(crate) fn route_to(&self, resource: R) -> Result<Routed<R>> {
+        let instance = self.instance(resource.provider_id()).ok_or_else(|| {
+            Error::unavailable(format!(
+                "{} `{}` belongs to provider `{}`, which is not configured any more; \
+                 configure it again, or delete the {}",
+                R::TITLE,
+                resource.identifier(),
+                resource.provider_id(),
+                R::KIND,
+            ))
+        })?;
+        let provider = instance.provider()?;
+        Ok(Routed { provider, resource, provider_data_keys: instance.provider_data_keys() })
+    }
+
+    fn not_served(&self, id: &str) -> String {
+        let (title, api, kind) = (R::TITLE, R::API_TITLE, R::KIND);
+        let served = match self.provider_ids().as_slice() {
+            [] => format!("{title} `{id}` not served by any provider: none is configured."),
+            [one] => format!("{title} `{id}` not served by provider: `{one}`."),
+            all => {
+                format!("{title} `{id}` not served by any of the providers: {}.", all.join(", "))
+            }
+        };
+        format!("{served} Make sure there is an {api} provider serving this {kind}.")
+    }
+
+    pub(crate) fn instance(&self, id: &str) -> Option<&Arc<Instance<R::Provider>>> {
+        self.instances.iter().find(|instance| instance.id == id)
+    }
+
+    /// The ids of the configured providers, in the order of the configuration.
+    pub fn provider_ids(&self) -> Vec<&str> {
+        self.instances.iter().map(|instance| instance.id.as_str()).collect()
+    }
+
+    /// The provider for a new resource that names `given`, or the only one.
+    pub(crate) fn choose_provider(&self, given: Option<&str>) -> Result<String> {
+        match (given, self.provider_ids().as_slice()) {
+            (Some(id), ids) if ids.contains(&id) => Ok(id.to_owned()),
+            (Some(id), _) => Err(Error::invalid(format!("Provider `{id}` not found"))),
+            (None, [only]) => Ok((*only).to_owned()),
+            (None, ids) => Err(Error::invalid(no_provider(ids))),
+        }
+    }
+
+    /// Registers a resource, or updates it; answers what is stored.
+    pub async fn register(&self, resource: R) -> Result<R> {
+        let id = resource.provider_id().to_owned();
+        let instance = self
+            .instance(&id)
+            .ok_or_else(|| Error::invalid(format!("Provider `{id}` not found")))?;
+        let resource = instance.provider()?.on_register(resource).await?;
+        self.keep(resource.clone(), Origin::Request).await?;
+        Ok(resource)
+    }
+
+    async fn keep(&self, resource: R, origin: Origin) -> Result<()> {
+        let mut records = self.records.lock().await;
+        let position = records
+            .kept
+            .iter()
+            .position(|record| record.resource.identifier() == resource.identifier());
+        let note = match position {
+            Some(index) => Note { origin, ..records.kept[index].note.clone() },
+            None => Note { sequence: records.next_sequence, origin, declared: None },
+        };
+        let record = Record { resource, note };
+        self.registry.apply(Registry::keep(&record).into()).await?;
+        match position {
+            Some(index) => records.kept[index] = record,
+            None => {
+                records.next_sequence += 1;
+                records.kept.push(record);
+            }
+        }
+        self.publish(&records);
+        Ok(())
+    }
+
+    /// Removes a resource.
+    pub async fn unregister(&self, id: &str) -> Result<()> {
+        let resource = self.get(id).await?;
+        {
+            let mut records = self.records.lock().await;
+            let position =
+                records.kept.iter().position(|record| record.resource.identifier() == id);
+            let Some(position) = position else {
+                return Err(Error::invalid(format!(
+                    "{} '{id}' is offered by provider `{}` itself and cannot be removed here",
+                    R::TITLE,
+                    resource.provider_id(),
+                )));
+            };
+            self.registry.apply(Registry::<R>::forget(id).into()).await?;
+            records.kept.remove(position);
+            self.publish(&records);
+        }
+        // The record is gone whatever the provider says; one that is down is not waited for.
+        if let Some(Ok(provider)) =
+            self.instance(resource.provider_id()).map(|instance| instance.provider())
+            && let Err(error) = provider.on_unregister(&resource).await
+        {
+            tracing::warn!(target: "core", id, "the provider of a removed resource objects: {}", error.chain());
+        }
+        Ok(())
+    }
+
+    /// Gives the provider called `provider_id`, which has come up, the resources declared for it.
+    pub(crate) async fn settle(&self, provider_id: &str, provider: &Arc<R::Provider>) {
+        let declared: Vec<R> = {
+            let records = self.records.lock().await;
+            records
+                .kept
+                .iter()
+                .filter(|record| record.resource.provider_id() == provider_id)
+                .filter(|record| record.note.origin == Origin::Configuration)
+                .map(|record| record.resource.clone())
+                .collect()
+        };
+        for resource in declared {
+            let id = resource.identifier().to_owned();
+            let before = serde_json::to_value(&resource).ok();
+            let outcome = match provider.on_register(resource).await {
+                Ok(completed) if serde_json::to_value(&completed).ok() == before => Ok(()),
+                Ok(completed) => self.keep(completed, Origin::Configuration).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                tracing::warn!(
+                    target: "core",
+                    id,
+                    provider = provider_id,
+                    "a {} of the configuration is not accepted by its provider: {}",
+                    R::KIND,
+                    error.chain()
+                );
+            }
+        }
+        self.refresh(Some(provider_id)).await;
+    }
+
+    /// Asks providers that list their own resources what they offer now: one, or all that are up.
+    pub(crate) async fn refresh(&self, only: Option<&str>) {
+        let asked = self.instances.iter().enumerate().filter(|(_, instance)| {
+            self.discovering.contains(&instance.id)
+                && only.map_or_else(|| instance.is_up(), |id| instance.id == id)
+        });
+        let answers = asked.map(|(index, instance)| async move {
+            let provider = instance.built()?;
+            match timeout(OFFER_TIME, provider.offered()).await {
+                Ok(Ok(offered)) => Some((index, offered?)),
+                Ok(Err(error)) => {
+                    tracing::debug!(
+                        target: "core",
+                        provider = %instance.id,
+                        "cannot list what the provider offers: {}",
+                        error.chain()
+                    );
+                    None
+                }
+                Err(_) => None,
+            }
+        });
+        let answers = futures_util::future::join_all(answers).await;
+
+        let mut records = self.records.lock().await;
+        let mut changed = false;
+        for (index, mut offered) in answers.into_iter().flatten() {
+            for resource in &mut offered {
+                resource.set_provider_id(&self.instances[index].id);
+                resource.mark_discovered();
+            }
+            changed = true;
+            records.offered.insert(index, offered);
+        }
+        if changed {
+            self.publish(&records);
+        }
+    }
+
+    async fn refresh_after_miss(&self) {
+        if self.discovering.is_empty() {
+            return;
+        }
+        // Those who come while somebody asks wait for that answer.
+        let mut last = self.last_refresh.lock().await;
+        if last.is_none_or(|last| last.elapsed() >= MISS_PAUSE) {
+            self.refresh(None).await;
+            *last = Some(Instant::now());
+        }
+    }
+
+    fn publish(&self, records: &Records<R>) {
+        self.snapshot.store(Arc::new(Snapshot::of(records)));
+    }
+}
