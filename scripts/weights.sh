@@ -7,6 +7,6 @@ shift 2
 mkdir -p "$folder"
 for name in "$@"; do
   [ -e "$folder/.fetched-$name" ] && continue
-  LLAMA_STACK_CONFIG_DIR=$folder "$binary" model pull "$name"
+  CHASKI_WEIGHTS_DIR=$folder "$binary" model pull "$name"
   touch "$folder/.fetched-$name"
 done

@@ -1,0 +1,79 @@
+"""What the tests share: the real binary, once with a model inside, once in front of an upstream."""
+
+import os
+import tempfile
+from types import SimpleNamespace
+
+import llama_stack_client
+import openai
+import pytest
+
+from scripted import Scripted
+from server import Server
+
+RUN = """
+version: '2'
+image_name: gateway
+apis: [inference]
+providers:
+  inference:
+  - provider_id: upstream
+    provider_type: remote::vllm
+    config: {{url: "{url}/v1", api_token: upstream-secret, max_tokens: 256}}
+metadata_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/registry.db"}}
+models:
+- {{model_id: chat-model, provider_id: upstream, model_type: llm}}
+- {{model_id: embedding-model, provider_id: upstream, model_type: embedding, metadata: {{embedding_dimension: 8}}}}
+{server}
+"""
+
+
+def start_gateway(upstream, server=""):
+    """The binary in front of the scripted upstream; `server` is the `server:` part of its configuration."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as run:
+        run.write(RUN.format(url=upstream.url, server=server))
+    try:
+        return Server([run.name])
+    finally:
+        os.unlink(run.name)
+
+
+@pytest.fixture(scope="session")
+def upstream():
+    scripted = Scripted()
+    yield scripted
+    scripted.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(upstream):
+    server = start_gateway(upstream)
+    yield SimpleNamespace(server=server, url=server.url, chat="chat-model", embedding="embedding-model", dimensions=8)
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded():
+    server = Server(["starter"])
+    models = server.get("/v1/models")["data"]
+    names = [model["identifier"] for model in models if model["model_type"] == "llm"]
+    chat = next((name for name in names if "smollm2" in name.lower()), None)
+    assert chat, f"no SmolLM2 among the models: {names}"
+    yield SimpleNamespace(server=server, url=server.url, chat=chat, embedding="all-MiniLM-L6-v2", dimensions=384)
+    server.stop()
+
+
+@pytest.fixture(params=["embedded", "gateway"])
+def served(request):
+    """Each test that uses this runs twice: with a model in the process, and with an upstream."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def llama(served):
+    return llama_stack_client.LlamaStackClient(base_url=served.url, max_retries=0, timeout=120)
+
+
+@pytest.fixture
+def ai(served):
+    return openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0, timeout=120)
