@@ -1,9 +1,14 @@
 //! The inference providers, one folder each, and their table.
 
+mod images;
+mod llama_models;
+mod ollama;
+mod openai;
 mod openai_compatible;
 mod vllm;
 
 use chaski_provider::{Entry, InferenceProvider};
 
 /// All inference providers of this build.
-pub const ALL: &[Entry<dyn InferenceProvider>] = &[Entry::of::<vllm::Vllm>()];
+pub const ALL: &[Entry<dyn InferenceProvider>] =
+    &[Entry::of::<ollama::Ollama>(), Entry::of::<openai::OpenAi>(), Entry::of::<vllm::Vllm>()];

@@ -1,21 +1,158 @@
-//! One adapter for all upstreams that speak OpenAI's API.
+//! One adapter for all upstreams that speak OpenAI's API. What vendors do about the registration of
+//! models is theirs; the rest differs by the data of the dialect.
 
-use chaski_api::{Reader, Schemas, Wire};
-use chaski_upstream::Tls;
+use crate::images;
+use async_trait::async_trait;
+use chaski_api::{
+    Error, ErrorKind, Reader, Result, Schemas, Wire,
+    models::{Model, ModelTag, ModelType},
+    openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
+};
+use chaski_provider::{
+    ChatReply, Context, EmbeddingReply, Hosts, Inference, Lifecycle, Payload, Reply, TextReply,
+};
+use chaski_upstream::{
+    Http, Tls,
+    openai::{Answer, Call, Connection, Settings},
+};
+use futures_util::StreamExt;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// How long an upstream may take to list its models or to say that it is there.
+pub(crate) const LISTING: Duration = Duration::from_secs(5);
+
+/// What a vendor does for the models that it hosts.
+#[async_trait]
+pub(crate) trait Vendor: Send + Sync + 'static {
+    /// Checks a model before it is stored, and replaces other names for it by the vendor's.
+    async fn on_register(&self, upstream: &Connection, model: Model) -> Result<Model>;
+
+    /// The models that the upstream offers by itself; nothing if they are not to be registered.
+    async fn offered(&self, upstream: &Connection) -> Result<Option<Vec<Model>>>;
+
+    /// Whether the upstream answers.
+    async fn check(&self, upstream: &Connection) -> Result<()> {
+        upstream.models(Call::default(), LISTING).await.map(drop)
+    }
+
+    /// Whether calls without a key make no sense.
+    fn needs_key(&self) -> bool {
+        false
+    }
+}
+
+/// An inference provider over an upstream that speaks OpenAI's API.
+pub(crate) struct Adapter<V> {
+    http: Http,
+    upstream: Connection,
+    vendor: V,
+}
+
+impl<V: Vendor> Adapter<V> {
+    /// Nothing is sent yet.
+    ///
+    /// # Errors
+    /// `InvalidRequest` if the settings cannot be used.
+    pub(crate) fn new(
+        http: Http,
+        dialect: &'static chaski_upstream::openai::Dialect,
+        settings: Settings,
+        vendor: V,
+    ) -> Result<Self> {
+        let upstream = Connection::new(http.clone(), dialect, settings)?;
+        Ok(Self { http, upstream, vendor })
+    }
+
+    fn call<'a>(&self, cx: &'a Context) -> Result<Call<'a>> {
+        let dialect = self.upstream.dialect();
+        let key = dialect.provider_data.and_then(|name| cx.provider_data.text(name));
+        if key.is_none() && !self.upstream.has_key() && self.vendor.needs_key() {
+            let (vendor, name) = (dialect.name, dialect.provider_data.unwrap_or_default());
+            let message = format!(
+                "no key for {vendor}: pass it in the header `X-LlamaStack-Provider-Data` as \
+                 `{{\"{name}\": \"<your API key>\"}}`, or set `api_key` in the run configuration"
+            );
+            return Err(Error::new(ErrorKind::Unauthenticated, message));
+        }
+        Ok(Call { key, request_id: &cx.request_id, deadline: cx.deadline })
+    }
+}
+
+/// The same answer with the types of the trait.
+fn reply<F, E: Send + 'static>(answer: Answer) -> Reply<F, E> {
+    match answer {
+        Answer::Full(body) => Reply::Full(Payload::Raw(body)),
+        Answer::Stream(relay) => Reply::Stream(relay.map(|event| event.map(Payload::Raw)).boxed()),
+    }
+}
+
+#[async_trait]
+impl<V: Vendor> Inference for Adapter<V> {
+    async fn chat(&self, cx: &Context, mut request: ChatRequest) -> Result<ChatReply> {
+        let call = self.call(cx)?;
+        if self.upstream.dialect().inline_images {
+            images::inline(&self.http, &mut request).await?;
+        }
+        self.upstream.chat(call, request).await.map(reply)
+    }
+
+    async fn completion(&self, cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
+        self.upstream.completion(self.call(cx)?, request).await.map(reply)
+    }
+
+    async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
+        self.upstream.embeddings(self.call(cx)?, request).await.map(Payload::Raw)
+    }
+}
+
+#[async_trait]
+impl<V: Vendor> Hosts<Model> for Adapter<V> {
+    async fn on_register(&self, model: Model) -> Result<Model> {
+        self.vendor.on_register(&self.upstream, model).await
+    }
+
+    async fn offered(&self) -> Result<Option<Vec<Model>>> {
+        self.vendor.offered(&self.upstream).await
+    }
+}
+
+#[async_trait]
+impl<V: Vendor> Lifecycle for Adapter<V> {
+    async fn check(&self) -> Result<()> {
+        self.vendor.check(&self.upstream).await
+    }
+}
+
+/// A model that an upstream offers. Who serves it is filled in where it is registered.
+pub(crate) fn offered_model(
+    identifier: String,
+    id: String,
+    model_type: ModelType,
+    metadata: Map<String, Value>,
+) -> Model {
+    Model {
+        identifier,
+        provider_resource_id: id,
+        provider_id: String::new(),
+        tag: ModelTag::Model,
+        metadata,
+        model_type,
+    }
+}
 
 /// `true`, `false`, or the path of a PEM file with certificate authorities.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum TlsVerify {
+pub(crate) enum TlsVerify {
     Switch(bool),
     File(String),
 }
 
 impl TlsVerify {
     /// Whom to trust.
-    pub fn tls(&self) -> Tls {
+    pub(crate) fn tls(&self) -> Tls {
         match self {
             Self::Switch(true) => Tls::Verified,
             Self::Switch(false) => Tls::Unverified,

@@ -1,4 +1,4 @@
-use super::{Dialect, Relay, request};
+use super::{Dialect, Relay, request, vectors};
 use crate::{
     Http, Request, Response, Tls,
     client::{error_in, secret_header},
@@ -136,8 +136,15 @@ impl Connection {
     pub async fn embeddings(&self, call: Call<'_>, request: EmbeddingRequest) -> Result<Bytes> {
         let mut body = request.body;
         request::fit(&mut body, self.dialect, None);
+        let base64 = self.dialect.float_vectors
+            && body.shift_remove("encoding_format").is_some_and(|format| format == "base64");
         let response = self.post(&self.embeddings, call, &body, false).await?;
-        self.whole(response).await
+        let answer = self.whole(response).await?;
+        if !base64 {
+            return Ok(answer);
+        }
+        vectors::in_base64(&answer)
+            .map_err(|error| self.broken("sent vectors that cannot be understood").caused_by(error))
     }
 
     /// The models that the upstream lists.

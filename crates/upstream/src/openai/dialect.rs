@@ -16,6 +16,8 @@ pub struct Dialect {
     /// Whether images at addresses are fetched here and sent inside the request, so that the
     /// upstream needs no way to the network and cannot be led to internal addresses.
     pub inline_images: bool,
+    /// Whether the upstream writes vectors as numbers only; base64 is made of them here.
+    pub float_vectors: bool,
     /// The header in which the upstream takes an id of the request.
     pub request_id: Option<&'static str>,
     /// Where the upstream lists its models, after the base URL.
@@ -32,6 +34,7 @@ impl Dialect {
         renamed: &[],
         left_out: &[],
         inline_images: false,
+        float_vectors: false,
         request_id: None,
         models_path: "/models",
     };

@@ -6,6 +6,7 @@ mod relay;
 mod request;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 pub use connection::{Answer, Call, Connection, Listed, Settings};
 pub use dialect::Dialect;
