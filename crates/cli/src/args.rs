@@ -98,10 +98,10 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) disable_ipv6: bool,
     /// The private key for HTTPS, as PEM.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "tls_certfile")]
     pub(crate) tls_keyfile: Option<PathBuf>,
     /// The certificate chain for HTTPS, as PEM.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "tls_keyfile")]
     pub(crate) tls_certfile: Option<PathBuf>,
     /// The name of this stack, in place of `image_name` of the configuration.
     #[arg(long, value_name = "NAME")]

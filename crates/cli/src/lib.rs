@@ -3,11 +3,17 @@
 //! Start reading at [`main`]; each command is a module.
 
 mod args;
+mod boot;
+mod chat;
+mod config;
 mod environment;
 mod failure;
 mod lists;
+mod logging;
 mod model;
 mod output;
+mod run;
+mod source;
 
 pub use args::command;
 pub use environment::{VARIABLES, Variable};
@@ -48,13 +54,19 @@ fn dispatch(cli: Cli) -> Outcome {
     let output = Output::detect();
     match cli.command {
         None => help(&[], output),
+        Some(Command::Run(args)) => run::run(&args, environment),
         Some(Command::Config { command: None }) => help(&["config"], output),
+        Some(Command::Config { command: Some(command) }) => {
+            config::run(&command, environment, output)
+        }
         Some(Command::ListApis(args)) => lists::apis(&args, output),
         Some(Command::ListProviders(args)) => lists::providers(&args, output),
+        Some(Command::ListTemplates(args)) => lists::templates(&args, output),
         Some(Command::Model { command: None }) => help(&["model"], output),
         Some(Command::Model { command: Some(command) }) => {
             model::run(&command, &environment, output)
         }
+        Some(Command::Chat(args)) => chat::run(&args, &environment, output),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command(), "chaski", &mut script);
@@ -66,13 +78,10 @@ fn dispatch(cli: Cli) -> Outcome {
             output.bytes(&page)
         }
         Some(Command::Stack { command: None }) => help(&["stack"], output),
-        Some(
-            Command::Run(_)
-            | Command::Chat(_)
-            | Command::ListTemplates(_)
-            | Command::Config { command: Some(_) }
-            | Command::Stack { command: Some(StackCommand::Run(_)) },
-        ) => Err(Failure::failed("this build does not contain the stack")),
+        Some(Command::Stack { command: Some(StackCommand::Run(args)) }) => {
+            run::check_pairs(&args.run.env)?;
+            run::run(&args.run, environment)
+        }
         Some(Command::Stack { command: Some(StackCommand::ListApis(args)) }) => {
             lists::apis(&args, output)
         }

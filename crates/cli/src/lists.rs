@@ -4,9 +4,11 @@ use crate::{
     args::{ListProvidersArgs, TableArgs},
     failure::Outcome,
     output::Output,
+    source::catalog,
 };
 use chaski_api::Api;
 use chaski_provider::Spec;
+use chaski_stack::templates;
 use serde_json::{Value, json};
 
 /// The APIs, in the order of the reference.
@@ -21,8 +23,7 @@ pub(crate) fn apis(args: &TableArgs, output: Output) -> Outcome {
 
 /// The provider types, ordered by API and name.
 pub(crate) fn providers(args: &ListProvidersArgs, output: Output) -> Outcome {
-    let mut specs: Vec<Spec> =
-        chaski_providers_inference::ALL.iter().map(|entry| entry.spec).collect();
+    let mut specs: Vec<Spec> = catalog().inference.iter().map(|entry| entry.spec).collect();
     specs.retain(|spec| args.api.as_deref().is_none_or(|api| api == spec.api.as_str()));
     specs.sort_by_key(|spec| (spec.api.as_str(), spec.provider_type));
     if args.table.json {
@@ -51,4 +52,20 @@ pub(crate) fn providers(args: &ListProvidersArgs, output: Output) -> Outcome {
         })
         .collect();
     output.table(&["API Type", "Provider Type", "Summary"], &rows)
+}
+
+/// The run configurations that are built in.
+pub(crate) fn templates(args: &TableArgs, output: Output) -> Outcome {
+    if args.json {
+        let list: Value = templates::ALL
+            .iter()
+            .map(|template| json!({ "name": template.name, "description": template.description }))
+            .collect();
+        return output.json(&list);
+    }
+    let rows: Vec<_> = templates::ALL
+        .iter()
+        .map(|template| vec![template.name.to_owned(), template.description.to_owned()])
+        .collect();
+    output.table(&["Template Name", "Description"], &rows)
 }

@@ -1,0 +1,39 @@
+//! From a run configuration to a running stack with everything it is given.
+
+use crate::{environment::Environment, failure::Outcome, source};
+use chaski_provider::{Deps, Tasks};
+use chaski_stack::{Loaded, Stack, StackOptions, open_store};
+use chaski_upstream::{Http, HttpOptions};
+use std::{sync::Arc, thread};
+
+/// The CPU cores that this process may use.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The client for everything outbound.
+pub(crate) fn http(loaded: &Loaded, environment: &Environment) -> Outcome<Http> {
+    let mut egress_allow = environment.egress_allow()?;
+    for entry in &loaded.config.server.egress_allow {
+        egress_allow.push(
+            entry
+                .parse()
+                .map_err(|error| crate::Failure::failed(format!("server.egress_allow: {error}")))?,
+        );
+    }
+    Ok(Http::new(HttpOptions { egress_allow, ..HttpOptions::default() })?)
+}
+
+/// Opens the store and starts the stack.
+pub(crate) async fn stack(loaded: Loaded, environment: &Environment) -> Outcome<Arc<Stack>> {
+    let deps = Deps {
+        http: http(&loaded, environment)?,
+        weights_dir: environment.weights_dir()?,
+        compute_threads: cores(),
+        tasks: Tasks::default(),
+    };
+    let store = open_store(&loaded.config, &environment.config_dir()?)?;
+    let Loaded { config, raw, .. } = loaded;
+    let options = StackOptions { config, raw, catalog: source::catalog(), deps, store };
+    Ok(Stack::start(options).await?)
+}

@@ -1,0 +1,102 @@
+//! Brings up the stack and the server, serves, and takes them down again.
+
+use super::{greeting::Greeting, signals::Signals};
+use crate::{boot, environment::Environment, failure::Outcome, logging::Logging};
+use chaski_api::models::{Model, ModelType};
+use chaski_stack::{Loaded, Stack, config::RunConfig};
+use chaski_telemetry::Format;
+use chaski_weights::{DEFAULT_CHAT, DEFAULT_EMBEDDING, Kind, Store};
+use std::{
+    io::{self, IsTerminal, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The files for HTTPS.
+pub(super) struct TlsPaths {
+    pub(super) key: PathBuf,
+    pub(super) cert: PathBuf,
+}
+
+/// What the command line decided.
+pub(super) struct Setup {
+    pub(super) name: String,
+    pub(super) listen: Vec<SocketAddr>,
+    pub(super) tls: Option<TlsPaths>,
+    pub(super) started: Instant,
+    pub(super) colours: bool,
+}
+
+/// Serves until a signal comes, then lets what is under way end.
+pub(super) async fn serve(
+    setup: Setup,
+    loaded: Loaded,
+    environment: &Environment,
+    logging: &Logging,
+) -> Outcome {
+    let mut signals = Signals::listen()?;
+    let weights = Store::new(environment.weights_dir()?);
+    let stack = boot::stack(loaded, environment).await?;
+    greet(&setup, &setup.listen, &stack, &weights, logging);
+    tracing::error!(target: "server", "this build does not contain the server yet");
+    let name = signals.next().await;
+    tracing::info!(target: "server", "Shutting down after {name}");
+    stack.shutdown().await;
+    Ok(())
+}
+
+fn greet(
+    setup: &Setup,
+    addresses: &[SocketAddr],
+    stack: &Stack,
+    weights: &Store,
+    logging: &Logging,
+) {
+    let models = stack.models.list();
+    let hint = hint(&models, weights);
+    let shown: Vec<String> = models
+        .iter()
+        .map(|model| match model.model_type {
+            ModelType::Llm => model.identifier.clone(),
+            ModelType::Embedding => format!("{} (embedding)", model.identifier),
+        })
+        .collect();
+    let greeting = Greeting {
+        name: &setup.name,
+        addresses,
+        tls: setup.tls.is_some(),
+        authenticated: stack.config.server.auth.is_some(),
+        providers: &stack.providers(),
+        models: &shown,
+        hint: hint.as_deref(),
+        took: setup.started.elapsed(),
+    };
+    let terminal = io::stderr().is_terminal();
+    if logging.format == Format::Human && terminal {
+        // The lines before must not come after.
+        logging.guard.flush();
+        let text = greeting.human(setup.colours);
+        // A start that cannot be told is a start nevertheless.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    } else {
+        greeting.log();
+    }
+}
+
+/// What to fetch so that there is something to talk with.
+fn hint(models: &[Model], weights: &Store) -> Option<String> {
+    let installed = weights.list().unwrap_or_default();
+    let lacks = |kind: Kind| !installed.iter().any(|here| here.kind == kind);
+    let chat = !models.iter().any(|model| model.model_type == ModelType::Llm) && lacks(Kind::Chat);
+    let embedding = models.iter().any(|model| model.model_type == ModelType::Embedding)
+        && lacks(Kind::Embedding);
+    let wanted: Vec<&str> = [(chat, DEFAULT_CHAT), (embedding, DEFAULT_EMBEDDING)]
+        .into_iter()
+        .filter_map(|(wanted, name)| wanted.then_some(name))
+        .collect();
+    (!wanted.is_empty())
+        .then(|| format!("fetch the weights of a model: `chaski model pull {}`", wanted.join(" ")))
+}
