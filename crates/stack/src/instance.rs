@@ -16,11 +16,11 @@ use tokio::{
 
 /// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How long a check may take.
 const CHECK_TIME: Duration = Duration::from_secs(10);
 /// How often a provider that works is checked.
-const RECHECK: Duration = Duration::from_secs(60);
+const RECHECK: Duration = Duration::from_mins(1);
 
 /// How an instance is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,19 +170,15 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
     }
 
     async fn attempt(&self, entry: &Entry<A>, deps: &Deps) -> Result<Arc<A>> {
-        let provider = match self.built() {
-            Some(provider) => provider,
-            None => {
-                let provider = (entry.build)(self.config.clone(), deps.clone()).await?;
-                self.built.store(Some(Arc::new(Built(Arc::clone(&provider)))));
-                // Tells those who wait for the attempt; the state itself stays.
-                self.state.send_modify(|state| {
-                    if matches!(state, State::Down(_)) {
-                        *state = State::Starting;
-                    }
-                });
-                provider
-            }
+        let provider = if let Some(provider) = self.built() {
+            provider
+        } else {
+            let provider = (entry.build)(self.config.clone(), deps.clone()).await?;
+            self.built.store(Some(Arc::new(Built(Arc::clone(&provider)))));
+            // Tells those who wait for the attempt. A provider that could not be built before is
+            // as good as a new one.
+            self.state.send_replace(State::Starting);
+            provider
         };
         match timeout(CHECK_TIME, provider.check()).await {
             Ok(outcome) => outcome.map(|()| provider),

@@ -3,6 +3,7 @@
 //! It knows no concrete provider and no HTTP server: providers come as a [`Catalog`], requests
 //! through [`Stack::inference`] and the routing tables.
 
+mod catalog;
 pub mod config;
 mod instance;
 pub mod reference;
@@ -12,8 +13,10 @@ mod routers;
 mod stack;
 mod table;
 pub mod templates;
+#[cfg(test)]
+mod testing;
 
+pub use catalog::{Catalog, Described};
 pub use config::{Environment, Loaded, RunConfig};
-pub use resolver::Catalog;
 pub use stack::{Served, Stack, StackOptions, open_store};
 pub use table::{Routed, RoutingTable};

@@ -2,65 +2,14 @@
 //!
 //! Pure: no provider is built and nothing is asked.
 
-use crate::{config::RunConfig, config::nearest, reference};
-use chaski_api::{Api, Issue, Schemas, Segment, models::ModelType};
-use chaski_provider::{Entry, InferenceProvider, Spec};
-use serde_json::Value;
+use crate::{
+    Catalog,
+    config::{RunConfig, nearest, redacted_map},
+    reference,
+};
+use chaski_api::{Api, Issue, Segment, models::ModelType};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
-
-/// The providers that the program contains.
-#[derive(Clone, Copy)]
-pub struct Catalog {
-    pub inference: &'static [Entry<dyn InferenceProvider>],
-}
-
-impl Catalog {
-    /// What the providers of `api` say about themselves.
-    pub fn specs(&self, api: Api) -> Vec<Spec> {
-        match api {
-            Api::Inference => self.inference.iter().map(|entry| entry.spec).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// The schema of the settings of `provider_type`, if the program contains it.
-    pub fn schema(&self, api: Api, provider_type: &str) -> Option<(Value, Schemas)> {
-        let mut schemas = Schemas::default();
-        let schema = match api {
-            Api::Inference => find(self.inference, provider_type)?.schema,
-            _ => return None,
-        };
-        Some((schema(&mut schemas), schemas))
-    }
-
-    /// The problems of the settings of `provider_type`, if the program contains it.
-    fn check(&self, api: Api, provider_type: &str, config: Value) -> Option<(Spec, Vec<Issue>)> {
-        match api {
-            Api::Inference => {
-                let entry = find(self.inference, provider_type)?;
-                Some((entry.spec, (entry.check)(config)))
-            }
-            _ => None,
-        }
-    }
-
-    /// The types that a configuration may name for `api`.
-    fn known_types(&self, api: Api) -> Vec<&'static str> {
-        let contained = self.specs(api).into_iter().flat_map(|spec| {
-            std::iter::once(spec.provider_type).chain(spec.aliases.iter().copied())
-        });
-        let known = reference::TYPES.iter().filter(|known| known.api == api);
-        contained.chain(known.map(|known| known.provider_type)).collect()
-    }
-}
-
-/// The entry of `entries` that `provider_type` means.
-pub(crate) fn find<'a, A: ?Sized + 'static>(
-    entries: &'a [Entry<A>],
-    provider_type: &str,
-) -> Option<&'a Entry<A>> {
-    entries.iter().find(|entry| entry.is(provider_type))
-}
 
 /// Whether a provider of this id is switched off.
 pub(crate) fn is_disabled(provider_id: &str) -> bool {
@@ -77,12 +26,14 @@ pub(crate) enum Availability {
 }
 
 /// A provider instance of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Planned {
     pub(crate) api: Api,
     pub(crate) provider_id: String,
     pub(crate) provider_type: String,
     pub(crate) config: Value,
+    /// The settings with everything secret replaced.
+    pub(crate) shown: Map<String, Value>,
     pub(crate) availability: Availability,
 }
 
@@ -134,25 +85,27 @@ pub(crate) fn plan(config: &RunConfig, catalog: &Catalog) -> Plan {
             } else {
                 check(catalog, api, entry, &at, &mut plan)
             };
-            let duplicate = availability == Availability::Contained
-                && plan.instances.iter().any(|other| {
-                    other.api == api
-                        && other.provider_id == *id
-                        && other.availability == Availability::Contained
-                });
-            if duplicate {
-                let msg = format!(
-                    "another provider of `{api}` is called `{id}` too; give each a name of its own"
-                );
-                plan.problem(at("provider_id"), "duplicate", msg);
-            }
-            plan.instances.push(Planned {
+            let planned = Planned {
                 api,
                 provider_id: id.clone(),
                 provider_type: kind.clone(),
                 config: entry.config.clone().into(),
+                shown: redacted_map(&entry.config),
                 availability,
-            });
+            };
+            let same_id = |other: &&Planned| other.api == api && other.provider_id == *id;
+            let earlier = plan.instances.iter().find(same_id);
+            if let Some(earlier) = earlier.filter(|_| availability != Availability::Disabled) {
+                // Two entries switched on by different variables may say the same.
+                if *earlier != planned {
+                    let msg = format!(
+                        "another provider of `{api}` is called `{id}` too; give each its own name"
+                    );
+                    plan.problem(at("provider_id"), "duplicate", msg);
+                }
+                continue;
+            }
+            plan.instances.push(planned);
         }
     }
     check_needs(config, &mut plan);
@@ -167,13 +120,11 @@ fn read_apis(config: &RunConfig, plan: &mut Plan) {
     }
     let mut apis = Vec::new();
     for (index, name) in config.apis.iter().enumerate() {
-        match Api::parse(name) {
-            Some(api) => apis.push(api),
-            None => {
-                let loc = vec![key("apis"), Segment::Index(index)];
-                let msg = unknown_api(name, Api::ALL);
-                plan.problem(loc, "enum", msg);
-            }
+        if let Some(api) = Api::parse(name) {
+            apis.push(api);
+        } else {
+            let loc = vec![key("apis"), Segment::Index(index)];
+            plan.problem(loc, "enum", unknown_api(name, Api::ALL));
         }
     }
     plan.apis = Some(apis);
@@ -209,12 +160,12 @@ fn check(
     plan: &mut Plan,
 ) -> Availability {
     let kind = entry.provider_type.as_str();
-    if let Some((spec, issues)) = catalog.check(api, kind, entry.config.clone().into()) {
-        for mut issue in issues {
+    if let Some(known) = catalog.find(api, kind) {
+        for mut issue in (known.check)(entry.config.clone().into()) {
             issue.loc.splice(..0, at("config"));
             plan.problems.push(issue);
         }
-        if let Some(instead) = spec.deprecated {
+        if let Some(instead) = known.spec.deprecated {
             plan.warnings.push(format!(
                 "Provider `{kind}` for API `Api.{api}` is deprecated and will be removed in a \
                  future release: {instead}"

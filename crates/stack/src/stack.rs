@@ -2,7 +2,7 @@
 
 use crate::{
     Catalog, RoutingTable,
-    config::{RunConfig, StorageConfig, redacted},
+    config::{RunConfig, StorageConfig},
     instance::Instance,
     registry::Registry,
     resolver::{self, Availability, Plan},
@@ -76,7 +76,11 @@ impl Stack {
             .filter(|planned| planned.api == Api::Inference)
             .filter(|planned| planned.availability != Availability::Disabled)
             .map(|planned| {
-                let entry = resolver::find(catalog.inference, &planned.provider_type).copied();
+                let entry = catalog
+                    .inference
+                    .iter()
+                    .find(|entry| entry.is(&planned.provider_type))
+                    .copied();
                 Arc::new(Instance::new(
                     planned.provider_id.clone(),
                     planned.provider_type.clone(),
@@ -127,18 +131,12 @@ impl Stack {
         self.plan
             .instances
             .iter()
-            .map(|planned| {
-                let config = match redacted(planned.config.clone()) {
-                    Value::Object(config) => config,
-                    _ => serde_json::Map::new(),
-                };
-                ProviderInfo {
-                    api: planned.api.to_string(),
-                    provider_id: planned.provider_id.clone(),
-                    provider_type: planned.provider_type.clone(),
-                    config,
-                    health: self.health(planned),
-                }
+            .map(|planned| ProviderInfo {
+                api: planned.api.to_string(),
+                provider_id: planned.provider_id.clone(),
+                provider_type: planned.provider_type.clone(),
+                config: planned.shown.clone(),
+                health: self.health(planned),
             })
             .collect()
     }
@@ -175,9 +173,8 @@ impl Stack {
         if !self.plan.wants(api) {
             return Served::NotServed;
         }
-        match api {
-            Api::Inspect | Api::Providers | Api::Models => return Served::Yes,
-            _ => {}
+        if matches!(api, Api::Inspect | Api::Providers | Api::Models) {
+            return Served::Yes;
         }
         let mut configured = self
             .plan

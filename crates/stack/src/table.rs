@@ -19,7 +19,7 @@ use tokio::{
 };
 
 /// How often the offers of providers are asked for.
-pub(crate) const REFRESH: Duration = Duration::from_secs(300);
+pub(crate) const REFRESH: Duration = Duration::from_mins(5);
 /// How often at most a miss asks for them.
 const MISS_PAUSE: Duration = Duration::from_secs(5);
 /// How long the answer may take.
@@ -274,12 +274,11 @@ impl<R: Resource> RoutingTable<R> {
         };
         let record = Record { resource, note };
         self.registry.apply(Registry::keep(&record).into()).await?;
-        match position {
-            Some(index) => records.kept[index] = record,
-            None => {
-                records.next_sequence += 1;
-                records.kept.push(record);
-            }
+        if let Some(index) = position {
+            records.kept[index] = record;
+        } else {
+            records.next_sequence += 1;
+            records.kept.push(record);
         }
         self.publish(&records);
         Ok(())

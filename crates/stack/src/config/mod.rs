@@ -12,6 +12,7 @@ mod yaml;
 
 pub use environment::Environment;
 pub use nearest::nearest;
+pub(crate) use redact::redacted_map;
 pub use redact::{redact, redacted};
 pub use run::*;
 pub use server::*;

@@ -17,10 +17,10 @@ pub(super) fn keys(raw: &Value, catalog: &Catalog) -> Vec<Issue> {
         let Some(known_api) = Api::parse(api) else { continue };
         for (index, entry) in entries.as_array().into_iter().flatten().enumerate() {
             let provider_type = entry.get("provider_type").and_then(Value::as_str);
-            let schema = provider_type.and_then(|name| catalog.schema(known_api, name));
-            let (Some((schema, schemas)), Some(config)) = (schema, entry.get("config")) else {
-                continue;
-            };
+            let known = provider_type.and_then(|name| catalog.find(known_api, name));
+            let (Some(known), Some(config)) = (known, entry.get("config")) else { continue };
+            let mut schemas = Schemas::default();
+            let schema = (known.schema)(&mut schemas);
             let key = |key: &str| Segment::Key(key.to_owned().into());
             let mut path = vec![key("providers"), key(api), Segment::Index(index), key("config")];
             walk(config, &schema, &schemas, &mut path, &mut found);

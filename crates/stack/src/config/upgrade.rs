@@ -14,10 +14,9 @@ pub(super) fn upgrade(value: Value) -> Result<Value, Vec<Issue>> {
             "Input should be a valid dictionary, with keys such as `providers`",
         )]);
     };
-    let version = config.get("version").map(|version| match version {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    });
+    let version = config.get("version");
+    let as_text = version.and_then(|version| version.as_str().map(str::to_owned));
+    let version = as_text.or_else(|| version.map(ToString::to_string));
     if version.as_deref() == Some(CURRENT) {
         return Ok(config.into());
     }

@@ -275,3 +275,6 @@ fn date(days: u64) -> (u64, u64, u64) {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
+
+#[cfg(test)]
+mod tests;

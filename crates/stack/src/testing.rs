@@ -1,0 +1,235 @@
+//! Providers for the tests: what they do is scripted under the `url` of their settings.
+
+use crate::{Catalog, Stack, StackOptions, config::RunConfig};
+use async_trait::async_trait;
+use chaski_api::{
+    Api, Error, Reader, Result, Secret, Wire,
+    models::Model,
+    openai::{ChatRequest, EmbeddingList, EmbeddingRequest, TextCompletionRequest},
+};
+use chaski_provider::{
+    ChatReply, Context, Deps, EmbeddingReply, Entry, Hosts, Inference, InferenceProvider,
+    Lifecycle, Payload, Provider, ProviderConfig, Reply, Spec, Tasks, TextReply,
+};
+use chaski_store::{KvStore, Memory};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, LazyLock, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+chaski_api::wire! {
+    /// Settings.
+    pub struct FakeConfig {
+        /// The script.
+        pub url: Option<String>,
+        /// A number.
+        pub max_tokens: Option<i64>,
+        /// A secret.
+        pub api_token: Option<Secret>,
+        /// A secret.
+        pub api_key: Option<Secret>,
+        /// A truth value.
+        pub tls_verify: bool = true,
+        /// Whether to list offers.
+        pub refresh_models: bool = false,
+    }
+}
+
+impl ProviderConfig for FakeConfig {
+    fn sample(_: &str) -> Value {
+        json!({ "url": "${env.VLLM_URL}" })
+    }
+
+    fn validate(&self, reader: &mut Reader) {
+        if self.url.as_deref() == Some("bad") {
+            reader.key("url", |reader| reader.issue::<()>("url", "must be an address"));
+        }
+    }
+}
+
+/// What a fake does, and what it saw.
+#[derive(Default)]
+pub(crate) struct Script {
+    pub(crate) build_fails: Mutex<Option<String>>,
+    pub(crate) check_fails: Mutex<Option<String>>,
+    pub(crate) register_fails: Mutex<Option<String>>,
+    /// Put in front of the provider's id of registered models.
+    pub(crate) prefix: Mutex<String>,
+    pub(crate) offered: Mutex<Option<Vec<Model>>>,
+    pub(crate) registered: Mutex<Vec<String>>,
+    pub(crate) unregistered: Mutex<Vec<String>>,
+    pub(crate) bodies: Mutex<Vec<Value>>,
+    pub(crate) keys: Mutex<Vec<(Option<String>, Option<String>)>>,
+    pub(crate) checks: AtomicUsize,
+    pub(crate) stopped: AtomicUsize,
+}
+
+static SCRIPTS: LazyLock<Mutex<HashMap<String, Arc<Script>>>> = LazyLock::new(Mutex::default);
+
+/// The script of the providers with this `url`.
+pub(crate) fn script(url: &str) -> Arc<Script> {
+    Arc::clone(SCRIPTS.lock().unwrap().entry(url.to_owned()).or_default())
+}
+
+struct Fake(Arc<Script>);
+
+impl Fake {
+    fn seen(&self, cx: &Context, body: &serde_json::Map<String, Value>) {
+        let text = |key: &str| cx.provider_data.text(key).map(str::to_owned);
+        self.0.keys.lock().unwrap().push((text("fake_api_key"), text("other_api_key")));
+        self.0.bodies.lock().unwrap().push(body.clone().into());
+    }
+}
+
+#[async_trait]
+impl Inference for Fake {
+    async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
+        self.seen(cx, &request.body);
+        let event = || Ok(Payload::Raw("{}".into()));
+        let events = vec![event(), Err(Error::internal("first")), event(), event()];
+        Ok(Reply::Stream(futures_util::stream::iter(events).boxed()))
+    }
+
+    async fn completion(&self, cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
+        self.seen(cx, &request.body);
+        Ok(Reply::Full(Payload::Raw("{}".into())))
+    }
+
+    async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
+        self.seen(cx, &request.body);
+        let list = json!({ "data": [] });
+        Ok(Payload::Value(EmbeddingList::from_json(list).unwrap()))
+    }
+}
+
+#[async_trait]
+impl Hosts<Model> for Fake {
+    async fn on_register(&self, mut model: Model) -> Result<Model> {
+        if let Some(reason) = &*self.0.register_fails.lock().unwrap() {
+            return Err(Error::invalid(reason));
+        }
+        self.0.registered.lock().unwrap().push(model.identifier.clone());
+        let prefix = self.0.prefix.lock().unwrap();
+        if !model.provider_resource_id.starts_with(&*prefix) {
+            model.provider_resource_id = format!("{prefix}{}", model.provider_resource_id);
+        }
+        Ok(model)
+    }
+
+    async fn on_unregister(&self, model: &Model) -> Result<()> {
+        self.0.unregistered.lock().unwrap().push(model.identifier.clone());
+        Ok(())
+    }
+
+    async fn offered(&self) -> Result<Option<Vec<Model>>> {
+        Ok(self.0.offered.lock().unwrap().clone())
+    }
+}
+
+#[async_trait]
+impl Lifecycle for Fake {
+    async fn check(&self) -> Result<()> {
+        self.0.checks.fetch_add(1, Ordering::SeqCst);
+        self.0
+            .check_fails
+            .lock()
+            .unwrap()
+            .clone()
+            .map_or(Ok(()), |why| Err(Error::unavailable(why)))
+    }
+
+    async fn shutdown(&self) {
+        self.0.stopped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+async fn build(config: FakeConfig) -> Result<Arc<dyn InferenceProvider>> {
+    let script = script(config.url.as_deref().unwrap_or_default());
+    let failure = script.build_fails.lock().unwrap().clone();
+    match failure {
+        Some(why) => Err(Error::internal(why)),
+        None => Ok(Arc::new(Fake(script))),
+    }
+}
+
+macro_rules! fakes {
+    ($($name:ident = $provider_type:literal),*) => {
+        $(struct $name;
+        impl Provider for $name {
+            type Api = dyn InferenceProvider;
+            type Config = FakeConfig;
+            const SPEC: Spec = Spec {
+                provider_data: &["fake_api_key"],
+                ..Spec::new(Api::Inference, $provider_type, "A fake.")
+            };
+            async fn build(config: FakeConfig, _: Deps) -> Result<Arc<dyn InferenceProvider>> {
+                build(config).await
+            }
+        })*
+        const FAKES: &[Entry<dyn InferenceProvider>] = &[$(Entry::of::<$name>()),*];
+    };
+}
+
+fakes! {
+    LlamaCpp = "inline::llama-cpp",
+    SentenceTransformers = "inline::sentence-transformers",
+    Ollama = "remote::ollama",
+    Vllm = "remote::vllm",
+    OpenAi = "remote::openai"
+}
+
+pub(crate) fn catalog() -> Catalog {
+    Catalog { inference: FAKES }
+}
+
+/// The services of a stack in a test.
+pub(crate) fn deps() -> Deps {
+    Deps {
+        http: chaski_upstream::Http::new(chaski_upstream::HttpOptions::default()).unwrap(),
+        weights_dir: PathBuf::new(),
+        compute_threads: 1,
+        tasks: Tasks::default(),
+    }
+}
+
+/// A run configuration with these `providers.inference` and `models`.
+pub(crate) fn config(inference: Value, models: Value) -> RunConfig {
+    RunConfig::from_json(json!({
+        "version": "2", "image_name": "t",
+        "providers": { "inference": inference }, "models": models,
+    }))
+    .unwrap()
+}
+
+/// A provider entry of a type that the catalogue has, following the script at `url`.
+pub(crate) fn entry(id: &str, url: &str) -> Value {
+    json!({ "provider_id": id, "provider_type": "remote::vllm", "config": { "url": url } })
+}
+
+pub(crate) async fn start_on(config: RunConfig, store: Arc<dyn KvStore>) -> Arc<Stack> {
+    let raw = Value::Null;
+    Stack::start(StackOptions { config, raw, catalog: catalog(), deps: deps(), store })
+        .await
+        .unwrap()
+}
+
+pub(crate) async fn start(config: RunConfig) -> Arc<Stack> {
+    start_on(config, Arc::new(Memory::default())).await
+}
+
+/// Waits until `holds`, and says so if it never does.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let patience = tokio::time::timeout(Duration::from_secs(20), async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(patience.await.is_ok(), "never: {what}");
+}
