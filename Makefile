@@ -9,6 +9,9 @@ PORT ?= 8321
 TEMPLATE ?= starter
 
 DEBUG_BINARY := $(CARGO_TARGET_DIR)/debug/chaski
+# Built with the whole workspace: with a package alone, Cargo would choose other features and build
+# the engine again.
+XTASK := $(CARGO_TARGET_DIR)/debug/xtask
 RELEASE_BINARY := $(CARGO_TARGET_DIR)/release/chaski
 REPLAY_GROUPS := models,inference_chat,inference_completion,inference_embeddings,auth,meta
 DEFAULT_WEIGHTS := qwen2.5-0.5b-instruct all-minilm-l6-v2
@@ -43,17 +46,20 @@ test-replay: $(DEBUG_BINARY) ## Recorded exchanges of the reference, if ../share
 check: prerequisites ## Formatting, lints, structure, generated pages, licences
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo run --quiet --locked --package xtask -- tidy
-	cargo run --quiet --locked --package xtask -- codegen --check
+	cargo build --quiet --locked --workspace
+	$(XTASK) tidy
+	$(XTASK) codegen --check
 	@scripts/deny.sh $(TOOLS)
 
 fix: ## Mend what can be mended by itself
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
-	cargo run --quiet --package xtask -- codegen
+	cargo build --quiet --workspace
+	$(XTASK) codegen
 
 docs: ## Write the reference pages
-	cargo run --quiet --package xtask -- codegen
+	cargo build --quiet --workspace
+	$(XTASK) codegen
 
 $(DEBUG_BINARY): FORCE
 	cargo build --locked --workspace
@@ -67,5 +73,5 @@ weights: $(DEBUG_BINARY) ## Fetch the small weights that the tests use
 $(VENVS)/ready: tests/requirements.txt scripts/venvs.sh
 	@scripts/venvs.sh $(VENVS)
 
-bench: build $(VENVS)/ready ## Measure, and write bench/results/
-	@scripts/bench.sh $(RELEASE_BINARY) $(VENVS)
+bench: build ## Measure, and write bench/results/
+	@scripts/bench.sh $(RELEASE_BINARY) $(CARGO_TARGET_DIR)/release/chaski-bench

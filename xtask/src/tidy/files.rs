@@ -51,7 +51,7 @@ fn is_settings(file: &str) -> bool {
 
 pub(super) fn machine(tree: &Tree, report: &mut Report) {
     // Put together here, so that this file does not contain what it looks for.
-    let roots = ["work", "farm", "root", "home"].map(|root| format!("/{root}/"));
+    let roots = ["work", "farm", "bash_jobs"].map(|root| format!("/{root}/"));
     let settings = [["index", "-url"].concat(), ["replace", "-with"].concat()];
     for file in tree.files() {
         let Some(text) = tree.text(file) else { continue };

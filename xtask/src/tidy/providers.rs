@@ -63,6 +63,9 @@ fn program(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap_or(text)
 }
 
+/// Files that list types of the reference as data, to say of unknown ones that they exist there.
+const LISTS: &[&str] = &["crates/stack/src/reference.rs"];
+
 pub(super) fn named(tree: &Tree, report: &mut Report) {
     let types: Vec<&str> = tables()
         .iter()
@@ -73,6 +76,7 @@ pub(super) fn named(tree: &Tree, report: &mut Report) {
             && file.contains("/src/")
             && !file.contains("tests")
             && !file.starts_with("crates/testkit/")
+            && !LISTS.contains(file)
     };
     for file in tree.ending(".rs").filter(program_text) {
         let text = tree.text(file).unwrap_or_default();
