@@ -1,0 +1,381 @@
+//! A loaded chat model: requests in, events out. The thread of its worker does the computing.
+
+use crate::{
+    Chat, Constraint, Error, Result, Sampling,
+    backend::backend,
+    gguf::{Facts, Header},
+    grammar::Grammars,
+    memory::available_memory,
+    template::Template,
+    worker::{Job, Worker},
+};
+use llama_cpp_2::{
+    model::{LlamaModel, params::LlamaModelParams},
+    token::LlamaToken,
+};
+use std::{path::Path, sync::Arc, thread};
+use tokio::sync::{mpsc, oneshot};
+
+/// How a model is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// The most tokens of a prompt and its answer together; nothing means what the model was
+    /// trained for, but not more than 8192.
+    pub context_length: Option<u32>,
+    /// Threads that compute.
+    pub threads: usize,
+    /// Layers on the graphics card, in builds that can use one.
+    pub gpu_layers: u32,
+    /// Requests that wait at most; further ones are refused.
+    pub queue_size: usize,
+    /// Answers that are generated at the same time.
+    pub parallel: u32,
+    /// Refuse to load a model that needs more memory than is free.
+    pub check_memory: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            context_length: None,
+            threads: default_threads(),
+            gpu_layers: 999,
+            queue_size: 64,
+            parallel: 1,
+            check_memory: true,
+        }
+    }
+}
+
+/// The threads that compute when nothing is said: one core is left for the network.
+pub fn default_threads() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+}
+
+/// The context when nothing is said, if the model was trained for more.
+pub const DEFAULT_CONTEXT: u32 = 8192;
+/// The tokens that are computed at a time.
+pub(crate) const BATCH: u32 = 512;
+
+/// What the model goes on from.
+#[derive(Debug, Clone)]
+pub enum Prompt {
+    /// Messages, rendered with the template of the model.
+    Chat(Chat),
+    /// Text as it is.
+    Text(String),
+    /// Token ids as they are.
+    Tokens(Vec<i32>),
+}
+
+/// What to generate.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub prompt: Prompt,
+    pub sampling: Sampling,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// The most tokens of an answer; nothing means what the context has room for.
+    pub max_tokens: Option<usize>,
+    /// Asks for log probabilities, and for so many likely tokens at each position.
+    pub logprobs: Option<usize>,
+    /// Asks for the log probabilities of the prompt too.
+    pub prompt_logprobs: bool,
+    pub constraint: Constraint,
+    /// How many answers.
+    pub choices: u32,
+}
+
+impl Request {
+    /// A request for one answer with the usual settings.
+    pub fn new(prompt: Prompt) -> Self {
+        Self {
+            prompt,
+            sampling: Sampling::default(),
+            stop: Vec::new(),
+            max_tokens: None,
+            logprobs: None,
+            prompt_logprobs: false,
+            constraint: Constraint::None,
+            choices: 1,
+        }
+    }
+}
+
+/// A token of an answer or a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Token {
+    /// The bytes of its text; a character may be spread over tokens.
+    pub bytes: Vec<u8>,
+    /// Its natural log probability; nothing for the first token of a prompt.
+    pub logprob: Option<f32>,
+    /// The likely tokens at its place, the best first.
+    pub top: Vec<(Vec<u8>, f32)>,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The model was done, or a stop text came.
+    Stop,
+    /// The most tokens were reached, or the context was full.
+    Length,
+}
+
+/// What happens while answers are generated.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The prompt was read; its tokens, if their log probabilities were asked for.
+    Prompt { tokens: Vec<Token> },
+    /// A piece of an answer: whole characters, and the tokens that it ends.
+    Text { choice: u32, text: String, tokens: Vec<Token> },
+    /// An answer is complete.
+    Finished { choice: u32, reason: Finish },
+    /// All answers are complete.
+    Done { prompt_tokens: usize, completion_tokens: usize },
+}
+
+/// The answers of a request as they come. Dropping it ends the work within one token.
+#[derive(Debug)]
+pub struct Events {
+    receiver: mpsc::UnboundedReceiver<Result<Event>>,
+    done: bool,
+}
+
+impl Events {
+    /// The next event; nothing after [`Event::Done`] or an error.
+    pub async fn next(&mut self) -> Option<Result<Event>> {
+        if self.done {
+            return None;
+        }
+        let event = self.receiver.recv().await.unwrap_or(Err(Error::Gone));
+        self.done = matches!(event, Err(_) | Ok(Event::Done { .. }));
+        Some(event)
+    }
+}
+
+/// A loaded chat model. Clones share it; it is unloaded when the last one is dropped.
+#[derive(Clone)]
+pub struct TextModel {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    model: Arc<LlamaModel>,
+    template: Option<Template>,
+    grammars: Grammars,
+    facts: Facts,
+    context: usize,
+    memory: u64,
+    queue: mpsc::Sender<Job>,
+    queue_size: usize,
+}
+
+impl TextModel {
+    /// Loads the GGUF file at `path`. `progress` hears of shares from 0 to 1.
+    ///
+    /// # Errors
+    /// When the file is not a usable chat model, or does not fit into memory.
+    pub async fn load(
+        path: &Path,
+        options: LoadOptions,
+        progress: impl FnMut(f32) + Send + 'static,
+    ) -> Result<Self> {
+        let path = path.to_owned();
+        let (ready, loaded) = oneshot::channel();
+        let (queue, jobs) = mpsc::channel(options.queue_size.max(1));
+        let worker = move || {
+            let start = || -> Result<(Arc<LlamaModel>, Facts, u32, u64)> {
+                let header = Header::read(&path)?;
+                if header.embeds() {
+                    return Err(Error::Broken {
+                        message: format!("`{}` is an embedding model", path.display()),
+                    });
+                }
+                let facts = header.facts();
+                let context = context_length(&options, &facts);
+                let memory = fit(&header, context, &options)?;
+                Ok((load_file(&path, &options, progress)?, facts, context, memory))
+            };
+            match start() {
+                Err(error) => _ = ready.send(Err(error)),
+                Ok((model, facts, context, memory)) => {
+                    let held = Arc::clone(&model);
+                    match Worker::new(&held, &options, context) {
+                        Err(error) => _ = ready.send(Err(error)),
+                        Ok(worker) => {
+                            if ready.send(Ok((model, facts, context, memory))).is_ok() {
+                                worker.run(jobs);
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        let queue_size = queue.max_capacity();
+        thread::Builder::new().name("llm".into()).spawn(worker).map_err(Error::engine)?;
+        let (model, facts, context, memory) =
+            loaded.await.unwrap_or_else(|_| Err(Error::engine("the worker ended")))?;
+        let template = model.chat_template(None).ok().and_then(|text| text.to_string().ok());
+        let text = |token: LlamaToken| {
+            let text = model.vocab().text(token).map(|text| text.to_string_lossy().into_owned());
+            text.unwrap_or_default()
+        };
+        let special = (text(model.vocab().bos()), text(model.vocab().eos()));
+        let template =
+            template.map(|template| Template::new(&template, special.0, special.1)).transpose()?;
+        let grammars = Grammars::default();
+        let context = context as usize;
+        let shared =
+            Shared { model, template, grammars, facts, context, memory, queue, queue_size };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub fn facts(&self) -> &Facts {
+        &self.shared.facts
+    }
+
+    /// The most tokens of a prompt and its answer together.
+    pub fn context_length(&self) -> usize {
+        self.shared.context
+    }
+
+    /// The memory that the model takes, in bytes, as it was estimated before loading.
+    pub fn memory(&self) -> u64 {
+        self.shared.memory
+    }
+
+    /// Puts a request into the queue. Requests are served in the order in which they came.
+    ///
+    /// # Errors
+    /// When the request cannot be served as it stands, or the queue is full.
+    pub async fn generate(&self, request: Request) -> Result<Events> {
+        let shared = Arc::clone(&self.shared);
+        // Rendering, tokenising and compiling a grammar compute.
+        let prepared = tokio::task::spawn_blocking(move || shared.prepare(request)).await;
+        let (mut job, receiver) = prepared.map_err(Error::engine)??;
+        // The model must not be unloaded while it works for somebody.
+        job.keep = Some(Arc::clone(&self.shared) as Arc<dyn Send + Sync>);
+        self.shared.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Busy { waiting: self.shared.queue_size },
+            mpsc::error::TrySendError::Closed(_) => Error::Gone,
+        })?;
+        Ok(Events { receiver, done: false })
+    }
+
+    /// The text of a prompt.
+    pub fn detokenize(&self, tokens: &[i32]) -> String {
+        let tokens: Vec<LlamaToken> = tokens.iter().copied().map(LlamaToken).collect();
+        let bytes = self.shared.model.vocab().detokenize(&tokens, false, true);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+type Prepared = (Job, mpsc::UnboundedReceiver<Result<Event>>);
+
+impl Shared {
+    fn prepare(&self, request: Request) -> Result<Prepared> {
+        let prompt = self.tokens(&request.prompt)?;
+        let room = self.context.saturating_sub(prompt.len());
+        if room == 0 {
+            return Err(Error::TooLong { tokens: prompt.len(), limit: self.context });
+        }
+        let (events, receiver) = mpsc::unbounded_channel();
+        let matcher = self.grammars.compile(&self.model, &request.constraint)?;
+        let job = Job {
+            prompt,
+            max_tokens: request.max_tokens.unwrap_or(room).min(room),
+            sampling: request.sampling,
+            stop: request.stop,
+            logprobs: request.logprobs,
+            prompt_logprobs: request.prompt_logprobs,
+            choices: request.choices.max(1),
+            matcher,
+            events,
+            keep: None,
+        };
+        Ok((job, receiver))
+    }
+
+    fn tokens(&self, prompt: &Prompt) -> Result<Vec<LlamaToken>> {
+        let vocabulary = self.model.vocab();
+        let fits = |text: &str| {
+            // A token has at least a quarter of a byte even in the tokenisers that merge most.
+            let most = self.context.saturating_mul(1024);
+            match text.len() > most {
+                true => Err(Error::TooLong { tokens: text.len() / 16, limit: self.context }),
+                false => Ok(()),
+            }
+        };
+        let mut tokens = match prompt {
+            Prompt::Chat(chat) => {
+                let template = self.template.as_ref().ok_or_else(|| {
+                    Error::invalid(
+                        "model",
+                        "this model has no chat template; use the completions route",
+                    )
+                })?;
+                let text = template.render(chat)?;
+                fits(&text)?;
+                let mut tokens = vocabulary.tokenize(text.as_bytes(), false, true);
+                let bos = vocabulary.bos();
+                if vocabulary.should_add_bos() && tokens.first() != Some(&bos) {
+                    tokens.insert(0, bos);
+                }
+                tokens
+            }
+            Prompt::Text(text) => {
+                fits(text)?;
+                vocabulary.tokenize(text.as_bytes(), true, false)
+            }
+            Prompt::Tokens(ids) => {
+                if let Some(id) = ids.iter().find(|id| !(0..vocabulary.n_tokens()).contains(id)) {
+                    return Err(Error::invalid("prompt", format!("there is no token `{id}`")));
+                }
+                ids.iter().copied().map(LlamaToken).collect()
+            }
+        };
+        if tokens.is_empty() {
+            // The model needs something to go on from.
+            let begin = [vocabulary.bos(), vocabulary.eos(), vocabulary.nl()];
+            tokens.extend(begin.into_iter().find(|token| token.0 >= 0));
+        }
+        Ok(tokens)
+    }
+}
+
+fn context_length(options: &LoadOptions, facts: &Facts) -> u32 {
+    let trained = if facts.context_length == 0 { DEFAULT_CONTEXT } else { facts.context_length };
+    options.context_length.unwrap_or(trained.min(DEFAULT_CONTEXT)).max(16)
+}
+
+/// The memory that the model will take; refused where that is not free.
+pub(crate) fn fit(header: &Header, context: u32, options: &LoadOptions) -> Result<u64> {
+    let needed = header.memory_needed(context.saturating_mul(options.parallel.max(1)), BATCH);
+    match available_memory() {
+        Some(available) if options.check_memory && needed > available => {
+            Err(Error::NoMemory { needed, available })
+        }
+        _ => Ok(needed),
+    }
+}
+
+pub(crate) fn load_file(
+    path: &Path,
+    options: &LoadOptions,
+    mut progress: impl FnMut(f32) + 'static,
+) -> Result<Arc<LlamaModel>> {
+    let parameters = LlamaModelParams::default()
+        .with_n_gpu_layers(options.gpu_layers)
+        .with_progress_callback(move |share| {
+            progress(share);
+            true
+        });
+    let model = LlamaModel::load_from_file(backend()?, path, &parameters);
+    model.map(Arc::new).map_err(|error| Error::Broken {
+        message: format!(
+            "`{}` cannot be loaded: {error}; the log at level `debug` says more",
+            path.display()
+        ),
+    })
+}

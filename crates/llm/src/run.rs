@@ -1,0 +1,281 @@
+//! One request while it is served: what was read, what was answered, and what comes next.
+
+use crate::{
+    Error, Event, Finish, Token,
+    sampling::{Sampler, Scored, logprobs},
+    text::Assembler,
+    worker::Job,
+};
+use llama_cpp_2::{context::LlamaContext, model::LlamaModel, token::LlamaToken};
+use llguidance::Matcher;
+use std::collections::VecDeque;
+
+/// What a step did.
+pub(crate) enum Progress {
+    /// The prompt is not read to its end.
+    Reading,
+    /// A token was added to the answer.
+    Answering,
+    /// An answer is complete, and another one is wanted: only the prompt is kept.
+    NextChoice { keep: usize },
+    /// All answers are complete, or nobody wants them.
+    Done,
+}
+
+pub(crate) struct Run {
+    job: Job,
+    /// How many tokens of the prompt are read.
+    read: usize,
+    /// The token that was chosen last and is not computed yet.
+    next: Option<LlamaToken>,
+    /// The rows of the batch whose scores are wanted, in the order of the tokens.
+    rows: Vec<i32>,
+    /// The scores after the prompt, for further answers.
+    after_prompt: Vec<f32>,
+    prompt_tokens: Vec<Token>,
+    choice: u32,
+    answer: Answer,
+    completion_tokens: usize,
+}
+
+/// The answer that is being made.
+struct Answer {
+    sampler: Sampler,
+    assembler: Assembler,
+    matcher: Option<Matcher>,
+    /// Tokens whose text is not given out yet, with where their text ends.
+    held: VecDeque<(usize, Token)>,
+    tokens: usize,
+}
+
+impl Answer {
+    fn new(job: &Job, choice: u32) -> Self {
+        Self {
+            sampler: Sampler::new(&job.sampling, choice, job.prompt.iter().map(|token| token.0)),
+            assembler: Assembler::new(job.stop.clone()),
+            matcher: job.matcher.as_ref().map(Matcher::deep_clone),
+            held: VecDeque::new(),
+            tokens: 0,
+        }
+    }
+}
+
+impl Run {
+    /// A run whose prompt is computed up to `read`.
+    pub(crate) fn new(job: Job, read: usize) -> Self {
+        Self {
+            answer: Answer::new(&job, 0),
+            read,
+            next: None,
+            rows: Vec::new(),
+            after_prompt: Vec::new(),
+            prompt_tokens: Vec::new(),
+            choice: 0,
+            completion_tokens: 0,
+            job,
+        }
+    }
+
+    /// How many tokens wait to be computed.
+    pub(crate) fn waiting(&self) -> usize {
+        self.job.prompt.len() - self.read + usize::from(self.next.is_some())
+    }
+
+    /// Whether the scores of all prompt tokens are wanted.
+    pub(crate) fn scores_prompt(&self) -> bool {
+        self.job.prompt_logprobs && self.read < self.job.prompt.len()
+    }
+
+    /// Nothing is computed any more: the prompt is read from its beginning.
+    pub(crate) fn rewind(&mut self) {
+        self.read = 0;
+    }
+
+    /// Ends the request with an error.
+    pub(crate) fn fail(self, error: Error) {
+        // Nobody may be listening any more.
+        _ = self.job.events.send(Err(error));
+    }
+
+    /// At most `room` tokens to compute next, and whether their scores are wanted.
+    pub(crate) fn next_tokens(&mut self, room: usize) -> Vec<(LlamaToken, bool)> {
+        self.rows.clear();
+        let end = self.job.prompt.len().min(self.read + room);
+        let mut tokens: Vec<_> = (self.read..end)
+            .map(|at| {
+                let last = at + 1 == self.job.prompt.len();
+                (self.job.prompt[at], last || self.job.prompt_logprobs)
+            })
+            .collect();
+        self.read = end;
+        if tokens.is_empty() && room > 0 {
+            tokens.extend(self.next.take().map(|token| (token, true)));
+        }
+        tokens
+    }
+
+    /// The scores of the next wanted token are in `row` of the batch.
+    pub(crate) fn scored_at(&mut self, row: i32) {
+        self.rows.push(row);
+    }
+
+    /// Takes the results of a step.
+    pub(crate) fn advance(&mut self, model: &LlamaModel, context: &LlamaContext<'_>) -> Progress {
+        if self.job.events.is_closed() {
+            return Progress::Done;
+        }
+        let rows = std::mem::take(&mut self.rows);
+        if self.job.prompt_logprobs && self.answer.tokens == 0 && self.choice == 0 {
+            self.score_prompt(model, context, &rows);
+        }
+        let complete = self.read == self.job.prompt.len();
+        let begins = complete && self.answer.tokens == 0 && self.next.is_none();
+        let Some(row) = rows.last().filter(|_| complete) else {
+            // A further answer begins with the scores that were kept.
+            if begins && !self.after_prompt.is_empty() {
+                let scores = std::mem::take(&mut self.after_prompt);
+                let progress = self.choose(model, &scores);
+                self.after_prompt = scores;
+                return progress;
+            }
+            return Progress::Reading;
+        };
+        let scores = context.get_logits_ith(*row);
+        if begins && self.choice == 0 {
+            if self.job.choices > 1 {
+                self.after_prompt = scores.to_vec();
+            }
+            let tokens = std::mem::take(&mut self.prompt_tokens);
+            _ = self.job.events.send(Ok(Event::Prompt { tokens }));
+        }
+        self.choose(model, scores)
+    }
+
+    /// Chooses the next token from `scores`.
+    fn choose(&mut self, model: &LlamaModel, scores: &[f32]) -> Progress {
+        if self.answer.tokens >= self.job.max_tokens {
+            return self.finish(Finish::Length);
+        }
+        let token = match self.pick(model, scores) {
+            Ok(Some(token)) => token,
+            // The grammar allows nothing more: the answer is complete.
+            Ok(None) => return self.finish(Finish::Stop),
+            Err(error) => {
+                _ = self.job.events.send(Err(error));
+                return Progress::Done;
+            }
+        };
+        if model.vocab().is_eog(LlamaToken(token)) {
+            return self.finish(Finish::Stop);
+        }
+        self.answer.sampler.accept(token);
+        self.answer.tokens += 1;
+        self.completion_tokens += 1;
+        let bytes = model.vocab().token_to_piece(LlamaToken(token), false, None);
+        let text = self.answer.assembler.push(&bytes);
+        if let Some(most) = self.job.logprobs {
+            let token = described(model, &logprobs(scores, token, most));
+            self.answer.held.push_back((self.answer.assembler.length(), token));
+        }
+        self.give(text);
+        let ended = self.answer.matcher.as_ref().is_some_and(Matcher::is_stopped);
+        if self.answer.assembler.stopped() || ended {
+            return self.finish(Finish::Stop);
+        }
+        if self.answer.tokens >= self.job.max_tokens {
+            return self.finish(Finish::Length);
+        }
+        self.next = Some(LlamaToken(token));
+        Progress::Answering
+    }
+
+    /// The best token that the constraint allows.
+    fn pick(&mut self, model: &LlamaModel, scores: &[f32]) -> Result<Option<i32>, Error> {
+        let Answer { sampler, matcher, .. } = &mut self.answer;
+        let Some(matcher) = matcher else { return Ok(sampler.pick(scores, None)) };
+        let failed = |error: &dyn std::fmt::Display| {
+            let first = error.to_string();
+            let first: String =
+                first.lines().next().unwrap_or_default().chars().take(200).collect();
+            Error::invalid("response_format", format!("the JSON schema is too complex: {first}"))
+        };
+        // Most of the time the model wants what is allowed, and the costly mask is not needed.
+        if let Some(token) = sampler.pick(scores, None)
+            && !model.vocab().is_eog(LlamaToken(token))
+            && matcher
+                .try_consume_tokens(&[token.cast_unsigned()])
+                .map_err(|error| failed(&error))?
+                == 1
+        {
+            return Ok(Some(token));
+        }
+        let allowed = matcher.compute_mask_or_eos().map_err(|error| failed(&error))?;
+        let Some(token) = sampler.pick(scores, Some(&allowed)) else { return Ok(None) };
+        if !model.vocab().is_eog(LlamaToken(token)) {
+            matcher.consume_token(token.cast_unsigned()).map_err(|error| failed(&error))?;
+        }
+        Ok(Some(token))
+    }
+
+    /// Sends text, and the tokens that it ends.
+    fn give(&mut self, text: String) {
+        let given = self.answer.assembler.given();
+        let held = &mut self.answer.held;
+        let ended = held.iter().take_while(|(end, _)| *end <= given).count();
+        let tokens: Vec<Token> = held.drain(..ended).map(|(_, token)| token).collect();
+        if !text.is_empty() || !tokens.is_empty() {
+            _ = self.job.events.send(Ok(Event::Text { choice: self.choice, text, tokens }));
+        }
+    }
+
+    fn finish(&mut self, reason: Finish) -> Progress {
+        let stopped = self.answer.assembler.stopped();
+        let text = self.answer.assembler.finish();
+        self.give(text);
+        // Tokens that begin before a stop text belong to the answer, the others do not.
+        if !stopped && !self.answer.held.is_empty() {
+            let tokens = self.answer.held.drain(..).map(|(_, token)| token).collect();
+            let event = Event::Text { choice: self.choice, text: String::new(), tokens };
+            _ = self.job.events.send(Ok(event));
+        }
+        _ = self.job.events.send(Ok(Event::Finished { choice: self.choice, reason }));
+        self.choice += 1;
+        self.next = None;
+        if self.choice < self.job.choices {
+            self.answer = Answer::new(&self.job, self.choice);
+            return Progress::NextChoice { keep: self.job.prompt.len() };
+        }
+        let done = Event::Done {
+            prompt_tokens: self.job.prompt.len(),
+            completion_tokens: self.completion_tokens,
+        };
+        _ = self.job.events.send(Ok(done));
+        Progress::Done
+    }
+
+    fn score_prompt(&mut self, model: &LlamaModel, context: &LlamaContext<'_>, rows: &[i32]) {
+        let most = self.job.logprobs.unwrap_or(0);
+        let piece = |token: LlamaToken| model.vocab().token_to_piece(token, true, None);
+        if self.prompt_tokens.is_empty()
+            && let Some(first) = self.job.prompt.first()
+        {
+            let token = Token { bytes: piece(*first), logprob: None, top: Vec::new() };
+            self.prompt_tokens.push(token);
+        }
+        for row in rows {
+            // The scores after a token say how likely the one behind it is.
+            let Some(token) = self.job.prompt.get(self.prompt_tokens.len()) else { return };
+            let scored = logprobs(context.get_logits_ith(*row), token.0, most);
+            self.prompt_tokens.push(described(model, &scored));
+        }
+    }
+}
+
+fn described(model: &LlamaModel, (chosen, top): &(Scored, Vec<Scored>)) -> Token {
+    let piece = |token: i32| model.vocab().token_to_piece(LlamaToken(token), true, None);
+    Token {
+        bytes: piece(chosen.token),
+        logprob: Some(chosen.logprob),
+        top: top.iter().map(|scored| (piece(scored.token), scored.logprob)).collect(),
+    }
+}

@@ -1,0 +1,407 @@
+//! The engine with real models. They are fetched by `make weights`.
+
+use crate::*;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use tokio::sync::OnceCell;
+
+/// The file of a test model.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are told by the environment where weights are"
+)]
+fn weights(name: &str) -> PathBuf {
+    let folder = std::env::var("CHASKI_TEST_WEIGHTS").map_or_else(
+        |_| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/test-weights")),
+        PathBuf::from,
+    );
+    let path = folder.join(format!("{name}.gguf"));
+    assert!(path.exists(), "`{}` is missing: run `make weights`", path.display());
+    path
+}
+
+async fn small() -> TextModel {
+    static MODEL: OnceCell<TextModel> = OnceCell::const_new();
+    let load = || async {
+        let options = LoadOptions { context_length: Some(2048), ..LoadOptions::default() };
+        TextModel::load(&weights("smollm2-135m-instruct"), options, |_| ()).await.unwrap()
+    };
+    MODEL.get_or_init(load).await.clone()
+}
+
+fn greedy(prompt: Prompt) -> Request {
+    let sampling = Sampling { temperature: 0.0, ..Sampling::default() };
+    Request { sampling, max_tokens: Some(24), ..Request::new(prompt) }
+}
+
+fn ask(question: &str) -> Prompt {
+    Prompt::Chat(Chat {
+        messages: vec![json!({ "role": "user", "content": question })],
+        functions: Vec::new(),
+    })
+}
+
+/// What a request brought: per choice its text, its tokens and its end.
+#[derive(Debug, Default, PartialEq)]
+struct Answers {
+    texts: Vec<String>,
+    tokens: Vec<Token>,
+    prompt: Vec<Token>,
+    reasons: Vec<Finish>,
+    prompt_tokens: usize,
+    completion_tokens: usize,
+}
+
+async fn answers(model: &TextModel, request: Request) -> Result<Answers> {
+    let mut events = model.generate(request).await?;
+    let mut found = Answers::default();
+    while let Some(event) = events.next().await {
+        match event? {
+            Event::Prompt { tokens } => found.prompt = tokens,
+            Event::Text { choice, text, tokens } => {
+                found.texts.resize((choice as usize + 1).max(found.texts.len()), String::new());
+                found.texts[choice as usize].push_str(&text);
+                found.tokens.extend(tokens);
+            }
+            Event::Finished { choice, reason } => {
+                assert_eq!(choice as usize, found.reasons.len());
+                found.texts.resize((choice as usize + 1).max(found.texts.len()), String::new());
+                found.reasons.push(reason);
+            }
+            Event::Done { prompt_tokens, completion_tokens } => {
+                found.prompt_tokens = prompt_tokens;
+                found.completion_tokens = completion_tokens;
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn a_chat_is_answered_and_counted() {
+    let model = small().await;
+    let found = answers(&model, greedy(ask("What is the capital of France?"))).await.unwrap();
+    assert_eq!(found.texts.len(), 1);
+    assert!(found.texts[0].len() > 10, "{found:?}");
+    assert!(!found.texts[0].contains("<|"), "{found:?}");
+    assert!(found.prompt_tokens > 20 && found.completion_tokens <= 24, "{found:?}");
+    assert_eq!(model.facts().architecture, "llama");
+    assert_eq!(model.context_length(), 2048);
+}
+
+#[tokio::test]
+async fn most_tokens_are_not_passed() {
+    let model = small().await;
+    let request = Request { max_tokens: Some(3), ..greedy(Prompt::Text("Once upon a".into())) };
+    let found = answers(&model, request).await.unwrap();
+    assert_eq!((found.completion_tokens, found.reasons), (3, vec![Finish::Length]));
+    let request = Request { max_tokens: Some(0), ..greedy(Prompt::Text("Once upon a".into())) };
+    let found = answers(&model, request).await.unwrap();
+    assert_eq!((found.completion_tokens, found.texts[0].as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn the_same_seed_gives_the_same_text_and_another_one_another() {
+    let model = small().await;
+    let sampling = |seed| Sampling { temperature: 1.2, seed: Some(seed), ..Sampling::default() };
+    let mut texts = Vec::new();
+    for seed in [1, 1, 2] {
+        let prompt = Prompt::Text("The best thing about summer is".into());
+        let request = Request { sampling: sampling(seed), ..greedy(prompt) };
+        texts.push(answers(&model, request).await.unwrap().texts);
+    }
+    assert_eq!(texts[0], texts[1]);
+    assert_ne!(texts[0], texts[2]);
+}
+
+#[tokio::test]
+async fn several_answers_differ_and_each_is_complete() {
+    let model = small().await;
+    let sampling = Sampling { temperature: 1.5, seed: Some(3), ..Sampling::default() };
+    let request = Request {
+        sampling,
+        choices: 3,
+        max_tokens: Some(8),
+        ..greedy(Prompt::Text("My favourite animal is".into()))
+    };
+    let found = answers(&model, request.clone()).await.unwrap();
+    assert_eq!(found.reasons.len(), 3);
+    assert!(found.texts[0] != found.texts[1] || found.texts[1] != found.texts[2], "{found:?}");
+    assert_eq!(answers(&model, request).await.unwrap(), found);
+}
+
+#[tokio::test]
+async fn a_stop_text_ends_the_answer_and_is_not_part_of_it() {
+    let model = small().await;
+    let prompt = || Prompt::Text("1, 2, 3, 4, 5, 6, 7,".into());
+    let free = answers(&model, greedy(prompt())).await.unwrap();
+    assert!(free.texts[0].contains(" 9, 10"), "{free:?}");
+    let request = Request { stop: vec!["9, 1".into()], logprobs: Some(0), ..greedy(prompt()) };
+    let found = answers(&model, request).await.unwrap();
+    assert_eq!(found.texts[0].trim(), "8,");
+    assert_eq!(found.reasons, [Finish::Stop]);
+    let spelled: Vec<u8> = found.tokens.iter().flat_map(|token| token.bytes.clone()).collect();
+    assert!(free.texts[0].as_bytes().starts_with(&spelled));
+}
+
+#[tokio::test]
+async fn log_probabilities_come_with_the_tokens_and_spell_the_text() {
+    let model = small().await;
+    let request = Request { logprobs: Some(3), ..greedy(ask("Say hi with an emoji: 🦀")) };
+    let found = answers(&model, request).await.unwrap();
+    assert_eq!(found.tokens.len(), found.completion_tokens);
+    let spelled: Vec<u8> = found.tokens.iter().flat_map(|token| token.bytes.clone()).collect();
+    assert_eq!(String::from_utf8_lossy(&spelled), found.texts[0]);
+    for token in &found.tokens {
+        assert_eq!(token.top.len(), 3);
+        assert_eq!(token.top[0].1, token.logprob.unwrap(), "greedy takes the best: {token:?}");
+        assert!(token.top[0].1 <= 0.0 && token.top[0].1 >= token.top[1].1);
+    }
+}
+
+#[tokio::test]
+async fn the_log_probabilities_of_a_prompt_can_be_asked_for() {
+    let model = small().await;
+    let request = Request {
+        logprobs: Some(1),
+        prompt_logprobs: true,
+        max_tokens: Some(0),
+        ..greedy(Prompt::Text("The capital of France is Paris".into()))
+    };
+    let found = answers(&model, request).await.unwrap();
+    assert_eq!(found.prompt.len(), found.prompt_tokens);
+    let spelled: Vec<u8> = found.prompt.iter().flat_map(|token| token.bytes.clone()).collect();
+    assert!(String::from_utf8_lossy(&spelled).ends_with("The capital of France is Paris"));
+    assert_eq!(found.prompt[0].logprob, None);
+    let likely = found.prompt.last().unwrap().logprob.unwrap();
+    let unlikely = found.prompt[2].logprob.unwrap();
+    assert!(likely > unlikely, "{likely} {unlikely}");
+}
+
+#[tokio::test]
+async fn a_prompt_that_shares_its_beginning_with_the_last_one_is_answered_alike() {
+    let model = small().await;
+    let long = "A list of colours: red, green, blue, yellow, black, white, orange, ".repeat(5);
+    let fresh = |seed| Request {
+        sampling: Sampling { temperature: 0.0, seed, ..Sampling::default() },
+        ..greedy(Prompt::Text(long.clone()))
+    };
+    // A seed makes the model read the whole prompt, no seed lets it go on.
+    let first = answers(&model, fresh(Some(1))).await.unwrap();
+    let second = answers(&model, fresh(None)).await.unwrap();
+    assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn a_prompt_longer_than_the_context_is_refused_with_both_numbers() {
+    let model = small().await;
+    let error = answers(&model, greedy(Prompt::Text("word ".repeat(5000)))).await.unwrap_err();
+    let Error::TooLong { tokens, limit: 2048 } = error else { panic!("{error}") };
+    assert!(tokens >= 5000);
+    assert!(error.to_string().contains("holds 2048"), "{error}");
+    let error = answers(&model, greedy(Prompt::Text("x".repeat(50_000_000)))).await.unwrap_err();
+    assert!(matches!(error, Error::TooLong { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_dropped_answer_frees_the_model_for_the_next() {
+    let model = small().await;
+    let endless = Request {
+        max_tokens: None,
+        sampling: Sampling { logit_bias: vec![(0, -100.0), (2, -100.0)], ..Sampling::default() },
+        ..greedy(ask("Tell a very long story."))
+    };
+    let mut events = model.generate(endless).await.unwrap();
+    assert!(events.next().await.unwrap().is_ok());
+    drop(events);
+    let found = answers(&model, greedy(ask("Hi"))).await.unwrap();
+    assert_eq!(found.reasons.len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_further_requests() {
+    let options =
+        LoadOptions { context_length: Some(512), queue_size: 1, ..LoadOptions::default() };
+    let model = TextModel::load(&weights("smollm2-135m-instruct"), options, |_| ()).await.unwrap();
+    let mut running = model.generate(greedy(ask("Tell a story."))).await.unwrap();
+    // Once the first one is served, the queue has room for one more.
+    assert!(running.next().await.unwrap().is_ok());
+    let _waiting = model.generate(greedy(ask("Hi"))).await.unwrap();
+    let error = model.generate(greedy(ask("Hi"))).await.unwrap_err();
+    assert_eq!(error, Error::Busy { waiting: 1 });
+    drop(running);
+}
+
+#[tokio::test]
+async fn token_ids_can_be_the_prompt_and_unknown_ones_are_refused() {
+    let model = small().await;
+    let found = answers(&model, greedy(Prompt::Tokens(vec![504, 3575]))).await.unwrap();
+    assert_eq!(found.prompt_tokens, 2);
+    let error = answers(&model, greedy(Prompt::Tokens(vec![-1]))).await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no token `-1`");
+    assert_eq!(
+        answers(&model, greedy(Prompt::Text(String::new()))).await.unwrap().prompt_tokens,
+        1
+    );
+}
+
+fn constrained(question: &str, constraint: Constraint) -> Request {
+    Request { constraint, max_tokens: Some(300), ..greedy(ask(question)) }
+}
+
+#[tokio::test]
+async fn a_schema_is_kept_to_by_construction() {
+    let model = small().await;
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "name": { "type": "string", "maxLength": 20 },
+            "age": { "type": "integer", "minimum": 0, "maximum": 150 },
+            "kind": { "enum": ["cat", "dog"] },
+            "tags": { "type": "array", "items": { "type": "string", "maxLength": 5 }, "maxItems": 2 },
+        },
+        "required": ["name", "age", "kind", "tags"],
+        "additionalProperties": false,
+    });
+    for temperature in [0.0, 1.5] {
+        let mut request = constrained("Describe a pet.", Constraint::JsonSchema(schema.clone()));
+        request.sampling = Sampling { temperature, seed: Some(5), ..Sampling::default() };
+        let found = answers(&model, request).await.unwrap();
+        let value: Value = serde_json::from_str(&found.texts[0]).unwrap();
+        assert_eq!(found.reasons, [Finish::Stop]);
+        assert!(value["age"].as_i64().is_some_and(|age| age <= 150), "{value}");
+        assert!(["cat", "dog"].contains(&value["kind"].as_str().unwrap()), "{value}");
+        assert!(value["tags"].as_array().unwrap().len() <= 2, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_recursive_schema_is_followed() {
+    let model = small().await;
+    let schema = json!({
+        "$ref": "#/$defs/node",
+        "$defs": { "node": {
+            "type": "object",
+            "properties": {
+                "value": { "enum": [1, 2, 3] },
+                "next": { "anyOf": [{ "$ref": "#/$defs/node" }, { "type": "null" }] },
+            },
+            "required": ["value", "next"],
+            "additionalProperties": false,
+        } },
+    });
+    let request = constrained("Write a list.", Constraint::JsonSchema(schema));
+    let found = answers(&model, request).await.unwrap();
+    assert!(found.texts[0].starts_with("{\"value\": "), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_forced_call_is_one_of_an_offered_function() {
+    let model = small().await;
+    let functions = vec![
+        Function {
+            name: "get_weather".into(),
+            description: Some("The weather of a city.".into()),
+            parameters: json!({
+                "type": "object",
+                "properties": { "city": { "$ref": "#/$defs/city" } },
+                "$defs": { "city": { "type": "string", "maxLength": 20 } },
+                "required": ["city"],
+                "additionalProperties": false,
+            }),
+        },
+        Function {
+            name: "say \"hi\"".into(),
+            description: None,
+            parameters: json!({ "maxProperties": 0 }),
+        },
+    ];
+    let request = constrained("Is it sunny in Rome?", Constraint::Call(functions[..1].to_vec()));
+    let found = answers(&model, request).await.unwrap();
+    let mut reader = CallReader::new(functions.clone());
+    assert_eq!(reader.push(&found.texts[0]), "");
+    let (_, calls) = reader.finish();
+    assert_eq!(calls.len(), 1, "{found:?}");
+    assert!(calls[0].arguments["city"].is_string(), "{found:?}");
+    let request = constrained("Greet me.", Constraint::Call(functions[1..].to_vec()));
+    let found = answers(&model, request).await.unwrap();
+    assert_eq!(found.texts[0], r#"{"name": "say \"hi\"", "arguments": {}}"#);
+}
+
+#[tokio::test]
+async fn hostile_schemas_end_in_an_error_within_a_moment() {
+    let model = small().await;
+    // The table of tokens is built for the first schema.
+    let warm = constrained("x", Constraint::JsonSchema(json!({ "const": 1 })));
+    assert_eq!(answers(&model, warm).await.unwrap().texts, ["1"]);
+    let wide: Vec<Value> = (0..19_000).map(|index| json!(format!("{index:0>20}"))).collect();
+    let mut nested = json!({ "type": "string" });
+    for _ in 0..30 {
+        nested = json!({ "anyOf": [nested, { "type": "array", "items": { "type": "number" } }] });
+    }
+    let schemas = [
+        json!({ "$ref": "#" }),
+        json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/a" } } }),
+        json!({ "allOf": [{ "$ref": "#" }, { "$ref": "#" }] }),
+        json!({ "$ref": "#/nowhere" }),
+        json!({ "type": "strnig" }),
+        json!({ "type": "string", "pattern": "(a{1000}){1000}" }),
+        json!({ "type": "string", "pattern": "((" }),
+        json!({ "not": {} }),
+        json!({ "enum": [] }),
+        json!({ "type": "array", "minItems": 4_000_000_000_u64 }),
+        json!({ "enum": wide }),
+        json!([1, 2]),
+        json!(false),
+        nested,
+    ];
+    for schema in schemas {
+        let shown: String = schema.to_string().chars().take(80).collect();
+        let mut request = constrained("x", Constraint::JsonSchema(schema));
+        request.max_tokens = Some(8);
+        let began = std::time::Instant::now();
+        let result = answers(&model, request).await;
+        let took = began.elapsed();
+        assert!(took.as_secs() < 5, "{shown}: {took:?}");
+        match result {
+            Ok(found) => assert_eq!(found.reasons.len(), 1, "{shown}"),
+            Err(error) => assert!(
+                matches!(error, Error::Invalid { param: Some("response_format"), .. }),
+                "{shown}: {error}"
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_fit_is_refused_before_it_is_loaded() {
+    let options = LoadOptions { context_length: Some(u32::MAX), ..LoadOptions::default() };
+    let error = TextModel::load(&weights("smollm2-135m-instruct"), options, |_| ()).await.err();
+    let error = error.unwrap();
+    assert!(matches!(error, Error::NoMemory { .. }), "{error}");
+    assert!(error.to_string().contains("of memory, and"), "{error}");
+}
+
+#[tokio::test]
+async fn a_model_of_the_other_kind_is_refused_by_name() {
+    let path = weights("all-minilm-l6-v2");
+    let error = TextModel::load(&path, LoadOptions::default(), |_| ()).await.err().unwrap();
+    assert!(error.to_string().ends_with("all-minilm-l6-v2.gguf` is an embedding model"));
+    let path = weights("smollm2-135m-instruct");
+    let error = Embedder::load(&path, 256, LoadOptions::default(), |_| ()).await.err().unwrap();
+    assert!(error.to_string().ends_with("is not an embedding model"));
+}
+
+#[tokio::test]
+async fn loading_tells_how_far_it_is() {
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let listener = heard.clone();
+    let path = weights("smollm2-135m-instruct");
+    let options = LoadOptions { context_length: Some(128), ..LoadOptions::default() };
+    let model =
+        TextModel::load(&path, options, move |share| listener.lock().unwrap().push(share)).await;
+    assert!(model.unwrap().memory() > 90_000_000);
+    let heard = heard.lock().unwrap();
+    assert!(heard.windows(2).all(|pair| pair[0] <= pair[1]), "{heard:?}");
+    assert!((heard.last().unwrap() - 1.0).abs() < 1e-6);
+}
