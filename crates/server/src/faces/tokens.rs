@@ -164,7 +164,7 @@ mod tests {
         of_chat(&messages, None)
     }
 
-    fn call(name: &str, arguments: Value) -> ToolCall {
+    fn call(name: &str, arguments: &Value) -> ToolCall {
         ToolCall::from_json(json!({ "call_id": "1", "tool_name": name, "arguments": arguments }))
             .expect("the call is well formed")
     }
@@ -212,11 +212,11 @@ mod tests {
 
     #[test]
     fn tool_calls_count_as_they_are_rendered() {
-        let weather = call("get_weather", json!({ "location": "San Francisco, CA" }));
+        let weather = call("get_weather", &json!({ "location": "San Francisco, CA" }));
         let calls = [weather];
         assert_eq!(of_answer_message("", &calls, None), 35);
         assert_eq!(of_answer_message("", &calls, Some(ToolPromptFormat::FunctionTag)), 26);
-        let search = call("brave_search", json!({ "query": "Search the web for cats" }));
+        let search = call("brave_search", &json!({ "query": "Search the web for cats" }));
         assert_eq!(of_answer_message("", &[search], None), 22);
     }
 
