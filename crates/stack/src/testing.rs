@@ -54,12 +54,38 @@ impl ProviderConfig for FakeConfig {
     }
 }
 
+/// Whether one thing that a fake does fails or hangs.
+#[derive(Default)]
+pub(crate) struct Fail(Mutex<(Option<String>, bool)>);
+
+impl Fail {
+    pub(crate) fn fails(&self, why: &str) {
+        *self.0.lock().unwrap() = (Some(why.to_owned()), false);
+    }
+
+    pub(crate) fn works(&self) {
+        *self.0.lock().unwrap() = (None, false);
+    }
+
+    pub(crate) fn hangs(&self) {
+        *self.0.lock().unwrap() = (None, true);
+    }
+
+    async fn outcome(&self) -> Result<()> {
+        let (failure, hangs) = self.0.lock().unwrap().clone();
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        failure.map_or(Ok(()), |why| Err(Error::unavailable(why)))
+    }
+}
+
 /// What a fake does, and what it saw.
 #[derive(Default)]
 pub(crate) struct Script {
-    pub(crate) build_fails: Mutex<Option<String>>,
-    pub(crate) check_fails: Mutex<Option<String>>,
-    pub(crate) register_fails: Mutex<Option<String>>,
+    pub(crate) build: Fail,
+    pub(crate) check: Fail,
+    pub(crate) register: Fail,
     /// Put in front of the provider's id of registered models.
     pub(crate) prefix: Mutex<String>,
     pub(crate) offered: Mutex<Option<Vec<Model>>>,
@@ -67,7 +93,6 @@ pub(crate) struct Script {
     pub(crate) unregistered: Mutex<Vec<String>>,
     pub(crate) bodies: Mutex<Vec<Value>>,
     pub(crate) keys: Mutex<Vec<(Option<String>, Option<String>)>>,
-    pub(crate) checks: AtomicUsize,
     pub(crate) stopped: AtomicUsize,
 }
 
@@ -112,9 +137,7 @@ impl Inference for Fake {
 #[async_trait]
 impl Hosts<Model> for Fake {
     async fn on_register(&self, mut model: Model) -> Result<Model> {
-        if let Some(reason) = &*self.0.register_fails.lock().unwrap() {
-            return Err(Error::invalid(reason));
-        }
+        self.0.register.outcome().await?;
         self.0.registered.lock().unwrap().push(model.identifier.clone());
         let prefix = self.0.prefix.lock().unwrap();
         if !model.provider_resource_id.starts_with(&*prefix) {
@@ -136,13 +159,7 @@ impl Hosts<Model> for Fake {
 #[async_trait]
 impl Lifecycle for Fake {
     async fn check(&self) -> Result<()> {
-        self.0.checks.fetch_add(1, Ordering::SeqCst);
-        self.0
-            .check_fails
-            .lock()
-            .unwrap()
-            .clone()
-            .map_or(Ok(()), |why| Err(Error::unavailable(why)))
+        self.0.check.outcome().await
     }
 
     async fn shutdown(&self) {
@@ -152,11 +169,8 @@ impl Lifecycle for Fake {
 
 async fn build(config: FakeConfig) -> Result<Arc<dyn InferenceProvider>> {
     let script = script(config.url.as_deref().unwrap_or_default());
-    let failure = script.build_fails.lock().unwrap().clone();
-    match failure {
-        Some(why) => Err(Error::internal(why)),
-        None => Ok(Arc::new(Fake(script))),
-    }
+    script.build.outcome().await?;
+    Ok(Arc::new(Fake(script)))
 }
 
 macro_rules! fakes {

@@ -1,5 +1,7 @@
 //! The promises of [`KvStore`], as functions that every backend's tests call.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, shared between crates")]
+
 use crate::{Change, KvStore};
 use std::time::{Duration, SystemTime};
 

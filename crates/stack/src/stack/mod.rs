@@ -255,3 +255,6 @@ pub fn open_store(config: &RunConfig, config_dir: &Path) -> Result<Arc<dyn KvSto
     };
     Ok(Arc::new(Sqlite::open(path)?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,16 +258,24 @@ impl<R: Resource> RoutingTable<R> {
             .instance(&id)
             .ok_or_else(|| Error::invalid(format!("Provider `{id}` not found")))?;
         let resource = instance.provider()?.on_register(resource).await?;
-        self.keep(resource.clone(), Origin::Request).await?;
+        self.keep(resource.clone(), Origin::Request, None).await?;
         Ok(resource)
     }
 
-    async fn keep(&self, resource: R, origin: Origin) -> Result<()> {
+    /// Writes a record, unless it is no longer `expected`, if that is given.
+    async fn keep(&self, resource: R, origin: Origin, expected: Option<&Value>) -> Result<()> {
         let mut records = self.records.lock().await;
         let position = records
             .kept
             .iter()
             .position(|record| record.resource.identifier() == resource.identifier());
+        if expected.is_some() {
+            let current =
+                position.and_then(|index| serde_json::to_value(&records.kept[index].resource).ok());
+            if current.as_ref() != expected {
+                return Ok(());
+            }
+        }
         let note = match position {
             Some(index) => Note { origin, ..records.kept[index].note.clone() },
             None => Note { sequence: records.next_sequence, origin, declared: None },
@@ -329,7 +337,8 @@ impl<R: Resource> RoutingTable<R> {
             let before = serde_json::to_value(&resource).ok();
             let outcome = match provider.on_register(resource).await {
                 Ok(completed) if serde_json::to_value(&completed).ok() == before => Ok(()),
-                Ok(completed) => self.keep(completed, Origin::Configuration).await,
+                // Somebody may have registered it anew in the meantime.
+                Ok(completed) => self.keep(completed, Origin::Configuration, before.as_ref()).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
@@ -401,3 +410,6 @@ impl<R: Resource> RoutingTable<R> {
         self.snapshot.store(Arc::new(Snapshot::of(records)));
     }
 }
+
+#[cfg(test)]
+mod tests;
