@@ -1,5 +1,7 @@
 //! The reference pages, made from what the code declares.
 
+mod commands;
+mod configuration;
 mod endpoints;
 mod fields;
 mod page;
@@ -18,6 +20,8 @@ pub(crate) fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
     pages.extend(endpoints::pages());
     pages.extend(providers::pages());
+    pages.extend(configuration::pages());
+    pages.extend(commands::pages());
     let index = page::index(pages.keys());
     pages.insert("README.md".to_owned(), index);
     pages

@@ -82,10 +82,12 @@ fn default(schema: &Value, required: bool) -> String {
     if required {
         return "required".to_owned();
     }
-    if is_secret(schema) {
-        return String::new();
-    }
-    schema.get("default").filter(|value| !value.is_null()).map_or_else(String::new, quoted)
+    // The fields of a structure have defaults of their own.
+    let is_structure = |value: &Value| value.as_object().is_some_and(|members| !members.is_empty());
+    schema
+        .get("default")
+        .filter(|value| !value.is_null() && !is_structure(value) && !is_secret(schema))
+        .map_or_else(String::new, quoted)
 }
 
 /// The fields of an object schema.
