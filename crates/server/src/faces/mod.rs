@@ -8,3 +8,8 @@ pub(crate) mod llama_stack;
 pub(crate) mod openai;
 mod python;
 mod tokens;
+
+use crate::routes::Routes;
+
+/// Attaches the handlers of inference, in both faces.
+pub(crate) fn register(_routes: &mut Routes) {}

@@ -1,0 +1,105 @@
+//! Handlers, attached to the endpoints that `chaski_api` declares.
+//!
+//! A handler is given the request as the type that its endpoint declares, and answers with the
+//! declared type. Reading, encoding, errors and streams happen here, for all of them.
+
+use crate::{
+    app::App,
+    input::{Input, Shape},
+};
+use bytes::Bytes;
+use chaski_api::{Endpoint, EndpointSpec, Method, Result};
+use chaski_provider::{Context, EventStream, Payload, Reply};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
+use std::{collections::HashMap, future::Future, sync::Arc};
+
+/// The answer of an endpoint that may stream: at once, or as events.
+pub(crate) type Answer<E> = Reply<<E as Endpoint>::Response, <E as Endpoint>::Event>;
+
+/// What a handler answered, as JSON text.
+pub(crate) enum Answered {
+    Json(Bytes),
+    Events(BoxStream<'static, Result<Bytes>>),
+}
+
+type Handler =
+    dyn Fn(App, Context, Input) -> BoxFuture<'static, Result<Answered>> + Send + Sync + 'static;
+
+/// An endpoint with its handler.
+pub(crate) struct Route {
+    pub(crate) spec: EndpointSpec,
+    pub(crate) handler: Arc<Handler>,
+}
+
+/// The handlers, by endpoint.
+#[derive(Default)]
+pub(crate) struct Routes {
+    by_endpoint: HashMap<(Method, &'static str), Route>,
+}
+
+impl Routes {
+    /// Answers `E` with a value.
+    pub(crate) fn on<E, F, R>(&mut self, handler: F)
+    where
+        E: Endpoint,
+        F: Fn(App, Context, E::Request) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Result<E::Response>> + Send + 'static,
+    {
+        self.relay::<E, _, _>(move |app, cx, request| {
+            handler(app, cx, request).map(|answer| answer.map(Payload::Value))
+        });
+    }
+
+    /// Answers `E` with a value, or with JSON text that an upstream sent.
+    pub(crate) fn relay<E, F, R>(&mut self, handler: F)
+    where
+        E: Endpoint,
+        F: Fn(App, Context, E::Request) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Result<Payload<E::Response>>> + Send + 'static,
+    {
+        self.stream::<E, _, _>(move |app, cx, request| {
+            handler(app, cx, request).map(|answer| answer.map(Reply::Full))
+        });
+    }
+
+    /// Answers `E` at once or with events, as the request wants it.
+    pub(crate) fn stream<E, F, R>(&mut self, handler: F)
+    where
+        E: Endpoint,
+        F: Fn(App, Context, E::Request) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Result<Answer<E>>> + Send + 'static,
+    {
+        let shape = Arc::new(Shape::of::<E>());
+        let erased = move |app: App, cx: Context, input: Input| {
+            let (handler, shape) = (handler.clone(), Arc::clone(&shape));
+            async move {
+                let depth = app.options.limits.json_depth;
+                let (request, wants_events) = input.read::<E>(shape, depth).await?;
+                let as_events = wants_events && app.options.stream_errors_as_events;
+                match handler(app, cx, request).await {
+                    Ok(Reply::Full(payload)) => Ok(Answered::Json(payload.into_bytes())),
+                    Ok(Reply::Stream(events)) => Ok(Answered::Events(encoded::<E>(events))),
+                    Err(error) if as_events => {
+                        let event = futures_util::stream::once(std::future::ready(Err(error)));
+                        Ok(Answered::Events(event.boxed()))
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            .boxed()
+        };
+        let route = Route { spec: E::SPEC, handler: Arc::new(erased) };
+        self.by_endpoint.insert((E::SPEC.method, E::SPEC.path), route);
+    }
+
+    /// Takes the handler of an endpoint out of the table.
+    pub(crate) fn take(&mut self, spec: &EndpointSpec) -> Option<Route> {
+        self.by_endpoint.remove(&(spec.method, spec.path))
+    }
+}
+
+fn encoded<E: Endpoint>(
+    events: EventStream<Payload<E::Event>>,
+) -> BoxStream<'static, Result<Bytes>> {
+    events.map(|event| event.map(Payload::into_bytes)).boxed()
+}
