@@ -14,13 +14,28 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// How long a check may take.
-const CHECK_TIME: Duration = Duration::from_secs(10);
-/// How often a provider that works is checked.
-const RECHECK: Duration = Duration::from_mins(1);
+/// How patient the stack is with a provider.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// The pause after the first failure; it doubles up to `longest`.
+    pub(crate) first: Duration,
+    pub(crate) longest: Duration,
+    /// How long a check may take.
+    pub(crate) check: Duration,
+    /// How often a provider that works is checked.
+    pub(crate) recheck: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            longest: Duration::from_mins(1),
+            check: Duration::from_secs(10),
+            recheck: Duration::from_mins(1),
+        }
+    }
+}
 
 /// How an instance is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +60,7 @@ pub(crate) struct Instance<A: ?Sized> {
     built: ArcSwapOption<Built<A>>,
     state: watch::Sender<State>,
     wake: Notify,
+    pace: Pace,
 }
 
 /// A pointer that the swap can hold.
@@ -56,6 +72,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
         provider_type: String,
         entry: Option<Entry<A>>,
         config: Value,
+        pace: Pace,
     ) -> Self {
         Self {
             id,
@@ -65,6 +82,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
             built: ArcSwapOption::empty(),
             state: watch::Sender::new(State::Starting),
             wake: Notify::new(),
+            pace,
         }
     }
 
@@ -107,7 +125,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
     }
 
     fn unavailable(&self, what: &str) -> Error {
-        let kind = ErrorKind::Unavailable { retry_after: Some(FIRST_PAUSE) };
+        let kind = ErrorKind::Unavailable { retry_after: Some(self.pace.first) };
         Error::new(kind, format!("provider `{}` {what}", self.id))
     }
 
@@ -142,19 +160,19 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
     /// Builds the provider and looks after it, until the stack ends.
     pub(crate) async fn look_after(self: Arc<Self>, deps: Deps, on_up: OnUp<A>) {
         let Some(entry) = self.entry else { return };
-        let mut pause = FIRST_PAUSE;
+        let mut pause = self.pace.first;
         let mut failures = 0_u32;
         loop {
             match self.attempt(&entry, &deps).await {
                 Ok(provider) => {
                     failures = 0;
-                    pause = FIRST_PAUSE;
+                    pause = self.pace.first;
                     if !self.is_up() {
                         on_up(provider).await;
                         tracing::info!(target: "core", provider = %self.id, "provider is up");
                         self.state.send_replace(State::Up);
                     }
-                    sleep(RECHECK).await;
+                    sleep(self.pace.recheck).await;
                 }
                 Err(error) => {
                     failures += 1;
@@ -163,7 +181,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
                         self.down(&error);
                     }
                     self.rest(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    pause = (pause * 2).min(self.pace.longest);
                 }
             }
         }
@@ -180,11 +198,11 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
             self.state.send_replace(State::Starting);
             provider
         };
-        match timeout(CHECK_TIME, provider.check()).await {
+        match timeout(self.pace.check, provider.check()).await {
             Ok(outcome) => outcome.map(|()| provider),
             Err(_) => Err(Error::new(
                 ErrorKind::Timeout,
-                format!("no answer to the check within {} s", CHECK_TIME.as_secs()),
+                format!("no answer to the check within {} s", self.pace.check.as_secs_f32()),
             )),
         }
     }
@@ -206,10 +224,88 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
 
     /// Waits for `pause`, or less when a request asks for the provider.
     async fn rest(&self, pause: Duration) {
-        sleep(FIRST_PAUSE.min(pause)).await;
-        let left = pause.saturating_sub(FIRST_PAUSE);
+        sleep(self.pace.first.min(pause)).await;
+        let left = pause.saturating_sub(self.pace.first);
         if !left.is_zero() {
             let _: Result<(), _> = timeout(left, self.wake.notified()).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Instance, Pace};
+    use crate::testing::{catalog, deps, script, until};
+    use chaski_api::inspect::HealthStatus;
+    use chaski_provider::InferenceProvider;
+    use serde_json::json;
+    use std::{sync::Arc, time::Duration};
+
+    /// An instance that is looked after at the pace of a test.
+    fn watched(url: &str, pace: Pace) -> Arc<Instance<dyn InferenceProvider>> {
+        let entry = catalog().inference[0];
+        let config = json!({ "url": url });
+        let kind = entry.spec.provider_type.to_owned();
+        let instance = Arc::new(Instance::new("v".to_owned(), kind, Some(entry), config, pace));
+        let deps = deps();
+        let on_up = Box::new(|_| Box::pin(std::future::ready(())) as _);
+        deps.tasks.spawn(Arc::clone(&instance).look_after(deps.clone(), on_up));
+        instance
+    }
+
+    fn quick() -> Pace {
+        let brief = Duration::from_millis(5);
+        Pace { first: brief, longest: brief, check: Duration::from_secs(10), recheck: brief }
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_fails_is_down_until_it_works_again() {
+        let script = script("fake://flaps");
+        let instance = watched("fake://flaps", quick());
+        for _ in 0..3 {
+            until("up", || instance.is_up()).await;
+            assert!(instance.provider().is_ok());
+            script.check.fails("gone");
+            until("down", || instance.health().status == HealthStatus::Degraded).await;
+            assert_eq!(instance.health().message.as_deref(), Some("gone"));
+            assert!(instance.provider().is_err());
+            script.check.works();
+        }
+    }
+
+    #[tokio::test]
+    async fn one_slip_does_not_take_a_provider_down() {
+        let script = script("fake://slips");
+        let pace = Pace { first: Duration::from_mins(5), ..quick() };
+        let instance = watched("fake://slips", pace);
+        until("up", || instance.is_up()).await;
+        script.check.fails("one slip");
+        let before = script.check.count();
+        until("the check has failed", || script.check.count() > before).await;
+        assert!(instance.is_up());
+        assert!(instance.provider().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_check_that_hangs_is_given_up() {
+        let script = script("fake://hangs");
+        script.check.hangs();
+        let instance =
+            watched("fake://hangs", Pace { check: Duration::from_millis(500), ..quick() });
+        until("down", || instance.health().status == HealthStatus::Degraded).await;
+        let message = instance.health().message;
+        assert_eq!(message.as_deref(), Some("no answer to the check within 0.5 s"));
+    }
+
+    #[tokio::test]
+    async fn a_request_hastens_the_next_attempt() {
+        let script = script("fake://hastened");
+        script.check.fails("gone");
+        let pace = Pace { longest: Duration::from_mins(5), ..quick() };
+        let instance = watched("fake://hastened", pace);
+        // By now the pause is longer than anybody wants to wait.
+        until("many failures", || script.check.count() >= 8).await;
+        script.check.works();
+        until("up", || instance.provider().is_ok()).await;
     }
 }

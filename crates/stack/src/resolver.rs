@@ -96,12 +96,17 @@ pub(crate) fn plan(config: &RunConfig, catalog: &Catalog) -> Plan {
             let same_id = |other: &&Planned| other.api == api && other.provider_id == *id;
             let earlier = plan.instances.iter().find(same_id);
             if let Some(earlier) = earlier.filter(|_| availability != Availability::Disabled) {
-                // Two entries switched on by different variables may say the same.
-                if *earlier != planned {
-                    let msg = format!(
-                        "another provider of `{api}` is called `{id}` too; give each its own name"
-                    );
+                // Two entries switched on by different variables may say the same, and among
+                // those that cannot serve anyway nothing goes wrong.
+                let clash = *earlier != planned;
+                let serves = |one: &Planned| one.availability == Availability::Contained;
+                let msg = format!(
+                    "another provider of `{api}` is called `{id}` too; give each its own name"
+                );
+                if clash && (serves(earlier) || serves(&planned)) {
                     plan.problem(at("provider_id"), "duplicate", msg);
+                } else if clash {
+                    plan.warnings.push(msg);
                 }
                 continue;
             }
@@ -331,5 +336,33 @@ fn warn_of_resources(config: &RunConfig, plan: &mut Plan) {
         plan.warnings.push(format!(
             "the {count} `{kind}` of the configuration are not registered: this build does not serve them yet"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ordered;
+    use chaski_api::Api;
+
+    #[test]
+    fn every_api_comes_after_those_it_needs() {
+        let order = ordered(&[
+            (Api::Agents, vec![Api::Safety, Api::Inference]),
+            (Api::Inference, vec![]),
+            (Api::Safety, vec![Api::Inference, Api::Telemetry]),
+        ]);
+        assert_eq!(order, Ok(vec![Api::Inference, Api::Safety, Api::Agents]));
+    }
+
+    #[test]
+    fn a_circle_of_needs_is_found_with_its_members() {
+        let order = ordered(&[
+            (Api::Inference, vec![]),
+            (Api::Eval, vec![Api::Agents, Api::Inference]),
+            (Api::Agents, vec![Api::Safety]),
+            (Api::Safety, vec![Api::Agents]),
+        ]);
+        assert_eq!(order, Err(vec![Api::Agents, Api::Safety, Api::Agents]));
+        assert_eq!(ordered(&[(Api::Eval, vec![Api::Eval])]), Err(vec![Api::Eval, Api::Eval]));
     }
 }

@@ -56,7 +56,7 @@ impl ProviderConfig for FakeConfig {
 
 /// Whether one thing that a fake does fails or hangs.
 #[derive(Default)]
-pub(crate) struct Fail(Mutex<(Option<String>, bool)>);
+pub(crate) struct Fail(Mutex<(Option<String>, bool)>, AtomicUsize);
 
 impl Fail {
     pub(crate) fn fails(&self, why: &str) {
@@ -71,8 +71,14 @@ impl Fail {
         *self.0.lock().unwrap() = (None, true);
     }
 
+    /// How often it was done.
+    pub(crate) fn count(&self) -> usize {
+        self.1.load(Ordering::SeqCst)
+    }
+
     async fn outcome(&self) -> Result<()> {
         let (failure, hangs) = self.0.lock().unwrap().clone();
+        self.1.fetch_add(1, Ordering::SeqCst);
         if hangs {
             std::future::pending::<()>().await;
         }
@@ -214,6 +220,7 @@ pub(crate) fn deps() -> Deps {
 }
 
 /// A run configuration with these `providers.inference` and `models`.
+#[expect(clippy::needless_pass_by_value, reason = "so that the tests can write literals")]
 pub(crate) fn config(inference: Value, models: Value) -> RunConfig {
     RunConfig::from_json(json!({
         "version": "2", "image_name": "t",

@@ -41,7 +41,7 @@ async fn lists_a_half_open_range_in_byte_order(store: &impl KvStore) {
 async fn honours_expiration(store: &impl KvStore) {
     let now = SystemTime::now();
     store.set("past", "x", Some(now - Duration::from_secs(1))).await.unwrap();
-    store.set("future", "x", Some(now + Duration::from_secs(3600))).await.unwrap();
+    store.set("future", "x", Some(now + Duration::from_hours(1))).await.unwrap();
     store.set("never", "x", None).await.unwrap();
     assert_eq!(store.get("past").await.unwrap(), None);
     assert!(store.get("future").await.unwrap().is_some());

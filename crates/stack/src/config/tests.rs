@@ -130,6 +130,10 @@ fn two_providers_of_one_api_need_two_names() {
         ["providers.inference[1].provider_id: another provider of `inference` is called `vllm` \
           too; give each its own name"]
     );
+    let lacking = "  - {provider_id: n, provider_type: remote::nvidia, config: {}}\n  \
+                   - {provider_id: n, provider_type: remote::nvidia, config: {config_id: x}}";
+    let warnings = read(&with(lacking)).unwrap().warnings;
+    assert!(warnings.iter().any(|one| one.contains("called `n` too")), "{warnings:?}");
     let same = with(
         "  - {provider_id: vllm, provider_type: remote::vllm, \
          config: {url: 'http://h/v1', max_tokens: '4096', tls_verify: off}}",

@@ -3,14 +3,14 @@
 use crate::{
     Catalog, RoutingTable,
     config::{RunConfig, StorageConfig},
-    instance::Instance,
+    instance::{Instance, Pace},
     registry::Registry,
     resolver::{self, Availability, Plan},
     routers::{self, InferenceRouter},
     table::REFRESH,
 };
 use chaski_api::{
-    Api, Error, Result,
+    Api, Error, Reader, Result, Wire,
     inspect::{HealthStatus, ProviderHealth, ProviderInfo},
     models::Model,
 };
@@ -86,6 +86,7 @@ impl Stack {
                     planned.provider_type.clone(),
                     entry,
                     planned.config.clone(),
+                    Pace::default(),
                 ))
             })
             .collect();
@@ -219,13 +220,13 @@ impl Stack {
 }
 
 /// The providers whose own offers are listed: those without declared models, and those that ask
-/// for it with `refresh_models`.
+/// for it with `refresh_models`, unless they ask against it.
 fn discovering(plan: &Plan, declared: &[Model]) -> HashSet<String> {
     let wants = |planned: &&resolver::Planned| {
-        let asked = &planned.config["refresh_models"];
-        asked.as_bool().unwrap_or_else(|| {
-            matches!(asked.as_str(), Some("true" | "1" | "yes" | "on"))
-                || !declared.iter().any(|model| model.provider_id == planned.provider_id)
+        let asked = planned.config.get("refresh_models").cloned();
+        let asked = asked.and_then(|value| bool::read(value, &mut Reader::default()));
+        asked.unwrap_or_else(|| {
+            !declared.iter().any(|model| model.provider_id == planned.provider_id)
         })
     };
     let inference = plan.instances.iter().filter(|planned| planned.api == Api::Inference);
