@@ -2,9 +2,9 @@
 
 use super::retry;
 use chaski_api::{Error, ErrorKind};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
-use std::{error::Error as _, io, time::Duration};
+use std::{io, time::Duration};
 
 /// Longer messages of upstreams are cut.
 const MESSAGE_CHARS: usize = 2000;
@@ -65,22 +65,33 @@ pub(crate) fn not_reached(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
         return "no connection within the time limit";
     }
-    let mut next = error.source();
-    while let Some(cause) = next {
+    let mut reason = "no connection";
+    walk(error, &mut |cause| {
         if cause.is::<rustls::Error>() {
-            return "its TLS certificate or version is not accepted";
+            reason = "its TLS certificate or version is not accepted";
+        } else if cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
+        {
+            reason = "connection refused";
         }
-        if let Some(cause) = cause.downcast_ref::<io::Error>() {
-            if cause.kind() == io::ErrorKind::ConnectionRefused {
-                return "connection refused";
-            }
-            if cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return "its TLS certificate or version is not accepted";
-            }
-        }
-        next = cause.source();
+    });
+    reason
+}
+
+/// Visits the error and its causes, those included that are wrapped in errors of input and output:
+/// their `source` is the cause of what they wrap.
+pub(crate) fn walk<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+    visit: &mut impl FnMut(&'a (dyn std::error::Error + 'static)),
+) {
+    visit(error);
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    if let Some(wrapped) = wrapped {
+        walk(wrapped, visit);
+    } else if let Some(cause) = error.source() {
+        walk(cause, visit);
     }
-    "no connection"
 }
 
 pub(super) fn late(service: &str, limit: Duration) -> Error {
@@ -106,7 +117,7 @@ pub(super) fn from_answer(
     } else {
         ErrorKind::Upstream { status: Some(status.as_u16()) }
     };
-    let media_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let is_page = media_type.is_some_and(|value| value.starts_with(b"text/html"));
     let said = serde_json::from_slice(body).ok().and_then(|body| said(&body)).or_else(|| {
         let text = String::from_utf8_lossy(body);
@@ -162,7 +173,7 @@ impl Said {
 }
 
 /// The shapes of error bodies: OpenAI's `{"error": {"message", "code", "param"}}`, vLLM's
-/// `{"object": "error", "message"}`, FastAPI's `{"detail"}` and Ollama's `{"error": "..."}`.
+/// `{"object": "error", "message"}`, `{"detail"}` of its web framework, and Ollama's `{"error": "..."}`.
 fn said(body: &Value) -> Option<Said> {
     let text = |value: Option<&Value>| match value? {
         Value::String(text) => Some(text.clone()),
@@ -197,7 +208,7 @@ fn said(body: &Value) -> Option<Said> {
     Some(Said { message, code, param: text(body.get("param")) })
 }
 
-/// One entry of FastAPI's list: `body.messages.0: Field required`.
+/// One entry of the web framework's list: `body.messages.0: Field required`.
 fn detail(entry: &Value) -> String {
     let message = entry.get("msg").and_then(Value::as_str);
     let steps = entry.get("loc").and_then(Value::as_array).into_iter().flatten();

@@ -9,7 +9,7 @@ mod retry;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use failure::{error_in, not_reached};
+pub(crate) use failure::{error_in, not_reached, walk};
 pub use options::{HostPort, HttpOptions};
 pub(crate) use request::secret_header;
 pub use request::{Request, Tls};
@@ -158,7 +158,7 @@ pub(crate) fn builder(options: &HttpOptions) -> reqwest::ClientBuilder {
         .user_agent(options.user_agent.clone())
         .connect_timeout(options.connect_timeout)
         .tcp_nodelay(true)
-        .tcp_keepalive(Duration::from_secs(60))
+        .tcp_keepalive(Duration::from_mins(1))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)

@@ -54,8 +54,8 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
-            first_byte_timeout: Duration::from_secs(600),
-            read_timeout: Duration::from_secs(300),
+            first_byte_timeout: Duration::from_mins(10),
+            read_timeout: Duration::from_mins(5),
             fetch_timeout: Duration::from_secs(30),
             egress_allow: Vec::new(),
             user_agent: concat!("chaski/", env!("CARGO_PKG_VERSION")).to_owned(),

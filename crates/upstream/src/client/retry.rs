@@ -1,7 +1,7 @@
 //! When a failed attempt is repeated, and after how long. The rules are those of OpenAI's client.
 
 use super::{Request, Response, failure::Failure};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use std::{
     hash::{BuildHasher, RandomState},
     time::{Duration, Instant, SystemTime},
@@ -10,7 +10,7 @@ use std::{
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// A longer wish of the upstream is passed on to the caller in place of waiting.
-const LONGEST_WISH: Duration = Duration::from_secs(60);
+const LONGEST_WISH: Duration = Duration::from_mins(1);
 
 /// The pause before the next attempt; nothing if there is to be none.
 pub(super) fn pause(
@@ -23,7 +23,7 @@ pub(super) fn pause(
     }
     let pause = match outcome {
         Ok(response) => {
-            let advice = response.headers().get("x-should-retry").map(|value| value.as_bytes());
+            let advice = response.headers().get("x-should-retry").map(HeaderValue::as_bytes);
             let again = match advice {
                 Some(b"true") => true,
                 Some(b"false") => false,
@@ -73,7 +73,6 @@ fn usual(attempt: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn check(name: &'static str, value: &'static str, expected: Option<u64>) {
         let mut headers = HeaderMap::new();

@@ -8,7 +8,7 @@ mod address;
 #[cfg(test)]
 mod tests;
 
-use crate::client::{HostPort, HttpOptions, builder, not_reached};
+use crate::client::{HostPort, HttpOptions, builder, not_reached, walk};
 use address::refusal;
 use bytes::{Bytes, BytesMut};
 use chaski_api::{Error, Result};
@@ -216,12 +216,10 @@ fn refused(given: &str, reason: &str) -> Error {
 }
 
 fn unreachable(given: &str, error: reqwest::Error) -> Error {
-    let mut next = error.source();
-    while let Some(cause) = next {
-        if let Some(Refused(reason)) = cause.downcast_ref::<Refused>() {
-            return refused(given, &format!("its name resolves to {reason}"));
-        }
-        next = cause.source();
+    let mut refusal = None;
+    walk(&error, &mut |cause| refusal = refusal.or(cause.downcast_ref::<Refused>()));
+    if let Some(Refused(reason)) = refusal {
+        return refused(given, &format!("its name resolves to {reason}"));
     }
     let reason = not_reached(&error);
     let message = format!("{} cannot be fetched: {reason}", shown(given));

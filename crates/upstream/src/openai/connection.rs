@@ -46,7 +46,7 @@ pub struct Call<'a> {
 pub enum Answer {
     /// The JSON text of the answer, known to be an object and no error.
     Full(Bytes),
-    Stream(Relay),
+    Stream(Box<Relay>),
 }
 
 /// A model that an upstream lists.
@@ -188,7 +188,7 @@ impl Connection {
             return Err(self.broken(&what));
         }
         let secrets = response.secrets().to_vec();
-        Ok(Answer::Stream(Relay::new(response.stream(), secrets)))
+        Ok(Answer::Stream(Box::new(Relay::new(response.stream(), secrets))))
     }
 
     async fn post(

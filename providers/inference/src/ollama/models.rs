@@ -18,7 +18,7 @@ use std::{
 const NAME: &str = "Ollama";
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// A model has gigabytes, and Ollama answers when it has all of them.
-const PULLING: Duration = Duration::from_secs(3600);
+const PULLING: Duration = Duration::from_hours(1);
 /// How many models are asked about at once.
 const AT_ONCE: usize = 4;
 
