@@ -1,5 +1,6 @@
 //! One configured provider: building it, watching it, and what to answer while it is down.
 
+use crate::config::redacted_text;
 use arc_swap::ArcSwapOption;
 use chaski_api::{
     Error, ErrorKind, Result,
@@ -208,7 +209,8 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
     }
 
     fn down(&self, error: &Error) {
-        let reason = error.message.clone();
+        // Reasons are shown to callers, and an upstream's address may hold a password.
+        let reason = redacted_text(&error.message);
         let changed = *self.state.borrow() != State::Down(reason.clone());
         if changed {
             tracing::warn!(
@@ -216,7 +218,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
                 provider = %self.id,
                 r#type = %self.provider_type,
                 "provider is degraded and will be tried again: {}",
-                error.chain()
+                redacted_text(&error.chain())
             );
         }
         self.state.send_replace(State::Down(reason));
@@ -265,9 +267,10 @@ mod tests {
         for _ in 0..3 {
             until("up", || instance.is_up()).await;
             assert!(instance.provider().is_ok());
-            script.check.fails("gone");
+            script.check.fails("no answer from http://me:password@h/");
             until("down", || instance.health().status == HealthStatus::Degraded).await;
-            assert_eq!(instance.health().message.as_deref(), Some("gone"));
+            let message = instance.health().message;
+            assert_eq!(message.as_deref(), Some("no answer from http://me:********@h/"));
             assert!(instance.provider().is_err());
             script.check.works();
         }

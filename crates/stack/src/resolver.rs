@@ -113,6 +113,7 @@ pub(crate) fn plan(config: &RunConfig, catalog: &Catalog) -> Plan {
             plan.instances.push(planned);
         }
     }
+    warn_of_missing(&mut plan);
     check_needs(config, &mut plan);
     check_models(config, &mut plan);
     warn_of_resources(config, &mut plan);
@@ -179,10 +180,6 @@ fn check(
         return Availability::Contained;
     }
     if reference::find(api, kind).is_some() {
-        plan.warnings.push(format!(
-            "provider `{}` of `{api}` is unavailable: this build does not contain `{kind}` yet",
-            entry.provider_id
-        ));
         return Availability::Missing;
     }
     let hint = nearest(kind, catalog.known_types(api));
@@ -190,6 +187,25 @@ fn check(
     let msg = format!("Provider `{kind}` is not available for API `Api.{api}`{hint}");
     plan.problem(at("provider_type"), "unknown_provider", msg);
     Availability::Missing
+}
+
+/// Names the providers of each API whose types this build lacks.
+fn warn_of_missing(plan: &mut Plan) {
+    for api in Api::PROVIDABLE {
+        let missing: Vec<String> = plan
+            .instances
+            .iter()
+            .filter(|one| one.api == api && one.availability == Availability::Missing)
+            .filter(|one| reference::find(api, &one.provider_type).is_some())
+            .map(|one| format!("`{}` (`{}`)", one.provider_id, one.provider_type))
+            .collect();
+        if !missing.is_empty() {
+            plan.warnings.push(format!(
+                "this build does not contain these providers of `{api}` yet, they are unavailable: {}",
+                missing.join(", ")
+            ));
+        }
+    }
 }
 
 /// Finds needed APIs that are not served, and the order of the others.

@@ -12,8 +12,8 @@ mod yaml;
 
 pub use environment::Environment;
 pub use nearest::nearest;
-pub(crate) use redact::redacted_map;
 pub use redact::{redact, redacted};
+pub(crate) use redact::{redacted_map, redacted_text};
 pub use run::*;
 pub use server::*;
 pub use storage::*;

@@ -78,6 +78,11 @@ pub fn redact(value: &mut Value) {
     walk(value, None);
 }
 
+/// The text without passwords in addresses and what else looks secret.
+pub(crate) fn redacted_text(text: &str) -> String {
+    clean(text).unwrap_or_else(|| text.to_owned())
+}
+
 /// The members with everything secret replaced.
 pub(crate) fn redacted_map(members: &Map<String, Value>) -> Map<String, Value> {
     let mut members = members.clone();

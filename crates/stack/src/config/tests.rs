@@ -162,11 +162,12 @@ fn types_of_the_reference_that_this_build_lacks_are_warnings() {
     assert_eq!(
         loaded.warnings,
         [
-            "provider `tgi0` of `inference` is unavailable: this build does not contain `remote::tgi` yet",
             "Provider `remote::vllm` for API `Api.inference` is disabled",
             "Provider `remote::nobody` for API `Api.inference` is disabled",
-            "provider `llama-guard` of `safety` is unavailable: this build does not contain \
-             `inline::llama-guard` yet",
+            "this build does not contain these providers of `inference` yet, they are unavailable: \
+             `tgi0` (`remote::tgi`)",
+            "this build does not contain these providers of `safety` yet, they are unavailable: \
+             `llama-guard` (`inline::llama-guard`)",
             "the 1 `shields` of the configuration are not registered: this build does not serve them yet",
         ]
     );

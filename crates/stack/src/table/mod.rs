@@ -22,6 +22,8 @@ use tokio::{
 pub(crate) const REFRESH: Duration = Duration::from_mins(5);
 /// How often at most a miss asks for them.
 const MISS_PAUSE: Duration = Duration::from_secs(5);
+/// How long a provider may take to look at a resource that the configuration declares.
+const REGISTER_TIME: Duration = Duration::from_secs(10);
 /// How long the answer may take.
 const OFFER_TIME: Duration = Duration::from_secs(5);
 
@@ -335,7 +337,8 @@ impl<R: Resource> RoutingTable<R> {
         for resource in declared {
             let id = resource.identifier().to_owned();
             let before = serde_json::to_value(&resource).ok();
-            let outcome = match provider.on_register(resource).await {
+            let answer = timeout(REGISTER_TIME, provider.on_register(resource)).await;
+            let outcome = match answer.unwrap_or_else(|_| Err(Error::unavailable("no answer"))) {
                 Ok(completed) if serde_json::to_value(&completed).ok() == before => Ok(()),
                 // Somebody may have registered it anew in the meantime.
                 Ok(completed) => self.keep(completed, Origin::Configuration, before.as_ref()).await,
