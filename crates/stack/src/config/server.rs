@@ -19,7 +19,7 @@ chaski_api::wire! {
         /// 200 to let the caller in.
         pub endpoint: String,
         /// For how long a positive answer is remembered, in seconds; 0 asks every time.
-        pub ttl_seconds: AtLeast<0> = Between(60),
+        pub ttl_seconds: AtLeast<0> = Between(30),
         /// For how long a negative answer is remembered, in seconds; 0 asks every time.
         pub negative_ttl_seconds: AtLeast<0> = Between(5),
         /// How long to wait for the service, in seconds.
