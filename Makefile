@@ -68,10 +68,11 @@ $(DEBUG_BINARY): FORCE
 FORCE:
 
 weights: $(DEBUG_BINARY) ## Fetch the small weights that the tests use
-	@scripts/weights.sh $(DEBUG_BINARY) $(CHASKI_TEST_WEIGHTS) $(TEST_WEIGHTS)
+	CHASKI_WEIGHTS_DIR=$(CHASKI_TEST_WEIGHTS) $(DEBUG_BINARY) model pull $(TEST_WEIGHTS)
 
 $(VENVS)/ready: tests/requirements.txt scripts/venvs.sh
 	@scripts/venvs.sh $(VENVS)
 
-bench: build ## Measure, and write bench/results/
-	@scripts/bench.sh $(RELEASE_BINARY) $(CARGO_TARGET_DIR)/release/chaski-bench
+bench: build weights ## Measure, and write bench/results/
+	@scripts/bench.sh $(RELEASE_BINARY) $(CARGO_TARGET_DIR)/release/chaski-bench \
+	  $(CHASKI_TEST_WEIGHTS)/smollm2-135m-instruct.gguf

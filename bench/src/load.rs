@@ -203,9 +203,26 @@ fn stamps(data: &[u8]) -> Vec<u64> {
     found
 }
 
+/// Prompt and answer tokens, from the event of a stream that has them.
+pub(crate) fn usage(events: &str) -> Option<(f64, f64)> {
+    let values = events.lines().filter_map(|line| line.strip_prefix("data: "));
+    values.filter_map(|text| serde_json::from_str::<serde_json::Value>(text).ok()).find_map(
+        |event| {
+            let usage = event.get("usage")?;
+            Some((usage["prompt_tokens"].as_f64()?, usage["completion_tokens"].as_f64()?))
+        },
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn usage_is_found_in_the_last_event() {
+        let events = "data: {\"choices\":[],\"usage\":null}\n\ndata: {\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
+        assert_eq!(usage(events), Some((5.0, 2.0)));
+    }
 
     #[test]
     fn times_are_found_in_both_faces() {

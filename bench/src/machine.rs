@@ -35,6 +35,14 @@ fn value(text: &str, name: &str) -> String {
         .unwrap_or_default()
 }
 
+/// Keeps this process to the first core, where the tool for it is there and there is another.
+pub(crate) fn pin_to_first_core() {
+    if cores() > 1 {
+        let me = std::process::id().to_string();
+        let _without = std::process::Command::new("taskset").args(["-pc", "0", &me]).output();
+    }
+}
+
 impl State {
     pub(crate) fn now() -> Self {
         let memory = value(&read("/proc/meminfo"), "MemTotal");

@@ -1,9 +1,10 @@
-//! `chaski-bench BINARY FOLDER`: measures the server against a fixed upstream, directly and through
+//! `chaski-bench BINARY FOLDER [MODEL.gguf]`: measures the server against a fixed upstream, directly and through
 //! it in the same run, and writes a table, the numbers and a plot into the folder.
 //!
 //! The generator and the upstream share this process and one core; the server has another core.
 #![expect(clippy::print_stderr, reason = "a program for a terminal, which shows what it does")]
 
+mod engine;
 mod load;
 mod machine;
 mod plot;
@@ -13,7 +14,7 @@ mod upstream;
 
 use anyhow::{Context, Result};
 use load::{Kind, Load, Outcome, Pace};
-use report::{Engine, Results, Row};
+use report::{Results, Row};
 use server::Server;
 use std::{env, path::Path, time::Duration};
 use upstream::Upstream;
@@ -39,15 +40,25 @@ struct Target {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [binary, folder] = &arguments[..] else {
-        anyhow::bail!("usage: chaski-bench BINARY FOLDER")
+    let (binary, folder, model) = match &arguments[..] {
+        [binary, folder] => (Path::new(binary), Path::new(folder), None),
+        [binary, folder, model] => (Path::new(binary), Path::new(folder), Some(Path::new(model))),
+        _ => anyhow::bail!("usage: chaski-bench BINARY FOLDER [MODEL.gguf]"),
     };
-    let (binary, folder) = (Path::new(binary), Path::new(folder));
     let before = machine::State::now();
 
     eprintln!("cold start and idle memory");
     let start = server::cold_starts(binary, 10).await?;
 
+    let engine = match model {
+        Some(file) => {
+            eprintln!("the engine");
+            Some(engine::measure(binary, file).await?)
+        }
+        None => None,
+    };
+    // From here on the first core is for the load and the upstream, the second for the server.
+    machine::pin_to_first_core();
     let fast = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
     let mut full_speed = Vec::new();
     {
@@ -82,7 +93,6 @@ async fn main() -> Result<()> {
         }
     }
 
-    let engine = Engine::read(folder)?;
     let after = machine::State::now();
     let results = Results {
         start,

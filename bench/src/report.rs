@@ -1,13 +1,14 @@
 //! Rows, medians, and the files of a run: `results.json`, `README.md`, `latency.svg`.
 
 use crate::{
+    engine::{Engine, Speed},
     load::{Kind, Outcome, Pace},
     machine::State,
     plot,
     server::ColdStart,
 };
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{fs, path::Path, time::Duration};
 
 /// One cell of the measurement.
@@ -95,31 +96,6 @@ pub(crate) fn medians(mut rows: Vec<Row>) -> Vec<Row> {
     out
 }
 
-/// The speed of the engine alone and in the server, if it was measured.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Engine {
-    model: String,
-    rows: Vec<Speed>,
-}
-
-/// Tokens a second.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Speed {
-    name: String,
-    prompt: f64,
-    decode: f64,
-}
-
-impl Engine {
-    /// The numbers that were written to `engine.json` before, if there are any.
-    pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
-        match fs::read_to_string(folder.join("engine.json")) {
-            Ok(text) => Ok(Some(serde_json::from_str(&text)?)),
-            Err(_) => Ok(None),
-        }
-    }
-}
-
 /// Everything that one run measured.
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
@@ -192,7 +168,10 @@ impl Results {
                 String::new(),
                 "## The engine".to_owned(),
                 String::new(),
-                format!("Tokens a second of `{}`.", engine.model),
+                format!(
+                    "Tokens a second of `{}` with {} computing threads, the best of five rounds.",
+                    engine.model, engine.threads
+                ),
                 String::new(),
                 "| | Prompt | Decode |".to_owned(),
                 "| --- | ---: | ---: |".to_owned(),

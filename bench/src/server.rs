@@ -52,10 +52,27 @@ impl Server {
         Ok(server)
     }
 
+    /// The default template with this model file; on all cores, as a user runs it.
+    pub(crate) async fn with_model(binary: &Path, file: &Path) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let name = file.file_name().context("a model file")?;
+        std::os::unix::fs::symlink(fs::canonicalize(file)?, folder.path().join(name))?;
+        let (server, _) = Self::start_on(binary, "starter", folder, false).await?;
+        Ok(server)
+    }
+
     async fn start(binary: &Path, run: &str, folder: TempDir) -> Result<(Self, Duration)> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         // Pinned to the second core; the first one is for the load and the upstream.
-        let pinned = crate::machine::cores() > 1;
+        Self::start_on(binary, run, folder, crate::machine::cores() > 1).await
+    }
+
+    async fn start_on(
+        binary: &Path,
+        run: &str,
+        folder: TempDir,
+        pinned: bool,
+    ) -> Result<(Self, Duration)> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut command = if pinned {
             let mut command = Command::new("taskset");
             command.args(["-c", "1"]).arg(binary);
@@ -67,6 +84,7 @@ impl Server {
         command
             .args(["run", run, "--port", &port.to_string()])
             .env("CHASKI_CONFIG_DIR", folder.path())
+            .env("CHASKI_WEIGHTS_DIR", folder.path())
             .env("SQLITE_STORE_DIR", folder.path())
             .env("CHASKI_LOG", "all=warning")
             .stdin(Stdio::null())

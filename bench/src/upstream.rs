@@ -71,7 +71,12 @@ async fn answer(
     between: Duration,
 ) -> Result<Response<Body>, Infallible> {
     let is_chat = request.method() == http::Method::POST;
-    let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
     if !is_chat {
         return Ok(json(MODELS));
     }
