@@ -1,0 +1,265 @@
+//! Chats: from the engine's events to OpenAI's chunks, and from those to one answer.
+
+use super::request::Chat;
+use crate::local::{failed, now};
+use chaski_api::{
+    Result,
+    openai::{
+        ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatMessage, ChoiceLogprobs,
+        FunctionCall, FunctionToolCall, TokenLogprob, TopLogprob, Usage,
+    },
+};
+use chaski_llm::{Call, CallReader, Event, Events, Finish, TextModel, Token};
+use chaski_provider::{ChatReply, Payload, Reply};
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use std::collections::VecDeque;
+use uuid::Uuid;
+
+pub(super) async fn reply(model: &TextModel, chat: Chat) -> Result<ChatReply> {
+    let Chat { model: name, request, functions, several_calls, stream, usage_event } = chat;
+    let choices = request.choices;
+    let readers = (0..choices).map(|_| Some(CallReader::new(functions.clone()))).collect();
+    let events = model.generate(request).await.map_err(failed)?;
+    let mut writer = Writer {
+        head: ChatChunk {
+            id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
+            object: "chat.completion.chunk".to_owned(),
+            created: now(),
+            model: name,
+            choices: Vec::new(),
+            usage: None,
+        },
+        events,
+        readers,
+        begun: 0,
+        several_calls,
+        usage_event: usage_event || !stream,
+        ready: VecDeque::new(),
+        failed: false,
+    };
+    if stream {
+        let chunks = stream::unfold(writer, |mut writer| async move {
+            let chunk = writer.next().await?;
+            Some((chunk.map(Payload::Value), writer))
+        });
+        return Ok(Reply::Stream(chunks.boxed()));
+    }
+    let mut whole = Whole::new(choices);
+    while let Some(chunk) = writer.next().await {
+        whole.add(chunk?);
+    }
+    let head = writer.head;
+    Ok(Reply::Full(Payload::Value(ChatCompletion {
+        id: head.id,
+        object: "chat.completion".to_owned(),
+        created: head.created,
+        model: head.model,
+        choices: whole.choices,
+        usage: whole.usage,
+    })))
+}
+
+/// Turns events into chunks.
+struct Writer {
+    head: ChatChunk,
+    events: Events,
+    /// Per answer, until it is complete.
+    readers: Vec<Option<CallReader>>,
+    /// How many answers have begun.
+    begun: u32,
+    several_calls: bool,
+    usage_event: bool,
+    ready: VecDeque<ChatChunk>,
+    failed: bool,
+}
+
+impl Writer {
+    async fn next(&mut self) -> Option<Result<ChatChunk>> {
+        loop {
+            if let Some(chunk) = self.ready.pop_front() {
+                return Some(Ok(chunk));
+            }
+            if self.failed {
+                return None;
+            }
+            match self.events.next().await? {
+                Ok(event) => self.take(event),
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(failed(error)));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Prompt { .. } => {}
+            Event::Text { choice, text, tokens } => {
+                self.begin(choice);
+                let reader = self.readers.get_mut(choice as usize).and_then(Option::as_mut);
+                let text = reader.map_or(String::new(), |reader| reader.push(&text));
+                if !text.is_empty() || !tokens.is_empty() {
+                    let logprobs = logprobs(tokens);
+                    self.put(choice, ChatMessage::text(text), logprobs, None);
+                }
+            }
+            Event::Finished { choice, reason } => {
+                self.begin(choice);
+                let reader = self.readers.get_mut(choice as usize).and_then(Option::take);
+                let (text, mut calls) = reader.map(CallReader::finish).unwrap_or_default();
+                if !self.several_calls {
+                    calls.truncate(1);
+                }
+                if !text.is_empty() {
+                    self.put(choice, ChatMessage::text(text), None, None);
+                }
+                let reason = match (calls.is_empty(), reason) {
+                    (false, _) => "tool_calls",
+                    (true, Finish::Stop) => "stop",
+                    (true, Finish::Length) => "length",
+                };
+                if !calls.is_empty() {
+                    let message = ChatMessage { tool_calls: Some(tool_calls(calls)), ..nothing() };
+                    self.put(choice, message, None, None);
+                }
+                self.put(choice, nothing(), None, Some(reason.to_owned()));
+            }
+            Event::Done { prompt_tokens, completion_tokens } => {
+                if self.usage_event {
+                    let usage = Some(usage(prompt_tokens, completion_tokens));
+                    self.ready.push_back(ChatChunk { usage, ..self.head.clone() });
+                }
+            }
+        }
+    }
+
+    /// The first chunk of an answer says who speaks.
+    fn begin(&mut self, choice: u32) {
+        if choice >= self.begun {
+            self.begun = choice + 1;
+            let message = ChatMessage {
+                role: Some("assistant".to_owned()),
+                content: Some(String::new()),
+                ..nothing()
+            };
+            self.put(choice, message, None, None);
+        }
+    }
+
+    fn put(
+        &mut self,
+        choice: u32,
+        delta: ChatMessage,
+        logprobs: Option<ChoiceLogprobs>,
+        finish_reason: Option<String>,
+    ) {
+        let choice = ChatChunkChoice { index: choice.into(), delta, logprobs, finish_reason };
+        self.ready.push_back(ChatChunk { choices: vec![choice], ..self.head.clone() });
+    }
+}
+
+pub(super) fn usage(prompt_tokens: usize, completion_tokens: usize) -> Usage {
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    Usage {
+        prompt_tokens: number(prompt_tokens),
+        completion_tokens: number(completion_tokens),
+        total_tokens: number(prompt_tokens + completion_tokens),
+    }
+}
+
+fn nothing() -> ChatMessage {
+    ChatMessage {
+        role: None,
+        content: None,
+        refusal: None,
+        reasoning_content: None,
+        tool_calls: None,
+    }
+}
+
+fn tool_calls(calls: Vec<Call>) -> Vec<FunctionToolCall> {
+    let call = |(index, call): (i64, Call)| FunctionToolCall {
+        index: Some(index),
+        id: Some(format!("call_{}", Uuid::new_v4().simple())),
+        kind: Some("function".to_owned()),
+        function: FunctionCall {
+            name: Some(call.name),
+            arguments: Some(Value::Object(call.arguments).to_string()),
+        },
+    };
+    (0..).zip(calls).map(call).collect()
+}
+
+fn logprobs(tokens: Vec<Token>) -> Option<ChoiceLogprobs> {
+    if tokens.is_empty() {
+        return None;
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let bytes = |bytes: &[u8]| Some(bytes.iter().map(|byte| i64::from(*byte)).collect());
+    let token = |token: Token| TokenLogprob {
+        token: text(&token.bytes),
+        logprob: finite(token.logprob.unwrap_or(0.0)),
+        bytes: bytes(&token.bytes),
+        top_logprobs: token
+            .top
+            .iter()
+            .map(|(piece, logprob)| TopLogprob {
+                token: text(piece),
+                logprob: finite(*logprob),
+                bytes: bytes(piece),
+            })
+            .collect(),
+    };
+    Some(ChoiceLogprobs { content: Some(tokens.into_iter().map(token).collect()) })
+}
+
+/// A log probability that JSON can carry: the value for "impossible" is the one of OpenAI.
+pub(super) fn finite(logprob: f32) -> f64 {
+    f64::from(logprob).max(-9999.0)
+}
+
+/// The answers that the chunks add up to.
+struct Whole {
+    choices: Vec<ChatChoice>,
+    usage: Option<Usage>,
+}
+
+impl Whole {
+    fn new(choices: u32) -> Self {
+        let choice = |index: u32| ChatChoice {
+            index: index.into(),
+            message: ChatMessage { role: Some("assistant".to_owned()), ..nothing() },
+            logprobs: None,
+            finish_reason: None,
+        };
+        Self { choices: (0..choices).map(choice).collect(), usage: None }
+    }
+
+    fn add(&mut self, chunk: ChatChunk) {
+        self.usage = chunk.usage.or(self.usage.take());
+        for part in chunk.choices {
+            let index = usize::try_from(part.index).unwrap_or_default();
+            let Some(choice) = self.choices.get_mut(index) else { continue };
+            if let Some(text) = part.delta.content.filter(|text| !text.is_empty()) {
+                choice.message.content.get_or_insert_default().push_str(&text);
+            }
+            if let Some(mut calls) = part.delta.tool_calls {
+                // The place in the list is said in streams only.
+                calls.iter_mut().for_each(|call| call.index = None);
+                choice.message.tool_calls = Some(calls);
+            }
+            if let Some(content) = part.logprobs.and_then(|logprobs| logprobs.content) {
+                let logprobs = choice.logprobs.get_or_insert(ChoiceLogprobs { content: None });
+                logprobs.content.get_or_insert_default().extend(content);
+            }
+            if let Some(reason) = part.finish_reason {
+                choice.finish_reason = Some(reason);
+                if choice.message.tool_calls.is_none() {
+                    choice.message.content.get_or_insert_default();
+                }
+            }
+        }
+    }
+}

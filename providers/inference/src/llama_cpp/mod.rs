@@ -1,0 +1,230 @@
+//! Chat models in this process, from GGUF files, by the engine llama.cpp.
+
+mod chat;
+mod completion;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use crate::local::{self, Shelf, stem};
+use async_trait::async_trait;
+use chaski_api::{
+    Api, Error, ErrorKind, Result,
+    inspect::ProviderHealth,
+    models::{Model, ModelTag, ModelType},
+    openai::{ChatRequest, TextCompletionRequest},
+    wire::{AtLeast, Between},
+};
+use chaski_llm::{LoadOptions, TextModel};
+use chaski_provider::{
+    ChatReply, Context, Deps, Hosts, Inference, InferenceProvider, Lifecycle, Provider,
+    ProviderConfig, Spec, TextReply,
+};
+use chaski_weights::{Catalogue, Kind, Store};
+use serde_json::{Map, Value, json};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+const DOCS: &str = "\
+Runs language models in the server process with [llama.cpp](https://github.com/ggml-org/llama.cpp), from GGUF files.
+
+- The GGUF files in the weights folder are offered under their names without `.gguf`;
+  `chaski model pull NAME` puts files there, `chaski model list` shows them.
+- A model is loaded by the first request for it, in the background; `GET /v1/providers` shows how far
+  it is. One that needs more memory than is free is refused.
+- Requests are answered one after another, in the order in which they came. `queue_size` of them wait;
+  further ones are refused with status 429. A caller who goes away frees the model within one token.
+- Chats are rendered with the template in the model file. Where that does not know tools, they are
+  described in a system message. Tool calls are found in `<tool_call>` tags, as bare JSON and in fenced blocks.
+- `response_format` and forced tool calls are kept to by construction: no token is chosen that the
+  schema does not allow. The answer is cut, and may be incomplete, only where `max_tokens` or the context ends.
+- Without `temperature` it is 0.7, and without any of `top_p`, `top_k` and `min_p`, `min_p` is 0.05.
+- The same `seed` gives the same answer to the same request, on the same machine.
+- Images are refused.
+";
+
+chaski_api::wire! {
+    /// The configuration of `inline::llama-cpp`.
+    pub struct LlamaCppConfig {
+        /// The models to offer: names of files in the folder, or paths of GGUF files. By default all
+        /// chat models of the folder are offered.
+        pub models: Option<Vec<String>>,
+        /// The folder with GGUF files, in place of the weights folder of Chaski.
+        pub models_dir: Option<String>,
+        /// The most tokens of a prompt and its answer together. By default what the model was trained
+        /// for, but at most 8192. Memory grows with it.
+        pub context_length: Option<AtLeast<16>>,
+        /// Threads that compute. By default all cores but one, which is left for the network.
+        pub threads: Option<AtLeast<1>>,
+        /// Layers on the graphics card, in builds that can use one.
+        pub gpu_layers: AtLeast<0> = Between(999),
+        /// Requests that wait for a model at most.
+        pub queue_size: AtLeast<1> = Between(64),
+        /// Models to load when the server starts.
+        pub preload: Option<Vec<String>>,
+    }
+}
+
+impl ProviderConfig for LlamaCppConfig {
+    fn sample(_dir: &str) -> Value {
+        json!({})
+    }
+}
+
+/// The provider `inline::llama-cpp`.
+#[derive(Clone)]
+pub(crate) struct LlamaCpp {
+    shelf: Arc<Shelf<TextModel>>,
+    store: Store,
+    /// The files outside the folder, and the names that alone are offered.
+    models: Option<Vec<String>>,
+    options: LoadOptions,
+}
+
+impl Provider for LlamaCpp {
+    type Api = dyn InferenceProvider;
+    type Config = LlamaCppConfig;
+    const SPEC: Spec = Spec {
+        docs: DOCS,
+        ..Spec::new(
+            Api::Inference,
+            "inline::llama-cpp",
+            "Language models in the server process, from GGUF files.",
+        )
+    };
+
+    async fn build(config: LlamaCppConfig, deps: Deps) -> Result<Arc<Self::Api>> {
+        Ok(Arc::new(Self::new(config, &deps)))
+    }
+}
+
+impl LlamaCpp {
+    fn new(config: LlamaCppConfig, deps: &Deps) -> Self {
+        let number = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        let options = LoadOptions {
+            context_length: config.context_length.map(|length| number(length.0)),
+            threads: local::threads(config.threads.map(|threads| threads.0), deps),
+            gpu_layers: number(config.gpu_layers.0),
+            queue_size: usize::try_from(config.queue_size.0).unwrap_or(1).min(100_000),
+            ..LoadOptions::default()
+        };
+        let dir = config.models_dir.map_or_else(|| deps.weights_dir.clone(), PathBuf::from);
+        let provider = Self {
+            shelf: Arc::new(Shelf::new(deps.tasks.clone())),
+            store: Store::new(dir),
+            models: config.models,
+            options,
+        };
+        for name in config.preload.unwrap_or_default() {
+            let provider = provider.clone();
+            deps.tasks.spawn(async move {
+                if let Err(error) = provider.model(&name).await {
+                    let why = error.chain();
+                    tracing::warn!(target: "inference", "`{name}` was not loaded: {why}");
+                }
+            });
+        }
+        provider
+    }
+
+    /// The file of the model called `name`.
+    fn path(&self, name: &str) -> Result<PathBuf> {
+        let configured = self.models.iter().flatten().filter(|model| is_path(model));
+        match configured.map(Path::new).find(|path| stem(path) == name) {
+            Some(path) => Ok(path.to_owned()),
+            None => self.store.path(name),
+        }
+    }
+
+    /// The loaded model called `name`.
+    async fn model(&self, name: &str) -> Result<TextModel> {
+        let path = self.path(name)?;
+        let options = self.options.clone();
+        let key = path.to_string_lossy().into_owned();
+        let load = move |progress| async move { TextModel::load(&path, options, progress).await };
+        self.shelf.get(&key, load).await
+    }
+}
+
+fn is_path(model: &str) -> bool {
+    model.contains(std::path::MAIN_SEPARATOR)
+}
+
+#[async_trait]
+impl Inference for LlamaCpp {
+    async fn chat(&self, _cx: &Context, request: ChatRequest) -> Result<ChatReply> {
+        let request = request::Chat::read(request)?;
+        let model = self.model(&request.model).await?;
+        chat::reply(&model, request).await
+    }
+
+    async fn completion(&self, _cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
+        let request = request::Completion::read(request)?;
+        let model = self.model(&request.model).await?;
+        completion::reply(&model, request).await
+    }
+}
+
+#[async_trait]
+impl Hosts<Model> for LlamaCpp {
+    async fn on_register(&self, model: Model) -> Result<Model> {
+        if model.model_type == ModelType::Embedding {
+            return Err(Error::invalid(
+                "`inline::llama-cpp` serves models that generate text; \
+                 register embedding models with `inline::sentence-transformers`",
+            ));
+        }
+        let id = &model.provider_resource_id;
+        // Models of the catalogue may be fetched later.
+        if Catalogue::find(id).is_none_or(|weights| weights.kind != Kind::Chat) {
+            self.path(id).map_err(|error| Error::new(ErrorKind::InvalidRequest, error.message))?;
+        }
+        Ok(model)
+    }
+
+    async fn offered(&self) -> Result<Option<Vec<Model>>> {
+        let provider = self.clone();
+        // Reading the headers of files waits for the disk.
+        let models = tokio::task::spawn_blocking(move || provider.files());
+        models.await.map_err(Error::internal)?.map(Some)
+    }
+}
+
+impl LlamaCpp {
+    fn files(&self) -> Result<Vec<Model>> {
+        let installed = self.store.list()?;
+        let chat = installed.into_iter().filter(|installed| installed.kind == Kind::Chat);
+        let names: Vec<String> = match &self.models {
+            None => chat.map(|installed| installed.name).collect(),
+            Some(models) => models
+                .iter()
+                .map(|model| if is_path(model) { stem(Path::new(model)) } else { model.clone() })
+                .collect(),
+        };
+        Ok(names.into_iter().filter(|name| self.path(name).is_ok()).map(offer).collect())
+    }
+}
+
+fn offer(name: String) -> Model {
+    Model {
+        identifier: name.clone(),
+        provider_resource_id: name,
+        provider_id: String::new(),
+        tag: ModelTag::Model,
+        metadata: Map::new(),
+        model_type: ModelType::Llm,
+    }
+}
+
+#[async_trait]
+impl Lifecycle for LlamaCpp {
+    fn health(&self) -> ProviderHealth {
+        self.shelf.health()
+    }
+
+    async fn shutdown(&self) {
+        self.shelf.clear();
+    }
+}

@@ -1,0 +1,241 @@
+//! Embedding models in this process, with the vectors of the library Sentence Transformers.
+
+#[cfg(test)]
+mod tests;
+
+use crate::local::{self, Shelf, failed, inputs};
+use async_trait::async_trait;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use chaski_api::{
+    Api, Error, ErrorKind, Result,
+    inspect::ProviderHealth,
+    models::{Model, ModelTag, ModelType},
+    openai::{
+        ChatRequest, Embedding, EmbeddingList, EmbeddingRequest, EmbeddingUsage,
+        TextCompletionRequest,
+    },
+    wire::{AtLeast, Between},
+};
+use chaski_llm::{Embedder, Input, LoadOptions, gguf::Header};
+use chaski_provider::{
+    ChatReply, Context, Deps, EmbeddingReply, Hosts, Inference, InferenceProvider, Lifecycle,
+    Payload, Provider, ProviderConfig, Spec, TextReply,
+};
+use chaski_weights::{Catalogue, Kind, Store};
+use serde_json::{Map, Value, json};
+use std::{path::PathBuf, sync::Arc};
+
+const DOCS: &str = "\
+Turns texts into vectors in the server process, without Python: `all-MiniLM-L6-v2` by default, and any GGUF
+embedding model in the weights folder.
+
+- `all-MiniLM-L6-v2` and `sentence-transformers/all-MiniLM-L6-v2` mean the same model;
+  `chaski model pull all-MiniLM-L6-v2` fetches its weights.
+- The vectors are those of the original: the mean of all tokens, scaled to the length 1. As there, a
+  text is cut after 256 tokens (for other models, after as many as they were trained for, at most 512).
+- `dimensions` cuts the vectors and scales them to the length 1 again.
+- A model is loaded by the first request for it.
+";
+
+chaski_api::wire! {
+    /// The configuration of `inline::sentence-transformers`.
+    pub struct SentenceTransformersConfig {
+        /// The folder with GGUF files, in place of the weights folder of Chaski.
+        pub models_dir: Option<String>,
+        /// Threads that compute. By default all cores but one, which is left for the network.
+        pub threads: Option<AtLeast<1>>,
+        /// Requests that wait for a model at most.
+        pub queue_size: AtLeast<1> = Between(256),
+    }
+}
+
+impl ProviderConfig for SentenceTransformersConfig {
+    fn sample(_dir: &str) -> Value {
+        json!({})
+    }
+}
+
+/// The tokens that the original reads of a text: its `max_seq_length`.
+const MAX_TOKENS: usize = 256;
+
+/// The provider `inline::sentence-transformers`.
+pub(crate) struct SentenceTransformers {
+    shelf: Shelf<Embedder>,
+    store: Store,
+    options: LoadOptions,
+}
+
+impl Provider for SentenceTransformers {
+    type Api = dyn InferenceProvider;
+    type Config = SentenceTransformersConfig;
+    const SPEC: Spec = Spec {
+        docs: DOCS,
+        ..Spec::new(
+            Api::Inference,
+            "inline::sentence-transformers",
+            "Embedding models in the server process, without Python.",
+        )
+    };
+
+    async fn build(config: SentenceTransformersConfig, deps: Deps) -> Result<Arc<Self::Api>> {
+        let dir = config.models_dir.map_or_else(|| deps.weights_dir.clone(), PathBuf::from);
+        Ok(Arc::new(Self {
+            store: Store::new(dir),
+            options: LoadOptions {
+                threads: local::threads(config.threads.map(|threads| threads.0), &deps),
+                queue_size: usize::try_from(config.queue_size.0).unwrap_or(1).min(100_000),
+                ..LoadOptions::default()
+            },
+            shelf: Shelf::new(deps.tasks),
+        }))
+    }
+}
+
+impl SentenceTransformers {
+    async fn model(&self, name: &str) -> Result<Embedder> {
+        let path = self.store.path(name)?;
+        let options = self.options.clone();
+        let known = Catalogue::find(name).is_some();
+        let most = if known { MAX_TOKENS } else { usize::MAX };
+        let key = path.to_string_lossy().into_owned();
+        let load =
+            move |progress| async move { Embedder::load(&path, most, options, progress).await };
+        self.shelf.get(&key, load).await
+    }
+}
+
+#[async_trait]
+impl Inference for SentenceTransformers {
+    async fn chat(&self, _cx: &Context, request: ChatRequest) -> Result<ChatReply> {
+        Err(only_embeds(request.model(), "chat completions"))
+    }
+
+    async fn completion(&self, _cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
+        Err(only_embeds(request.model(), "completions"))
+    }
+
+    async fn embeddings(&self, _cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
+        let body = &request.body;
+        let texts =
+            inputs(body.get("input"), "input", |text| Input::Text(text.to_owned()), Input::Tokens)?;
+        let base64 = body.get("encoding_format").and_then(Value::as_str) == Some("base64");
+        let model = self.model(request.model()).await?;
+        let length = length(body.get("dimensions"), model.dimensions())?;
+        let found = model.embed(texts).await.map_err(failed)?;
+        let data = (0..).zip(found.vectors).map(|(index, mut vector)| {
+            shorten(&mut vector, length);
+            let embedding = if base64 { encoded(&vector) } else { json!(vector) };
+            Embedding { object: "embedding".to_owned(), index, embedding }
+        });
+        let tokens = i64::try_from(found.tokens).unwrap_or(i64::MAX);
+        Ok(Payload::Value(EmbeddingList {
+            object: "list".to_owned(),
+            data: data.collect(),
+            model: request.model().to_owned(),
+            usage: Some(EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens }),
+        }))
+    }
+}
+
+fn only_embeds(model: &str, what: &str) -> Error {
+    Error::invalid(format!(
+        "model `{model}` is an embedding model, and `inline::sentence-transformers` does not \
+         support {what}"
+    ))
+    .with_param("model")
+}
+
+fn length(wanted: Option<&Value>, own: usize) -> Result<usize> {
+    let wanted = wanted.and_then(Value::as_u64).and_then(|wanted| usize::try_from(wanted).ok());
+    match wanted {
+        Some(wanted) if wanted > own => Err(Error::invalid(format!(
+            "`dimensions` is {wanted}, and the vectors of this model have {own} numbers"
+        ))
+        .with_param("dimensions")),
+        wanted => Ok(wanted.unwrap_or(own)),
+    }
+}
+
+/// Cuts a vector and scales what is left to the length 1.
+fn shorten(vector: &mut Vec<f32>, length: usize) {
+    if length >= vector.len() {
+        return;
+    }
+    vector.truncate(length);
+    let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if norm > 0.0 {
+        vector.iter_mut().for_each(|x| *x /= norm);
+    }
+}
+
+/// Little-endian 32-bit numbers in base64.
+fn encoded(vector: &[f32]) -> Value {
+    let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+    BASE64_STANDARD.encode(bytes).into()
+}
+
+#[async_trait]
+impl Hosts<Model> for SentenceTransformers {
+    async fn on_register(&self, mut model: Model) -> Result<Model> {
+        let id = &model.provider_resource_id;
+        match Catalogue::find(id) {
+            // Models of the catalogue may be fetched later.
+            Some(weights) if weights.kind == Kind::Embedding => {}
+            _ => {
+                let path = self.store.path(id);
+                path.map_err(|error| Error::new(ErrorKind::InvalidRequest, error.message))?;
+            }
+        }
+        if model.model_type != ModelType::Embedding {
+            return Err(Error::invalid(
+                "`inline::sentence-transformers` serves embedding models; \
+                 register it with the model type `embedding`",
+            ));
+        }
+        if model.embedding_dimension().is_none()
+            && let Ok(path) = self.store.path(&model.provider_resource_id)
+            && let Ok(header) = Header::read(&path)
+        {
+            let dimension = header.facts().embedding_length;
+            model.metadata.insert("embedding_dimension".to_owned(), dimension.into());
+        }
+        Ok(model)
+    }
+
+    async fn offered(&self) -> Result<Option<Vec<Model>>> {
+        let store = self.store.clone();
+        // Reading the headers of files waits for the disk.
+        let models = tokio::task::spawn_blocking(move || offered(&store));
+        models.await.map_err(Error::internal)?.map(Some)
+    }
+}
+
+fn offered(store: &Store) -> Result<Vec<Model>> {
+    let embedding = store.list()?.into_iter().filter(|model| model.kind == Kind::Embedding);
+    Ok(embedding
+        .filter_map(|installed| {
+            let facts = Header::read(&installed.path).ok()?.facts();
+            let mut metadata = Map::new();
+            metadata.insert("embedding_dimension".to_owned(), facts.embedding_length.into());
+            Some(Model {
+                identifier: installed.name.clone(),
+                provider_resource_id: installed.name,
+                provider_id: String::new(),
+                tag: ModelTag::Model,
+                metadata,
+                model_type: ModelType::Embedding,
+            })
+        })
+        .collect())
+}
+
+#[async_trait]
+impl Lifecycle for SentenceTransformers {
+    fn health(&self) -> ProviderHealth {
+        self.shelf.health()
+    }
+
+    async fn shutdown(&self) {
+        self.shelf.clear();
+    }
+}
