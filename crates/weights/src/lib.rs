@@ -3,6 +3,7 @@
 //! Knows nothing of providers and servers. Files come from Hugging Face, from Python packages
 //! (unpacked as data, never installed), from other addresses and from the disk.
 
+mod assemble;
 mod catalogue;
 mod fetch;
 mod progress;
