@@ -1,0 +1,93 @@
+//! A method per endpoint. A test compares this list with the declarations.
+
+use crate::{Client, Events, Result};
+use chaski_api::{
+    Endpoint,
+    endpoints::{inference, inspect, models, openai, providers},
+};
+
+macro_rules! methods {
+    ($($(#[doc = $doc:literal])* $name:ident $(/ $streamed:ident)? => $endpoint:path;)*) => {
+        impl Client {
+            $(
+                $(#[doc = $doc])*
+                ///
+                /// # Errors
+                /// See [`Error`](crate::Error).
+                pub async fn $name(
+                    &self,
+                    request: <$endpoint as Endpoint>::Request,
+                ) -> Result<<$endpoint as Endpoint>::Response> {
+                    self.call::<$endpoint>(request).await
+                }
+                $(
+                    /// The same as a stream of events.
+                    ///
+                    /// # Errors
+                    /// See [`Error`](crate::Error).
+                    pub async fn $streamed(
+                        &self,
+                        request: <$endpoint as Endpoint>::Request,
+                    ) -> Result<Events<<$endpoint as Endpoint>::Event>> {
+                        self.stream::<$endpoint>(request).await
+                    }
+                )?
+            )*
+        }
+
+        /// The endpoints that have methods, and whether these can stream.
+        #[cfg(test)]
+        pub(crate) const ALL: &[(chaski_api::EndpointSpec, bool)] = &[
+            $((<$endpoint as Endpoint>::SPEC, streams!($($streamed)?))),*
+        ];
+    };
+}
+
+#[cfg(test)]
+macro_rules! streams {
+    () => {
+        false
+    };
+    ($streamed:ident) => {
+        true
+    };
+}
+
+methods! {
+    /// Whether the server answers.
+    health => inspect::Health;
+    /// Whether the process is alive.
+    live => inspect::Live;
+    /// Whether the server takes new work.
+    ready => inspect::Ready;
+    /// The version of the server.
+    version => inspect::Version;
+    /// All routes.
+    list_routes => inspect::ListRoutes;
+    /// All providers, without their configuration.
+    list_provider_summaries => inspect::ListProviderSummaries;
+    /// All providers, with health and configuration.
+    list_providers => providers::ListProviders;
+    /// One provider.
+    inspect_provider => providers::InspectProvider;
+    /// All registered models.
+    list_models => models::ListModels;
+    /// One registered model.
+    get_model => models::GetModel;
+    /// Registers a model, or updates it.
+    register_model => models::RegisterModel;
+    /// Removes a model.
+    unregister_model => models::UnregisterModel;
+    /// The next message of a chat, in Llama Stack's form.
+    chat_completion / chat_completion_stream => inference::ChatCompletion;
+    /// A continuation of a text, in Llama Stack's form.
+    completion / completion_stream => inference::Completion;
+    /// Vectors of texts, in Llama Stack's form.
+    embeddings => inference::Embeddings;
+    /// The next message of a chat, in OpenAI's form.
+    create_chat_completion / create_chat_completion_stream => openai::CreateChatCompletion;
+    /// A continuation of a text, in OpenAI's form.
+    create_completion / create_completion_stream => openai::CreateCompletion;
+    /// Vectors of texts, in OpenAI's form.
+    create_embeddings => openai::CreateEmbeddings;
+}
