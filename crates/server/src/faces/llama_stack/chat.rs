@@ -20,7 +20,7 @@ use chaski_provider::{Context, Inference, Payload, Reply};
 ///
 /// # Errors
 /// Those of the request, and those of the provider.
-pub(crate) async fn chat_completion(
+pub(super) async fn chat_completion(
     inference: &dyn Inference,
     model: &Model,
     cx: &Context,

@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 ///
 /// # Errors
 /// Those of the request, and those of the provider.
-pub(crate) async fn completion(
+pub(super) async fn completion(
     inference: &dyn Inference,
     model: &Model,
     cx: &Context,

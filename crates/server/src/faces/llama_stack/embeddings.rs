@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 ///
 /// # Errors
 /// Those of the request, and those of the provider.
-pub(crate) async fn embeddings(
+pub(super) async fn embeddings(
     inference: &dyn Inference,
     model: &Model,
     cx: &Context,

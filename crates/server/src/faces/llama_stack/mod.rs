@@ -16,14 +16,55 @@ mod tools;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use chat::chat_completion;
-pub(crate) use completion::completion;
-pub(crate) use embeddings::embeddings;
-
 use chaski_api::{
     Error, ErrorKind, Result,
+    inference::{
+        ChatCompletionRequest, ChatCompletionResponse, ChatStreamChunk, CompletionRequest,
+        CompletionResponse, CompletionStreamChunk, EmbeddingsRequest, EmbeddingsResponse,
+    },
     models::{Model, ModelType},
 };
+use chaski_provider::{Context, Reply};
+use chaski_stack::Stack;
+
+/// `POST /v1/inference/chat-completion`.
+///
+/// # Errors
+/// Those of the request, the registry and the provider.
+pub(crate) async fn chat_completion(
+    stack: &Stack,
+    cx: &Context,
+    request: ChatCompletionRequest,
+) -> Result<Reply<ChatCompletionResponse, ChatStreamChunk>> {
+    let model = stack.models.get(&request.model_id).await?;
+    chat::chat_completion(stack.inference.as_ref(), &model, cx, request).await
+}
+
+/// `POST /v1/inference/completion`.
+///
+/// # Errors
+/// Those of the request, the registry and the provider.
+pub(crate) async fn completion(
+    stack: &Stack,
+    cx: &Context,
+    request: CompletionRequest,
+) -> Result<Reply<CompletionResponse, CompletionStreamChunk>> {
+    let model = stack.models.get(&request.model_id).await?;
+    completion::completion(stack.inference.as_ref(), &model, cx, request).await
+}
+
+/// `POST /v1/inference/embeddings`.
+///
+/// # Errors
+/// Those of the request, the registry and the provider.
+pub(crate) async fn embeddings(
+    stack: &Stack,
+    cx: &Context,
+    request: EmbeddingsRequest,
+) -> Result<EmbeddingsResponse> {
+    let model = stack.models.get(&request.model_id).await?;
+    embeddings::embeddings(stack.inference.as_ref(), &model, cx, request).await
+}
 
 /// Refuses embedding models. The message speaks of chats for completions too, as clients know it.
 fn check_generates_text(model: &Model) -> Result<()> {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "the tests build JSON where they pass it")]
 
-use super::{chat_completion, completion, embeddings};
+use super::{chat::chat_completion, completion::completion, embeddings::embeddings};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chaski_api::{

@@ -5,40 +5,37 @@ use chaski_api::{
     Result,
     openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
 };
-use chaski_provider::{ChatReply, Context, EmbeddingReply, Inference, TextReply};
+use chaski_provider::{ChatReply, Context, EmbeddingReply, TextReply};
+use chaski_stack::Stack;
 
-/// Generates the next message of a chat.
+/// `POST /v1/chat/completions`.
 ///
 /// # Errors
 /// Those of the router and of the provider.
-pub(crate) async fn chat(
-    inference: &dyn Inference,
-    cx: &Context,
-    request: ChatRequest,
-) -> Result<ChatReply> {
-    inference.chat(cx, request).await
+pub(crate) async fn chat(stack: &Stack, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
+    stack.inference.chat(cx, request).await
 }
 
-/// Continues a text.
+/// `POST /v1/completions`.
 ///
 /// # Errors
 /// Those of the router and of the provider.
 pub(crate) async fn completion(
-    inference: &dyn Inference,
+    stack: &Stack,
     cx: &Context,
     request: TextCompletionRequest,
 ) -> Result<TextReply> {
-    inference.completion(cx, request).await
+    stack.inference.completion(cx, request).await
 }
 
-/// Turns texts into vectors.
+/// `POST /v1/embeddings`.
 ///
 /// # Errors
 /// Those of the router and of the provider.
 pub(crate) async fn embeddings(
-    inference: &dyn Inference,
+    stack: &Stack,
     cx: &Context,
     request: EmbeddingRequest,
 ) -> Result<EmbeddingReply> {
-    inference.embeddings(cx, request).await
+    stack.inference.embeddings(cx, request).await
 }
