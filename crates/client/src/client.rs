@@ -5,7 +5,7 @@ use chaski_api::{Endpoint, Method, Secret, Wire};
 use chaski_upstream::{Http, Request, Response};
 use http::{HeaderName, HeaderValue, header};
 use serde_json::{Map, Value};
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 use url::Url;
 
 /// How the server is called in messages.
@@ -36,8 +36,8 @@ impl Default for ClientOptions {
         Self {
             api_key: None,
             provider_data: Map::new(),
-            timeout: Duration::from_secs(600),
-            read_timeout: Duration::from_secs(300),
+            timeout: Duration::from_mins(10),
+            read_timeout: Duration::from_mins(5),
             retries: 0,
             max_bytes: 256 << 20,
         }
@@ -115,10 +115,7 @@ impl Client {
         let spec = E::SPEC;
         let fields = serde_json::to_value(request)
             .map_err(|error| Error::Request(format!("the request is not JSON: {error}")))?;
-        let mut fields = match fields {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
-        };
+        let mut fields = fields.as_object().cloned().unwrap_or_default();
         let url = address::of(&self.base, &spec, &mut fields)?;
         let request = match spec.method {
             Method::Get => Request::get(SERVICE, url),
@@ -159,7 +156,7 @@ fn provider_data(data: Map<String, Value>) -> Result<Option<HeaderValue>> {
             text.push(character);
         } else {
             for unit in character.encode_utf16(&mut units) {
-                text.push_str(&format!("\\u{unit:04x}"));
+                let _ = write!(text, "\\u{unit:04x}");
             }
         }
     }

@@ -34,31 +34,40 @@ impl<T: Wire> Events<T> {
         }
     }
 
-    /// The next event that has come, if one has; `None` inside says that the stream is complete.
-    fn parsed(&mut self) -> Option<Option<Result<T>>> {
+    /// The next event that has come completely.
+    fn parsed(&mut self) -> Option<Parsed<T>> {
         let event = match self.frames.next_event()? {
             Ok(event) => event,
             Err(framing::TooLong(most)) => {
-                return Some(Some(Err(Error::Answer(format!(
-                    "an event has more than {most} bytes"
-                )))));
+                let message = format!("an event has more than {most} bytes");
+                return Some(Parsed::Failed(Error::Answer(message)));
             }
         };
         if event.data.as_ref() == DONE {
-            return Some(None);
+            return Some(Parsed::Done);
         }
-        let value: Value = match serde_json::from_slice(&event.data) {
-            Ok(value) => value,
-            Err(error) => {
-                return Some(Some(Err(Error::Answer(format!("an event is not JSON: {error}")))));
-            }
-        };
-        if value.get("error").is_some_and(|error| !error.is_null()) {
-            let message = error::spoken(&value).unwrap_or_else(|| "no message".to_owned());
-            return Some(Some(Err(Error::Stream(message))));
-        }
-        Some(Some(client::read(value)))
+        Some(match event_of(&event.data) {
+            Ok(event) => Parsed::Event(event),
+            Err(error) => Parsed::Failed(error),
+        })
     }
+}
+
+enum Parsed<T> {
+    Event(T),
+    Failed(Error),
+    /// The stream is complete.
+    Done,
+}
+
+fn event_of<T: Wire>(data: &[u8]) -> Result<T> {
+    let value: Value = serde_json::from_slice(data)
+        .map_err(|error| Error::Answer(format!("an event is not JSON: {error}")))?;
+    if value.get("error").is_some_and(|error| !error.is_null()) {
+        let message = error::spoken(&value).unwrap_or_else(|| "no message".to_owned());
+        return Err(Error::Stream(message));
+    }
+    client::read(value)
 }
 
 impl<T: Wire> Stream for Events<T> {
@@ -69,11 +78,17 @@ impl<T: Wire> Stream for Events<T> {
             if self.bytes.is_none() {
                 return Poll::Ready(None);
             }
-            if let Some(parsed) = self.parsed() {
-                if !matches!(parsed, Some(Ok(_))) {
+            match self.parsed() {
+                Some(Parsed::Event(event)) => return Poll::Ready(Some(Ok(event))),
+                Some(Parsed::Failed(error)) => {
                     self.bytes = None;
+                    return Poll::Ready(Some(Err(error)));
                 }
-                return Poll::Ready(parsed);
+                Some(Parsed::Done) => {
+                    self.bytes = None;
+                    return Poll::Ready(None);
+                }
+                None => {}
             }
             let Some(bytes) = &mut self.bytes else { return Poll::Ready(None) };
             match ready!(Pin::new(bytes).poll_next(cx)) {

@@ -2,14 +2,35 @@
 //!
 //! A face translates and nothing else. It never talks to a provider itself.
 
-#![expect(dead_code, reason = "the routes that call the faces are not mounted yet")]
-
-pub(crate) mod llama_stack;
-pub(crate) mod openai;
+mod llama_stack;
+mod openai;
 mod python;
 mod tokens;
 
 use crate::routes::Routes;
+use chaski_api::endpoints::{
+    inference::{ChatCompletion, Completion, Embeddings},
+    openai::{CreateChatCompletion, CreateCompletion, CreateEmbeddings},
+};
 
-/// Attaches the handlers of inference, in both faces.
-pub(crate) fn register(_routes: &mut Routes) {}
+/// Attaches the inference endpoints of all faces.
+pub(crate) fn mount(routes: &mut Routes) {
+    routes.stream::<ChatCompletion, _, _>(|app, cx, request| async move {
+        llama_stack::chat_completion(&app.stack, &cx, request).await
+    });
+    routes.stream::<Completion, _, _>(|app, cx, request| async move {
+        llama_stack::completion(&app.stack, &cx, request).await
+    });
+    routes.on::<Embeddings, _, _>(|app, cx, request| async move {
+        llama_stack::embeddings(&app.stack, &cx, request).await
+    });
+    routes.stream::<CreateChatCompletion, _, _>(|app, cx, request| async move {
+        openai::chat(&app.stack, &cx, request).await
+    });
+    routes.stream::<CreateCompletion, _, _>(|app, cx, request| async move {
+        openai::completion(&app.stack, &cx, request).await
+    });
+    routes.relay::<CreateEmbeddings, _, _>(|app, cx, request| async move {
+        openai::embeddings(&app.stack, &cx, request).await
+    });
+}
