@@ -33,9 +33,10 @@ fn folder(provider_type: &str) -> String {
 /// Whether a folder holds a provider; others hold what several providers share.
 fn holds_provider(tree: &Tree, prefix: &str, folder: &str) -> bool {
     let inside = format!("{prefix}{folder}/");
-    tree.files().iter().filter(|file| file.starts_with(&inside)).any(|file| {
-        tree.text(file).is_some_and(|text| text.contains("impl Provider for "))
-    })
+    tree.files()
+        .iter()
+        .filter(|file| file.starts_with(&inside))
+        .any(|file| tree.text(file).is_some_and(|text| text.contains("impl Provider for ")))
 }
 
 pub(super) fn registered(tree: &Tree, report: &mut Report) {

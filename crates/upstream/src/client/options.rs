@@ -1,3 +1,5 @@
+//! Limits of the client, and addresses that are let through.
+
 use std::{fmt, str::FromStr, time::Duration};
 
 /// A host and a port, as `127.0.0.1:9110`, `[::1]:80` or `images.internal:443`.

@@ -1,3 +1,5 @@
+//! A request to an upstream that the operator configured.
+
 use bytes::Bytes;
 use chaski_api::{Error, Result, Secret};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};

@@ -1,3 +1,5 @@
+//! The answer of an upstream, read with limits.
+
 use super::{Request, bounded, failure};
 use bytes::{Bytes, BytesMut};
 use chaski_api::{Error, ErrorKind, Result};

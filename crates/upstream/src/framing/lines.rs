@@ -1,3 +1,5 @@
+//! Lines out of pieces that are cut anywhere.
+
 use bytes::{Buf, Bytes, BytesMut};
 
 /// A line or an event is longer than the limit, in bytes.

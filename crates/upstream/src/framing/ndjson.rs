@@ -1,3 +1,5 @@
+//! JSON texts, one a line.
+
 use super::lines::{Ends, Lines, TooLong};
 use bytes::Bytes;
 

@@ -1,3 +1,5 @@
+//! Server-sent events.
+
 use super::lines::{Ends, Lines, TooLong};
 use bytes::{Bytes, BytesMut};
 

@@ -1,3 +1,5 @@
+//! Calls to an upstream that speaks the OpenAI API.
+
 use super::{Dialect, Relay, request, vectors};
 use crate::{
     Http, Request, Response, Tls,

@@ -1,3 +1,5 @@
+//! How an upstream differs from OpenAI, as data.
+
 /// How an upstream differs from OpenAI's own API.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialect {

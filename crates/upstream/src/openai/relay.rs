@@ -1,3 +1,5 @@
+//! The events of an upstream, passed on as they came.
+
 use crate::{ByteStream, client::error_in, framing::Events};
 use bytes::Bytes;
 use chaski_api::{Error, ErrorKind, Result};
