@@ -1,5 +1,6 @@
 //! Reading a run configuration: YAML, environment, upgrade, types, warnings.
 
+mod checks;
 mod environment;
 mod nearest;
 mod redact;
@@ -53,13 +54,15 @@ pub fn load(
     let mut issues = match reader.finish(config) {
         Ok(config) => {
             let plan = resolver::plan(&config, catalog);
-            if plan.problems.is_empty() {
+            let mut problems = plan.problems;
+            problems.extend(checks::server(&config.server));
+            if problems.is_empty() {
                 let unknown_keys = unknown::keys(&raw, catalog);
                 let warnings =
                     unknown_keys.iter().map(ToString::to_string).chain(plan.warnings).collect();
                 return Ok(Loaded { config, raw, warnings, unknown_keys });
             }
-            plan.problems
+            problems
         }
         Err(issues) => issues,
     };

@@ -241,11 +241,11 @@ fn authentication_is_configured_as_in_the_reference_and_finer() {
     assert_eq!(plain.endpoint, "http://a/auth");
     assert_eq!(plain.forward_headers, ForwardHeaders::Safe);
     let finer = auth(
-        "server: {auth: {endpoint: x, ttl_seconds: 0, timeout_seconds: 0.5, forward_headers: all}}",
+        "server: {auth: {endpoint: 'http://a', ttl_seconds: 0, timeout_seconds: 0.5, forward_headers: all}}",
     );
     assert_eq!((finer.ttl_seconds.0, finer.forward_headers), (0, ForwardHeaders::All));
     assert_eq!(
-        problems(&with("server: {auth: {endpoint: x, forward_headers: some}}")),
+        problems(&with("server: {auth: {endpoint: 'http://a', forward_headers: some}}")),
         ["server.auth.forward_headers: Input should be 'safe', 'all' or 'none'"]
     );
 }
@@ -277,4 +277,23 @@ fn the_schema_describes_every_field() {
     }
     assert_eq!(found, Vec::<String>::new());
     assert_eq!(schema["properties"]["server"]["default"]["port"], 8321);
+}
+
+#[test]
+fn the_settings_of_the_server_are_checked_for_sense() {
+    assert_eq!(
+        problems(&with(
+            "server: {tls_certfile: /c.pem, auth: {endpoint: nowhere}, egress_allow: ['h:1', h], \
+             cors_origins: ['*', 'http://localhost:3000', localhost, 'https://h/path'], \
+             reported_version: latest}"
+        )),
+        [
+            "server.tls_keyfile: `tls_certfile` is given, so this one is needed too",
+            "server.auth.endpoint: `nowhere` is not an address, such as `http://localhost:9000/auth`",
+            "server.cors_origins[2]: `localhost` is not an origin, such as `https://app.example.com`, or `*`",
+            "server.cors_origins[3]: `https://h/path` is not an origin, such as `https://app.example.com`, or `*`",
+            "server.egress_allow[1]: `h` is not a host and a port, such as `10.0.0.5:8080`",
+            "server.reported_version: `latest` is not a version, such as `0.1.7`",
+        ]
+    );
 }
