@@ -48,7 +48,9 @@ impl Grammars {
         };
         let param = match constraint {
             Constraint::Call(_) => "tools",
-            _ => "response_format",
+            Constraint::None | Constraint::JsonObject | Constraint::JsonSchema(_) => {
+                "response_format"
+            }
         };
         let refused = |why: &str| {
             // The rest of the text is a dump of the compiler.
@@ -109,9 +111,10 @@ fn call_grammar(functions: &[Function]) -> Result<TopLevelGrammar> {
     let mut rules = String::new();
     for (index, function) in functions.iter().enumerate() {
         check(&function.parameters, "tools")?;
-        let parameters = match &function.parameters {
-            Value::Null => json!({ "type": "object" }),
-            schema => schema.clone(),
+        let parameters = if function.parameters.is_null() {
+            json!({ "type": "object" })
+        } else {
+            function.parameters.clone()
         };
         if !parameters.is_object() {
             let name = &function.name;

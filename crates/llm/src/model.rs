@@ -300,12 +300,12 @@ impl Shared {
     fn tokens(&self, prompt: &Prompt) -> Result<Vec<LlamaToken>> {
         let vocabulary = self.model.vocab();
         let fits = |text: &str| {
-            // A token has at least a quarter of a byte even in the tokenisers that merge most.
+            // No token is so long: a text of that size need not be tokenised to be refused.
             let most = self.context.saturating_mul(1024);
-            match text.len() > most {
-                true => Err(Error::TooLong { tokens: text.len() / 16, limit: self.context }),
-                false => Ok(()),
+            if text.len() > most {
+                return Err(Error::TooLong { tokens: text.len() / 16, limit: self.context });
             }
+            Ok(())
         };
         let mut tokens = match prompt {
             Prompt::Chat(chat) => {

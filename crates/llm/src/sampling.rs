@@ -187,7 +187,7 @@ impl Sampler {
         chosen
     }
 
-    /// A number from 0 to 1, without 1 (the generator SplitMix64).
+    /// A number from 0 to 1, without 1 (the generator `SplitMix64`).
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     fn uniform(&mut self) -> f64 {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -26,9 +26,10 @@ impl Function {
         if let Some(description) = &self.description {
             function.insert("description".into(), description.as_str().into());
         }
-        let parameters = match &self.parameters {
-            Value::Null => json!({ "type": "object", "properties": {} }),
-            schema => schema.clone(),
+        let parameters = if self.parameters.is_null() {
+            json!({ "type": "object", "properties": {} })
+        } else {
+            self.parameters.clone()
         };
         function.insert("parameters".into(), parameters);
         json!({ "type": "function", "function": function })
@@ -133,15 +134,12 @@ impl CallReader {
                 return String::new();
             }
         }
-        let certain = match self.held.find(OPEN) {
-            Some(at) => {
-                self.holding = true;
-                at
-            }
-            None => {
-                let kept = (1..OPEN.len()).rev().find(|&n| self.held.ends_with(&OPEN[..n]));
-                self.held.len() - kept.unwrap_or(0)
-            }
+        let certain = if let Some(at) = self.held.find(OPEN) {
+            self.holding = true;
+            at
+        } else {
+            let kept = (1..OPEN.len()).rev().find(|&n| self.held.ends_with(&OPEN[..n]));
+            self.held.len() - kept.unwrap_or(0)
         };
         self.passed |= certain > 0;
         let rest = self.held.split_off(certain);
@@ -178,10 +176,7 @@ fn parse(text: &str, functions: &[Function]) -> Vec<Call> {
     let mut calls = Vec::new();
     for value in values.by_ref() {
         let Ok(value) = value else { break };
-        let items = match value {
-            Value::Array(items) => items,
-            other => vec![other],
-        };
+        let items = if let Value::Array(items) = value { items } else { vec![value] };
         for item in items {
             match call(item, functions) {
                 Some(call) => calls.push(call),

@@ -95,10 +95,8 @@ impl<'m> Worker<'m> {
         let slot = &mut self.slots[index];
         // The last token is computed again, since its scores are needed. A seed asks for the same
         // answer each time, and results differ in the last digits with the size of the batch.
-        let most = match job.sampling.seed.is_some() || job.prompt_logprobs {
-            true => 0,
-            false => job.prompt.len().saturating_sub(1),
-        };
+        let afresh = job.sampling.seed.is_some() || job.prompt_logprobs;
+        let most = if afresh { 0 } else { job.prompt.len().saturating_sub(1) };
         let pairs = slot.cached.iter().zip(&job.prompt);
         let shared = pairs.take(most).take_while(|(cached, token)| cached == token).count();
         slot.run = Some(Run::new(job, shared));

@@ -80,7 +80,7 @@ impl Weights {
     /// Whether `name` means this model.
     pub fn is(&self, name: &str) -> bool {
         let same = |own: &&str| own.eq_ignore_ascii_case(name);
-        same(&self.name) || self.aliases.iter().any(|alias| same(&alias))
+        same(&self.name) || self.aliases.iter().any(same)
     }
 }
 

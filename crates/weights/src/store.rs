@@ -184,11 +184,9 @@ impl Store {
     /// The error for a failure of the disk.
     pub(crate) fn disk(&self, error: &io::Error) -> Error {
         let dir = self.dir.display();
-        match error.kind() {
-            io::ErrorKind::StorageFull => {
-                Error::unavailable(format!("the disk of `{dir}` is full; free some space"))
-            }
-            _ => Error::unavailable(format!("the weights folder `{dir}` cannot be used: {error}")),
+        if error.kind() == io::ErrorKind::StorageFull {
+            return Error::unavailable(format!("the disk of `{dir}` is full; free some space"));
         }
+        Error::unavailable(format!("the weights folder `{dir}` cannot be used: {error}"))
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
 
 /// An error of the engine, for the caller.
+#[expect(clippy::needless_pass_by_value, reason = "used as a function for `map_err`")]
 pub(crate) fn failed(failure: Failure) -> Error {
     let message = failure.to_string();
     match failure {
@@ -85,7 +86,11 @@ pub(crate) fn inputs<T>(
                 Value::Array(items) if !items.is_empty() => {
                     Ok(tokens(ids(items).ok_or_else(wrong)?))
                 }
-                _ => Err(wrong()),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Array(_)
+                | Value::Object(_) => Err(wrong()),
             })
             .collect(),
         _ => Err(wrong()),
@@ -189,13 +194,10 @@ impl<M: Clone + Send + Sync + 'static> Shelf<M> {
                 State::Loading(_) | State::Ready(_) | State::Failed(_) => None,
             })
             .collect();
-        match loading.is_empty() {
-            true => ProviderHealth { status: HealthStatus::Ok, message: None },
-            false => {
-                let message = Some(loading.join(", "));
-                ProviderHealth { status: HealthStatus::Starting, message }
-            }
+        if loading.is_empty() {
+            return ProviderHealth { status: HealthStatus::Ok, message: None };
         }
+        ProviderHealth { status: HealthStatus::Starting, message: Some(loading.join(", ")) }
     }
 
     /// Unloads all models, once nobody uses them.

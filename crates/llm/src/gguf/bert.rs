@@ -57,6 +57,7 @@ pub fn convert_bert(files: BertFiles<'_>, shape: BertShape, target: &Path) -> Re
         .map_err(|error| broken(format!("`{}`: {error}", target.display())))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "most reasons are made on the spot")]
 fn broken(why: String) -> Error {
     Error::Broken { message: format!("the embedding model cannot be converted: {why}") }
 }

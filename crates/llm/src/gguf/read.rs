@@ -31,9 +31,11 @@ impl Header {
         let broken = |why: &str| Error::Broken {
             message: format!("`{}` is not a usable GGUF file: {why}", path.display()),
         };
-        let io = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => broken("it ends too early"),
-            _ => broken(&error.to_string()),
+        let io = |error: std::io::Error| {
+            if error.kind() == std::io::ErrorKind::UnexpectedEof {
+                return broken("it ends too early");
+            }
+            broken(&error.to_string())
         };
         let file = File::open(path).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();

@@ -13,7 +13,7 @@ pub enum Value {
     Numbers(Vec<i32>),
 }
 
-/// A named array of numbers. `shape` is in row-major order, as PyTorch writes it.
+/// A named array of numbers. `shape` is in row-major order, as `PyTorch` writes it.
 #[derive(Debug, Clone)]
 pub struct Tensor {
     pub name: String,

@@ -247,7 +247,9 @@ impl Whole {
             }
             if let Some(mut calls) = part.delta.tool_calls {
                 // The place in the list is said in streams only.
-                calls.iter_mut().for_each(|call| call.index = None);
+                for call in &mut calls {
+                    call.index = None;
+                }
                 choice.message.tool_calls = Some(calls);
             }
             if let Some(content) = part.logprobs.and_then(|logprobs| logprobs.content) {

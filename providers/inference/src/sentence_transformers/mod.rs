@@ -164,7 +164,9 @@ fn shorten(vector: &mut Vec<f32>, length: usize) {
     vector.truncate(length);
     let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
     if norm > 0.0 {
-        vector.iter_mut().for_each(|x| *x /= norm);
+        for x in vector {
+            *x /= norm;
+        }
     }
 }
 
