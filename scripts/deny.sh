@@ -15,13 +15,13 @@ if [ -z "$deny" ] || [ "$("$deny" --version)" != "cargo-deny $version" ]; then
   fi
 fi
 "$deny" --log-level warn check licenses bans sources
-if ! timeout 60 "$deny" --log-level error check advisories >/tmp/chaski-advisories.$$ 2>&1; then
-  if grep -qiE 'fetch|resolve host|connect|network' /tmp/chaski-advisories.$$; then
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+if ! timeout 60 "$deny" --log-level error check advisories >"$said" 2>&1; then
+  if grep -qiE 'fetch|resolve host|connect|network' "$said"; then
     echo "advisories not checked: their database cannot be reached from here"
   else
-    cat /tmp/chaski-advisories.$$
-    rm -f /tmp/chaski-advisories.$$
+    cat "$said"
     exit 1
   fi
 fi
-rm -f /tmp/chaski-advisories.$$
