@@ -80,7 +80,10 @@ pub(crate) fn plan(config: &RunConfig, catalog: &Catalog) -> Plan {
                 |last: &str| vec![key("providers"), key(name), Segment::Index(index), key(last)];
             let (id, kind) = (&entry.provider_id, &entry.provider_type);
             let availability = if is_disabled(id) {
-                plan.warnings.push(format!("Provider `{kind}` for API `Api.{api}` is disabled"));
+                let warning = format!("Provider `{kind}` for API `Api.{api}` is disabled");
+                if !plan.warnings.contains(&warning) {
+                    plan.warnings.push(warning);
+                }
                 Availability::Disabled
             } else {
                 check(catalog, api, entry, &at, &mut plan)

@@ -7,6 +7,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use chaski_api::{Error, Result};
 use chaski_provider::{Context, Hosts, Resource};
+use futures_util::StreamExt;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -24,6 +25,8 @@ pub(crate) const REFRESH: Duration = Duration::from_mins(5);
 const MISS_PAUSE: Duration = Duration::from_secs(5);
 /// How long a provider may take to look at a resource that the configuration declares.
 const REGISTER_TIME: Duration = Duration::from_secs(10);
+/// How many it is asked to look at at one time.
+const REGISTER_AT_ONCE: usize = 8;
 /// How long the answer may take.
 const OFFER_TIME: Duration = Duration::from_secs(5);
 
@@ -334,28 +337,35 @@ impl<R: Resource> RoutingTable<R> {
                 .map(|record| record.resource.clone())
                 .collect()
         };
-        for resource in declared {
-            let id = resource.identifier().to_owned();
-            let before = serde_json::to_value(&resource).ok();
-            let answer = timeout(REGISTER_TIME, provider.on_register(resource)).await;
-            let outcome = match answer.unwrap_or_else(|_| Err(Error::unavailable("no answer"))) {
-                Ok(completed) if serde_json::to_value(&completed).ok() == before => Ok(()),
-                // Somebody may have registered it anew in the meantime.
-                Ok(completed) => self.keep(completed, Origin::Configuration, before.as_ref()).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = outcome {
-                tracing::warn!(
-                    target: "core",
-                    id,
-                    provider = provider_id,
-                    "a {} of the configuration is not accepted by its provider: {}",
-                    R::KIND,
-                    error.chain()
-                );
-            }
-        }
+        futures_util::stream::iter(declared)
+            .for_each_concurrent(REGISTER_AT_ONCE, |resource| async move {
+                let id = resource.identifier().to_owned();
+                if let Err(error) = self.complete(resource, provider).await {
+                    tracing::warn!(
+                        target: "core",
+                        id,
+                        provider = provider_id,
+                        "a {} of the configuration is not accepted by its provider: {}",
+                        R::KIND,
+                        error.chain()
+                    );
+                }
+            })
+            .await;
         self.refresh(Some(provider_id)).await;
+    }
+
+    /// Lets the provider look at a declared resource, and keeps what it makes of it.
+    async fn complete(&self, resource: R, provider: &Arc<R::Provider>) -> Result<()> {
+        let before = serde_json::to_value(&resource).ok();
+        let completed = timeout(REGISTER_TIME, provider.on_register(resource))
+            .await
+            .unwrap_or_else(|_| Err(Error::unavailable("no answer")))?;
+        if serde_json::to_value(&completed).ok() == before {
+            return Ok(());
+        }
+        // Somebody may have registered it anew in the meantime.
+        self.keep(completed, Origin::Configuration, before.as_ref()).await
     }
 
     /// Asks providers that list their own resources what they offer now: one, or all that are up.
