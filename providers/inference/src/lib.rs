@@ -8,6 +8,8 @@ mod ollama;
 mod openai;
 mod openai_compatible;
 mod sentence_transformers;
+#[cfg(test)]
+mod tests;
 mod vllm;
 
 use chaski_provider::{Entry, InferenceProvider};

@@ -58,9 +58,20 @@ pub struct Listed {
     /// In seconds since 1970.
     #[serde(default)]
     pub created: Option<i64>,
+    // Upstreams have three names for the same number, and some send two of them.
+    #[serde(default)]
+    max_model_len: Option<i64>,
+    #[serde(default)]
+    context_length: Option<i64>,
+    #[serde(default)]
+    context_window: Option<i64>,
+}
+
+impl Listed {
     /// The tokens that fit into a prompt and its answer together, where the upstream says so.
-    #[serde(default, alias = "context_length", alias = "context_window")]
-    pub max_model_len: Option<i64>,
+    pub fn context_length(&self) -> Option<i64> {
+        self.max_model_len.or(self.context_length).or(self.context_window)
+    }
 }
 
 /// An upstream that speaks a dialect of OpenAI's API.
@@ -156,7 +167,6 @@ impl Connection {
     pub async fn models(&self, call: Call<'_>, limit: Duration) -> Result<Vec<Listed>> {
         #[derive(Deserialize)]
         struct List {
-            #[serde(alias = "models")]
             data: Vec<Listed>,
         }
         let request = Request::get(self.dialect.name, self.models.clone())

@@ -291,15 +291,16 @@ async fn models_are_listed_in_the_forms_that_upstreams_use() {
     let body = json!({ "object": "list", "data": [
         { "id": "a", "object": "model", "created": 1_700_000_000, "max_model_len": 131_072 },
         { "id": "b", "context_length": null },
-        { "id": "c", "context_window": 8192, "unknown": [] },
+        { "id": "c", "context_window": 8192, "context_length": 8192 },
     ]});
     let upstream = FakeUpstream::answering(Script::json(body)).await;
     let listed = connection(&upstream).models(Call::default(), Duration::from_secs(5)).await;
     let listed = listed.unwrap();
-    assert_eq!(listed[0].max_model_len, Some(131_072));
+    assert_eq!(listed[0].context_length(), Some(131_072));
     assert_eq!(listed[0].created, Some(1_700_000_000));
-    assert_eq!(listed[1], Listed { id: "b".to_owned(), created: None, max_model_len: None });
-    assert_eq!(listed[2].max_model_len, Some(8192));
+    assert_eq!((listed[1].id.as_str(), listed[1].created), ("b", None));
+    assert_eq!(listed[1].context_length(), None);
+    assert_eq!(listed[2].context_length(), Some(8192));
     assert_eq!(upstream.only_request().path, "/v1/models");
     for body in [json!({}), json!({ "data": [{}] }), json!({ "data": {} })] {
         let upstream = FakeUpstream::answering(Script::json(body)).await;

@@ -30,7 +30,6 @@ struct Tags {
 
 #[derive(Debug, Deserialize)]
 struct Tag {
-    #[serde(alias = "model")]
     name: String,
     #[serde(default)]
     digest: String,

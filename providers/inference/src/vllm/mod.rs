@@ -133,7 +133,7 @@ impl Vendor for Vllm {
             if let Some(created) = listed.created {
                 metadata.insert("created".to_owned(), created.into());
             }
-            if let Some(length) = listed.max_model_len {
+            if let Some(length) = listed.context_length() {
                 metadata.insert("context_length".to_owned(), length.into());
             }
             offered_model(listed.id.clone(), listed.id, ModelType::Llm, metadata)
