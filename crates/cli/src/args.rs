@@ -134,7 +134,7 @@ pub(crate) enum ConfigCommand {
         /// A file, or the name of a template.
         #[arg(value_name = "FILE|TEMPLATE")]
         config: String,
-        /// Warnings (unknown keys, provider types that this build does not contain) count as errors.
+        /// Keys that mean nothing count as errors.
         #[arg(long)]
         strict: bool,
         /// Sets an environment variable for the configuration; may be given several times.

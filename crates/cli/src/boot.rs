@@ -1,10 +1,12 @@
 //! From a run configuration to a running stack with everything it is given.
 
 use crate::{environment::Environment, failure::Outcome, source};
+use chaski_api::inspect::HealthStatus;
 use chaski_provider::{Deps, Tasks};
 use chaski_stack::{Loaded, Stack, StackOptions, open_store};
 use chaski_upstream::{Http, HttpOptions};
-use std::{sync::Arc, thread};
+use std::{sync::Arc, thread, time::Duration};
+use tokio::time::{Instant, sleep};
 
 /// The CPU cores that this process may use.
 pub(crate) fn cores() -> usize {
@@ -36,4 +38,16 @@ pub(crate) async fn stack(loaded: Loaded, environment: &Environment) -> Outcome<
     let Loaded { config, raw, .. } = loaded;
     let options = StackOptions { config, raw, catalog: source::catalog(), deps, store };
     Ok(Stack::start(options).await?)
+}
+
+/// Waits until every provider is known to serve or not, at most for `patience`.
+pub(crate) async fn settled(stack: &Stack, patience: Duration) {
+    let until = Instant::now() + patience;
+    let starting = || {
+        let providers = stack.providers();
+        providers.iter().any(|provider| provider.health.status == HealthStatus::Starting)
+    };
+    while starting() && Instant::now() < until {
+        sleep(Duration::from_millis(2)).await;
+    }
 }

@@ -23,6 +23,8 @@ use std::{sync::Arc, time::Duration};
 
 /// How long a server on this machine may take to show that it is there.
 const PROBE: Duration = Duration::from_millis(500);
+/// How long the stack inside may take to know which models it has.
+const SETTLING: Duration = Duration::from_secs(5);
 /// The largest list of models.
 const LIST_BYTES: usize = 16 << 20;
 
@@ -67,14 +69,16 @@ impl Backend {
     pub(super) async fn inside(config: &str, environment: &Environment) -> Outcome<Self> {
         let found = source::find(config, &environment.config_dir()?)?;
         let loaded = source::load(&found, environment)?;
-        Ok(Self::Inside(boot::stack(loaded, environment).await?))
+        let stack = boot::stack(loaded, environment).await?;
+        boot::settled(&stack, SETTLING).await;
+        Ok(Self::Inside(stack))
     }
 
     /// How it is called in messages.
-    pub(super) fn place(&self) -> &str {
+    pub(super) fn place(&self) -> String {
         match self {
-            Self::Server { url, .. } => url,
-            Self::Inside(_) => "inside this process",
+            Self::Server { url, .. } => format!("at {url}"),
+            Self::Inside(_) => "inside this process".to_owned(),
         }
     }
 

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &ChatArgs, environment: &Environment, output: Output) ->
     if input.is_terminal() {
         crate::note(
             "chat",
-            &format!("with `{}` at {}; /help shows the commands", talk.model, talk.backend.place()),
+            &format!("with `{}` {}; /help shows the commands", talk.model, talk.backend.place()),
         );
     }
     let ended = talk.converse(&runtime, &mut input);

@@ -2,6 +2,7 @@
 
 mod greeting;
 mod listen;
+mod options;
 mod serve;
 mod signals;
 
@@ -13,6 +14,7 @@ use crate::{
     logging::{self, Logging},
     source::{self, DEFAULT_TEMPLATE, Found},
 };
+use chaski_server::TlsFiles;
 use chaski_stack::{Loaded, config::redacted};
 use std::{path::PathBuf, time::Instant};
 use tokio::runtime::Runtime;
@@ -39,6 +41,8 @@ pub(crate) fn run(args: &RunArgs, mut environment: Environment) -> Outcome {
         started,
         colours: environment.get(NO_COLOR).is_none(),
     };
+    // Where it is installed already, it is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = runtime()?;
     let ended = runtime.block_on(serve::serve(setup, loaded, &environment, &logging));
     // Work that does not end by itself must not keep the process from ending.
@@ -117,7 +121,7 @@ fn wanted<'a>(
 
 /// The key and the certificate for HTTPS; nothing for HTTP. One without the other would quietly
 /// serve in clear what somebody wanted to be encrypted.
-fn tls(args: &RunArgs, loaded: &Loaded) -> Outcome<Option<serve::TlsPaths>> {
+fn tls(args: &RunArgs, loaded: &Loaded) -> Outcome<Option<TlsFiles>> {
     let server = &loaded.config.server;
     let of_config = |path: &Option<String>| path.as_ref().map(PathBuf::from);
     let (key, cert) = if args.tls_keyfile.is_some() || args.tls_certfile.is_some() {
@@ -127,7 +131,7 @@ fn tls(args: &RunArgs, loaded: &Loaded) -> Outcome<Option<serve::TlsPaths>> {
     };
     match (key, cert) {
         (None, None) => Ok(None),
-        (Some(key), Some(cert)) => Ok(Some(serve::TlsPaths { key, cert })),
+        (Some(key), Some(cert)) => Ok(Some(TlsFiles { key, cert })),
         (Some(_), None) => Err(half("tls_keyfile", "tls_certfile")),
         (None, Some(_)) => Err(half("tls_certfile", "tls_keyfile")),
     }

@@ -3,29 +3,23 @@
 use super::{greeting::Greeting, signals::Signals};
 use crate::{boot, environment::Environment, failure::Outcome, logging::Logging};
 use chaski_api::models::{Model, ModelType};
+use chaski_server::TlsFiles;
 use chaski_stack::{Loaded, Stack, config::RunConfig};
 use chaski_telemetry::Format;
 use chaski_weights::{DEFAULT_CHAT, DEFAULT_EMBEDDING, Kind, Store};
 use std::{
     io::{self, IsTerminal, Write},
     net::SocketAddr,
-    path::PathBuf,
     process,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// The files for HTTPS.
-pub(super) struct TlsPaths {
-    pub(super) key: PathBuf,
-    pub(super) cert: PathBuf,
-}
-
 /// What the command line decided.
 pub(super) struct Setup {
     pub(super) name: String,
     pub(super) listen: Vec<SocketAddr>,
-    pub(super) tls: Option<TlsPaths>,
+    pub(super) tls: Option<TlsFiles>,
     pub(super) started: Instant,
     pub(super) colours: bool,
 }

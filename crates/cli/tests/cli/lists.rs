@@ -1,0 +1,83 @@
+//! The commands that list what there is.
+
+use crate::support::Place;
+
+#[test]
+fn the_apis_come_in_the_order_of_the_reference() {
+    let place = Place::new();
+    let apis = place.run(&["list-apis", "--json"]).succeeded().json();
+    let apis = apis.as_array().unwrap();
+    assert_eq!(apis.len(), 19);
+    assert_eq!((&apis[0], &apis[18]), (&"providers".into(), &"inspect".into()));
+    let shown = place.run(&["stack", "list-apis"]).succeeded().out;
+    assert_eq!(shown.lines().count(), 20);
+    assert!(shown.starts_with("API\nproviders\ninference\n"), "{shown}");
+}
+
+#[test]
+fn every_provider_of_this_build_is_listed() {
+    let place = Place::new();
+    let listed = place.run(&["list-providers", "--json"]).succeeded().json();
+    let types: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["provider_type"].as_str().unwrap())
+        .collect();
+    for entry in chaski_providers_inference::ALL {
+        assert!(types.contains(&entry.spec.provider_type), "{types:?}");
+    }
+    let shown = place.run(&["stack", "list-providers", "inference"]).succeeded().out;
+    assert_eq!(shown.lines().count(), types.len() + 1);
+    assert!(shown.contains("remote::vllm"), "{shown}");
+}
+
+#[test]
+fn an_unknown_api_is_answered_with_the_known_ones() {
+    let ran = Place::new().run(&["list-providers", "bogus"]);
+    assert_eq!(ran.code, Some(2));
+    for api in chaski_api::Api::PROVIDABLE {
+        assert!(ran.err.contains(api.as_str()), "{}", ran.err);
+    }
+}
+
+#[test]
+fn the_templates_are_listed_with_what_they_are() {
+    let place = Place::new();
+    let listed = place.run(&["list-templates", "--json"]).succeeded().json();
+    let listed = listed.as_array().unwrap();
+    assert_eq!(listed[0]["name"], "starter");
+    assert!(listed.iter().all(|one| !one["description"].as_str().unwrap().is_empty()));
+    let shown = place.run(&["list-templates"]).succeeded().out;
+    assert_eq!(shown.lines().count(), listed.len() + 1);
+}
+
+#[test]
+fn weights_are_listed_described_and_removed() {
+    let place = Place::new();
+    let listed = place.run(&["model", "list", "--json"]).succeeded().json();
+    let listed = listed.as_array().unwrap();
+    assert!(listed.iter().all(|one| one["downloaded"] == false));
+    assert!(listed.iter().any(|one| one["name"] == "all-minilm-l6-v2"));
+    let found = place.run(&["model", "list", "-s", "MINILM"]).succeeded().out;
+    assert_eq!(found.lines().count(), 2, "{found}");
+    let none = place.run(&["model", "list", "--search", "zzz"]).succeeded().out;
+    assert_eq!(none, "Did not find any model matching `zzz`.\n");
+    let described = place.run(&["model", "describe", "all-MiniLM-L6-v2", "--json"]).succeeded();
+    assert_eq!(described.json()["catalogue"]["kind"], "embedding");
+    assert_eq!(place.run(&["model", "describe", "nope"]).code, Some(1));
+    assert_eq!(place.run(&["model", "remove", "nope", "--force"]).code, Some(1));
+    assert_eq!(place.run(&["model", "pull", "nope"]).code, Some(1));
+}
+
+#[test]
+fn weights_are_not_removed_unasked() {
+    let place = Place::new();
+    place.write("config/weights/mine.gguf", "no model");
+    place.run(&["model", "remove", "mine"]).failed_with(
+        2,
+        "error: `[folder]/config/weights/mine.gguf` is not removed unasked\nhint: add `--force`\n",
+    );
+    place.run(&["model", "remove", "mine", "--force"]).succeeded();
+    assert!(!place.path("config/weights/mine.gguf").exists());
+}

@@ -1,0 +1,7 @@
+//! The built binary, run as users run it: exit codes, messages, and a server that comes and goes.
+
+mod chat;
+mod configuration;
+mod lists;
+mod support;
+mod usage;

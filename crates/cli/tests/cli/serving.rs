@@ -1,0 +1,166 @@
+//! A server that comes, answers and goes.
+
+use crate::support::{Place, Serving};
+use chaski_testkit::certificate;
+use chaski_upstream::{Http, HttpOptions, Request, Tls, Url};
+use serde_json::Value;
+
+const EMPTY: &str = "version: '2'\nimage_name: empty\napis: [inference]\nproviders: {}\n";
+
+const WITH_AUTH: &str = "\
+version: '2'
+image_name: guarded
+apis: [inference]
+providers: {}
+server: {auth: {endpoint: 'http://127.0.0.1:9/auth'}}
+";
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("run.yaml", EMPTY);
+    place.write("auth.yaml", WITH_AUTH);
+    place
+}
+
+async fn health(url: &str) -> Value {
+    let http = Http::new(HttpOptions::default()).unwrap();
+    let url = Url::parse(&format!("{url}/v1/health")).unwrap();
+    let answer = http.send(Request::get("chaski", url).tls(Tls::Unverified)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    serde_json::from_slice(&answer.bytes(1024).await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_server_listens_on_this_machine_and_says_where() {
+    let place = place();
+    let serving = place.serve(&["run.yaml"]);
+    assert!(serving.url().starts_with("http://127.0.0.1:"), "{}", serving.url());
+    assert!(!serving.url().ends_with(":0"), "{}", serving.url());
+    for url in &serving.urls {
+        assert_eq!(health(url).await["status"], "OK");
+    }
+}
+
+#[tokio::test]
+async fn the_default_stack_starts_without_weights_and_says_how_to_get_some() {
+    let place = place();
+    let serving = place.serve(&["--disable-ipv6"]);
+    assert_eq!(serving.urls.len(), 1);
+    let hinted = |line: &Value| {
+        line["message"].as_str().is_some_and(|text| text.contains("chaski model pull"))
+    };
+    assert!(serving.log.iter().any(hinted), "{:#?}", serving.log);
+    assert_eq!(health(serving.url()).await["status"], "OK");
+}
+
+#[test]
+fn a_signal_ends_it_in_peace() {
+    for name in ["TERM", "INT"] {
+        let place = place();
+        let mut serving = place.serve(&["run.yaml"]);
+        serving.signal(name);
+        assert_eq!(serving.ended().code(), Some(0), "{:#?}", serving.log);
+        let last = serving.log.last().unwrap();
+        assert_eq!(last["message"], "Shut down");
+    }
+}
+
+#[test]
+fn every_log_line_is_json_where_no_terminal_reads() {
+    let place = place();
+    let mut serving = place.serve(&["run.yaml", "--env", "SOME_KEY=very-secret"]);
+    serving.signal("TERM");
+    serving.ended();
+    assert!(serving.log.iter().all(Value::is_object), "{:#?}", serving.log);
+    let text = format!("{:?}", serving.log);
+    assert!(text.contains("Setting CLI environment variable SOME_KEY"), "{text}");
+    assert!(!text.contains("very-secret"), "{text}");
+}
+
+#[test]
+fn the_port_comes_from_the_flag_then_the_environment_then_the_file() {
+    let place = place();
+    place.write("port.yaml", &format!("{EMPTY}server: {{port: 18555}}\n"));
+    let free = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port().to_string()
+    };
+    let (flag, variable) = (free(), free());
+    let mut command = place.command(&["run", "port.yaml", "--port", &flag, "--disable-ipv6"]);
+    command.env("LLAMA_STACK_PORT", &variable);
+    assert!(Serving::start(command).url().ends_with(&flag));
+    let mut command = place.command(&["run", "port.yaml", "--disable-ipv6"]);
+    command.env("LLAMA_STACK_PORT", &variable);
+    assert!(Serving::start(command).url().ends_with(&variable));
+    let mut command = place.command(&["run", "port.yaml"]);
+    command.env("LLAMA_STACK_PORT", "abc");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "error: `LLAMA_STACK_PORT` must be a port number from 0 to 65535, not `abc`\n"
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let place = place();
+    let ran = place.run(&["run", "run.yaml", "--disable-ipv6", "--port", &port]);
+    assert_eq!(ran.code, Some(1));
+    let last = ran.err.lines().last().unwrap();
+    assert!(last.starts_with("error: ") && last.contains(&port), "{}", ran.err);
+}
+
+#[test]
+fn other_machines_are_not_served_without_authentication() {
+    let place = place();
+    for host in ["0.0.0.0", "::"] {
+        let ran = place.run(&["run", "run.yaml", "--port", "0", "--host", host]);
+        assert_eq!(ran.code, Some(1));
+        let expected =
+            format!("error: refused to listen on {host}: no authentication is configured");
+        assert!(ran.err.starts_with(&expected), "{}", ran.err);
+        assert!(ran.err.contains("hint: set `server.auth.endpoint`"), "{}", ran.err);
+        assert!(ran.err.contains("--insecure"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn other_machines_are_served_with_authentication_or_when_told_so() {
+    let place = place();
+    let open = place.serve(&["run.yaml", "--host", "0.0.0.0", "--insecure"]);
+    assert!(open.url().starts_with("http://0.0.0.0:"), "{}", open.url());
+    let guarded = place.serve(&["auth.yaml", "--disable-ipv6"]);
+    assert!(guarded.url().starts_with("http://0.0.0.0:"), "{}", guarded.url());
+}
+
+#[tokio::test]
+async fn both_files_give_https() {
+    let place = place();
+    let files = certificate();
+    let (key, cert) = (files.key_file.display(), files.certificate_file.display());
+    let serving = place.serve(&[
+        "run.yaml",
+        "--disable-ipv6",
+        &format!("--tls-keyfile={key}"),
+        &format!("--tls-certfile={cert}"),
+    ]);
+    assert!(serving.url().starts_with("https://"), "{}", serving.url());
+    assert_eq!(health(serving.url()).await["status"], "OK");
+}
+
+#[test]
+fn half_of_https_is_refused() {
+    let place = place();
+    for args in [["--tls-keyfile=x"], ["--tls-certfile=x"]] {
+        let ran = place.run(&["run", "run.yaml", args[0]]);
+        assert_eq!(ran.code, Some(2), "{}", ran.err);
+        assert!(ran.err.contains("the following required arguments were not provided"));
+    }
+    place.write("half.yaml", &format!("{EMPTY}server: {{tls_keyfile: /x}}\n"));
+    let ran = place.run(&["run", "half.yaml"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("tls_certfile"), "{}", ran.err);
+}
