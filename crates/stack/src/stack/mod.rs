@@ -7,7 +7,7 @@ use crate::{
     registry::Registry,
     resolver::{self, Availability, Plan},
     routers::{self, InferenceRouter},
-    table::REFRESH,
+    table::LIST_PAUSE,
 };
 use chaski_api::{
     Api, Error, Reader, Result, Wire,
@@ -18,7 +18,7 @@ use chaski_provider::{Deps, Inference, InferenceProvider};
 use chaski_store::{KvStore, Memory, Sqlite};
 use serde_json::Value;
 use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// How long the start waits for providers to be built; the others follow in the background.
 const BUILD_TIME: Duration = Duration::from_secs(2);
@@ -111,12 +111,7 @@ impl Stack {
             deps.tasks.spawn(Arc::clone(instance).look_after(deps.clone(), on_up));
         }
         let table = Arc::clone(&models);
-        deps.tasks.spawn(async move {
-            loop {
-                sleep(REFRESH).await;
-                table.refresh(None).await;
-            }
-        });
+        deps.tasks.spawn(async move { table.keep_fresh(LIST_PAUSE).await });
         let built = futures_util::future::join_all(instances.iter().map(|one| one.attempted()));
         if timeout(BUILD_TIME, built).await.is_err() {
             tracing::warn!(target: "core", "some providers are still starting");

@@ -15,12 +15,14 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
+    sync::{Mutex, Notify},
+    time::{Instant, sleep, timeout},
 };
 
 /// How often the offers of providers are asked for.
-pub(crate) const REFRESH: Duration = Duration::from_mins(5);
+const REFRESH: Duration = Duration::from_mins(5);
+/// How often at most, when somebody lists the resources.
+pub(crate) const LIST_PAUSE: Duration = Duration::from_secs(15);
 /// How often at most a miss asks for them.
 const MISS_PAUSE: Duration = Duration::from_secs(5);
 /// How long a provider may take to look at a resource that the configuration declares.
@@ -55,6 +57,7 @@ pub struct RoutingTable<R: Resource> {
     records: Mutex<Records<R>>,
     snapshot: ArcSwap<Snapshot<R>>,
     last_refresh: Mutex<Option<Instant>>,
+    listed: Notify,
 }
 
 /// What the writer works on.
@@ -175,11 +178,14 @@ impl<R: Resource> RoutingTable<R> {
             snapshot: ArcSwap::from_pointee(Snapshot::of(&records)),
             records: Mutex::new(records),
             last_refresh: Mutex::new(None),
+            listed: Notify::new(),
         })
     }
 
-    /// All resources, in the order of registration.
+    /// All resources, in the order of registration. What providers offer is asked for anew in the
+    /// background, so that the next list is fresh.
     pub fn list(&self) -> Vec<R> {
+        self.listed.notify_one();
         self.snapshot.load().order.clone()
     }
 
@@ -404,6 +410,17 @@ impl<R: Resource> RoutingTable<R> {
         }
         if changed {
             self.publish(&records);
+        }
+    }
+
+    /// Asks for offers from time to time, and when somebody has looked at the list, but with a
+    /// `pause` in between.
+    pub(crate) async fn keep_fresh(&self, pause: Duration) {
+        while !self.discovering.is_empty() {
+            sleep(pause).await;
+            // Running out of time is the regular case.
+            let _: Result<(), _> = timeout(REFRESH, self.listed.notified()).await;
+            self.refresh(None).await;
         }
     }
 

@@ -2,7 +2,7 @@ use crate::testing::{config, entry, script, start, start_on, until};
 use chaski_api::{ErrorKind, Wire, endpoints::models::RegisterModelRequest, models::Model};
 use chaski_store::{KvStore, Memory};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 fn request(value: Value) -> RegisterModelRequest {
     RegisterModelRequest::from_json(value).unwrap()
@@ -263,4 +263,17 @@ async fn a_registered_model_hides_an_offer_of_the_same_name() {
     stack.models.register_model(named).await.unwrap();
     let model = stack.models.get("x").await.unwrap();
     assert_eq!(model.metadata, *json!({ "named": true }).as_object().unwrap());
+}
+
+#[tokio::test]
+async fn a_look_at_the_list_makes_the_next_one_fresh() {
+    let script = script("fake://fresh");
+    let stack = start(config(json!([entry("a", "fake://fresh")]), json!([]))).await;
+    let table = Arc::clone(&stack.models);
+    let fresh = tokio::spawn(async move { table.keep_fresh(Duration::from_millis(1)).await });
+    for id in ["one", "two", "three"] {
+        *script.offered.lock().unwrap() = Some(vec![offer(id)]);
+        until("the new offer is listed", || ids(&stack.models.list()) == [id]).await;
+    }
+    fresh.abort();
 }
