@@ -1,34 +1,200 @@
 //! A request on its way to the type that its endpoint declares.
 
+use crate::{json, router::Parameters};
 use bytes::Bytes;
-use chaski_api::{Endpoint, Error, Result, Wire};
+use chaski_api::{
+    Endpoint, EndpointSpec, Error, ErrorKind, Face, Issue, Method, Reader, Result, Schemas,
+    Segment, Wire,
+};
+use http::{HeaderMap, header};
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
+
+/// Bodies from this size on are read on a thread that may compute.
+const LARGE: usize = 512 * 1024;
 
 /// What an endpoint takes.
-pub(crate) struct Shape {}
+pub(crate) struct Shape {
+    spec: EndpointSpec,
+    /// All fields of the request, in the order of their declaration.
+    fields: Vec<Cow<'static, str>>,
+    in_path: Vec<&'static str>,
+}
 
 impl Shape {
     pub(crate) fn of<E: Endpoint>() -> Self {
-        Self {}
+        let mut schemas = Schemas::default();
+        let schema = E::Request::schema(&mut schemas);
+        let fields = schemas.resolve(&schema)["properties"].as_object().map(|properties| {
+            properties.keys().map(|name| Cow::Owned(name.clone())).collect::<Vec<_>>()
+        });
+        Self {
+            spec: E::SPEC,
+            fields: fields.unwrap_or_default(),
+            in_path: E::SPEC.parameters().collect(),
+        }
+    }
+
+    /// Every parameter, named as missing: what the reference says about a body that is no object.
+    fn all_missing(&self) -> Error {
+        let fields = self.fields.iter().filter(|name| !self.in_path.contains(&name.as_ref()));
+        let issues = fields.map(|name| Issue {
+            loc: vec![Segment::Key(Cow::Borrowed("body")), Segment::Key(name.clone())],
+            msg: "Field required".to_owned(),
+            kind: "missing",
+        });
+        Error::malformed(issues.collect())
+    }
+
+    fn not_an_object(&self, what: &str) -> Error {
+        match self.spec.face {
+            Face::LlamaStack => self.all_missing(),
+            Face::OpenAi => Error::invalid(format!("the body must be a JSON object, not {what}")),
+        }
+    }
+
+    fn not_json(&self, content_type: &str) -> Error {
+        match self.spec.face {
+            Face::LlamaStack => self.all_missing(),
+            Face::OpenAi => Error::invalid(format!(
+                "the body must be JSON (`content-type: application/json`), not `{content_type}`"
+            )),
+        }
     }
 }
 
 /// What came.
 pub(crate) struct Input {
     pub(crate) body: Bytes,
+    /// The `content-type` header.
+    pub(crate) content_type: Option<String>,
+    pub(crate) query: Option<String>,
+    pub(crate) parameters: Parameters,
 }
 
 impl Input {
+    /// The `content-type` of a request, which says whether its body is JSON.
+    pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
+        let value = headers.get(header::CONTENT_TYPE)?;
+        // What everyone sends is recognised without a copy.
+        (value != "application/json")
+            .then(|| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
+
     /// The request, and whether it asks for a stream of events.
-    #[expect(clippy::unused_async, reason = "large bodies are read on other threads")]
     pub(crate) async fn read<E: Endpoint>(
         self,
-        _shape: Arc<Shape>,
-        _depth: usize,
+        shape: Arc<Shape>,
+        depth: usize,
     ) -> Result<(E::Request, bool)> {
-        let value: Value = serde_json::from_slice(&self.body).unwrap_or_else(|_| Map::new().into());
-        let events = value.get("stream").and_then(Value::as_bool).unwrap_or_default();
-        Ok((E::Request::from_json(value).map_err(Error::malformed)?, events))
+        if self.body.len() < LARGE {
+            return self.read_now::<E>(&shape, depth);
+        }
+        tokio::task::spawn_blocking(move || self.read_now::<E>(&shape, depth))
+            .await
+            .map_err(|error| Error::internal("reading a request failed").caused_by(error))?
+    }
+
+    fn read_now<E: Endpoint>(mut self, shape: &Shape, depth: usize) -> Result<(E::Request, bool)> {
+        let parameters = std::mem::take(&mut self.parameters);
+        let mut object = match shape.spec.method {
+            Method::Post => self.body_object(shape, depth)?,
+            Method::Get | Method::Delete => self.query_object(),
+        };
+        for (name, value) in parameters {
+            object.insert(name.to_owned(), value.into());
+        }
+        let wants_events = shape.spec.streams && object.get("stream").is_some_and(is_true);
+        let root = match shape.spec.method {
+            Method::Post => "body",
+            Method::Get | Method::Delete => "query",
+        };
+        let mut reader = Reader::rooted(root);
+        let request = E::Request::read(Value::Object(object), &mut reader);
+        reader.finish(request).map(|request| (request, wants_events)).map_err(|mut issues| {
+            for issue in &mut issues {
+                if let [first, Segment::Key(name), ..] = issue.loc.as_mut_slice()
+                    && shape.in_path.contains(&name.as_ref())
+                {
+                    *first = Segment::Key(Cow::Borrowed("path"));
+                }
+            }
+            Error::malformed(issues)
+        })
+    }
+
+    fn body_object(self, shape: &Shape, depth: usize) -> Result<Map<String, Value>> {
+        if self.body.is_empty() {
+            return Ok(Map::new());
+        }
+        if let Some(content_type) = &self.content_type
+            && !is_json(content_type)
+        {
+            return Err(shape.not_json(content_type));
+        }
+        match json::parse(&self.body, depth)? {
+            Value::Object(mut object) => {
+                // The OpenAI face passes the body on, and there a null may mean something.
+                if shape.spec.face == Face::LlamaStack && object.values().any(Value::is_null) {
+                    object.retain(|_, value| !value.is_null());
+                }
+                Ok(object)
+            }
+            Value::Null => Ok(Map::new()),
+            Value::Array(_) => Err(shape.not_an_object("a list")),
+            Value::String(_) => Err(shape.not_an_object("a string")),
+            Value::Number(_) => Err(shape.not_an_object("a number")),
+            Value::Bool(_) => Err(shape.not_an_object("a boolean")),
+        }
+    }
+
+    fn query_object(&self) -> Map<String, Value> {
+        let query = self.query.as_deref().unwrap_or_default();
+        // Of parameters given twice, the last counts.
+        url::form_urlencoded::parse(query.as_bytes())
+            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+            .collect()
+    }
+}
+
+/// Whether a value means `true`, in the lax way in which it is read.
+fn is_true(value: &Value) -> bool {
+    bool::read(value.clone(), &mut Reader::default()).unwrap_or_default()
+}
+
+/// `application/json`, or another type that says it is JSON.
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let media_type = media_type.to_ascii_lowercase();
+    media_type
+        .strip_prefix("application/")
+        .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}
+
+/// A body that passes the limit.
+pub(crate) fn too_large(limit: usize) -> Error {
+    Error::new(ErrorKind::TooLarge, format!("the body has more than {limit} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_goes_by_several_names() {
+        for name in
+            ["application/json; charset=utf-8", "application/vnd.api+json", "Application/JSON"]
+        {
+            assert!(is_json(name), "{name}");
+        }
+        for name in ["text/plain", "text/json", "", "application/x-www-form-urlencoded", "json"] {
+            assert!(!is_json(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn streams_are_asked_for_in_the_lax_way() {
+        assert!(is_true(&"true".into()) && is_true(&1.into()) && is_true(&true.into()));
+        assert!(!is_true(&Value::Null) && !is_true(&"no".into()) && !is_true(&"x".into()));
     }
 }

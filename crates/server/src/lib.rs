@@ -4,13 +4,28 @@
 //! It knows no concrete provider and no database; everything it serves comes from the stack.
 
 mod app;
-#[expect(dead_code, reason = "mounted by the routes of pages")]
+mod auth;
+mod body;
+mod cors;
 mod docs_page;
 mod faces;
+mod failures;
+mod handlers;
+mod hosts;
 mod input;
-#[expect(dead_code, reason = "mounted by the routes of pages")]
+mod json;
+mod log;
 mod openapi;
 mod options;
+mod pipeline;
+mod router;
 mod routes;
+mod serve;
+mod sse;
+mod version;
+
+#[cfg(test)]
+mod tests;
 
 pub use options::{AuthOptions, ForwardHeaders, Limits, ServerOptions, TlsFiles};
+pub use serve::Server;

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made from the declared endpoints.
+//! The `OpenAPI` 3.1 document, made from the declared endpoints.
 
 use chaski_api::{Described, Face, Method, Schemas, endpoints};
 use serde_json::{Map, Value, json};

@@ -42,7 +42,7 @@ impl AuthOptions {
     pub fn new(endpoint: Url) -> Self {
         Self {
             endpoint,
-            ttl: Duration::from_secs(60),
+            ttl: Duration::from_mins(1),
             negative_ttl: Duration::from_secs(5),
             timeout: Duration::from_secs(5),
             forward_headers: ForwardHeaders::Safe,
@@ -63,6 +63,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a body may pause while it arrives.
     pub body_timeout: Duration,
+    /// How long a client may take nothing of an answer that is ready for it.
+    pub write_timeout: Duration,
     /// How deeply JSON may be nested; at most 127.
     pub json_depth: usize,
     /// How long an answer may take to begin.
@@ -83,6 +85,7 @@ impl Default for Limits {
             headers: 100,
             header_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_mins(1),
             json_depth: 64,
             first_byte_timeout: Duration::from_mins(10),
             total_timeout: Duration::from_hours(1),

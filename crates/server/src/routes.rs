@@ -26,6 +26,7 @@ type Handler =
     dyn Fn(App, Context, Input) -> BoxFuture<'static, Result<Answered>> + Send + Sync + 'static;
 
 /// An endpoint with its handler.
+#[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) spec: EndpointSpec,
     pub(crate) handler: Arc<Handler>,
@@ -92,9 +93,9 @@ impl Routes {
         self.by_endpoint.insert((E::SPEC.method, E::SPEC.path), route);
     }
 
-    /// Takes the handler of an endpoint out of the table.
-    pub(crate) fn take(&mut self, spec: &EndpointSpec) -> Option<Route> {
-        self.by_endpoint.remove(&(spec.method, spec.path))
+    /// The handler of an endpoint.
+    pub(crate) fn get(&self, spec: &EndpointSpec) -> Option<&Route> {
+        self.by_endpoint.get(&(spec.method, spec.path))
     }
 }
 

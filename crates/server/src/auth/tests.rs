@@ -1,0 +1,1 @@
+//! The service behind authentication, and what it does wrong.

@@ -1,0 +1,20 @@
+//! The handlers of everything but inference: what is there, and how it is doing.
+
+mod inspect;
+mod models;
+mod providers;
+
+use crate::routes::Routes;
+use chaski_api::{Api, EndpointSpec, Method};
+
+/// Attaches the handlers.
+pub(crate) fn register(routes: &mut Routes) {
+    inspect::register(routes);
+    models::register(routes);
+    providers::register(routes);
+}
+
+/// Whether an endpoint of Llama Stack's answers OpenAI's clients too.
+pub(crate) fn shared_with_openai(spec: &EndpointSpec) -> bool {
+    spec.api == Api::Models && spec.method == Method::Get
+}

@@ -1,0 +1,408 @@
+//! The way of a request: limits, request id, authentication, decoding, handler, answer.
+
+use crate::{
+    app::{Action, App, Page, Target},
+    auth::{Question, credentials_shown},
+    body::ResponseBody,
+    cors, docs_page, failures, hosts,
+    input::{self, Input},
+    json, log,
+    router::{Found, Parameters},
+    routes::{Answered, Route},
+    sse, version,
+};
+use bytes::{Bytes, BytesMut};
+use chaski_api::{Api, Error, ErrorKind, Face, Result};
+use chaski_provider::{Context, Principal, ProviderData};
+use chaski_stack::Served;
+use futures_util::{FutureExt, StreamExt};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts,
+};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::Value;
+use std::{
+    convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant,
+};
+use tokio::time::timeout;
+use tracing::Instrument;
+use uuid::Uuid;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Credentials of the caller for providers, as a JSON object.
+const PROVIDER_DATA: [&str; 2] = ["x-chaski-provider-data", "x-llamastack-provider-data"];
+
+/// Where a request came in.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    /// The address of this machine that it came to.
+    pub(crate) local: SocketAddr,
+    pub(crate) tls: bool,
+}
+
+/// Answers a request, whatever happens.
+pub(crate) async fn answer(
+    app: App,
+    arrival: Arrival,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let id = request_id(request.headers());
+    let span = tracing::info_span!(target: "server", "request", %id);
+    Ok(guarded(app, arrival, request, id).instrument(span).await)
+}
+
+async fn guarded(
+    app: App,
+    arrival: Arrival,
+    request: Request<Incoming>,
+    id: Arc<str>,
+) -> Response<ResponseBody> {
+    let since = Instant::now();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let origin = cors::allowed_origin(request.headers(), &app.options.cors);
+    let id_value = HeaderValue::from_str(&id);
+    let work = Box::pin(work(app, arrival, request, id, since));
+    // A fault in one request is the fault of that request alone.
+    let mut response = AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| refuse(&Error::internal("a handler panicked"), Face::LlamaStack));
+    let headers = response.headers_mut();
+    if let Ok(id) = id_value {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(origin) = origin {
+        cors::adorn(headers, origin);
+    }
+    log::answered(&method, uri.path(), response.status(), since);
+    response
+}
+
+async fn work(
+    app: App,
+    arrival: Arrival,
+    request: Request<Incoming>,
+    id: Arc<str>,
+    since: Instant,
+) -> Response<ResponseBody> {
+    let (head, body) = request.into_parts();
+    let (found, face) = app.find(&head.method, head.uri.path());
+    let cx = match admit(&app, arrival, &head, &found, face, id, since).await {
+        Ok(cx) => cx,
+        Err(response) => return *response,
+    };
+    match found {
+        Found::Nothing => not_found(face, &head),
+        Found::OtherMethods(methods) => other_method(face, &methods),
+        Found::Elsewhere(path) => elsewhere(arrival, &head, &path),
+        Found::Endpoint(target, parameters) => {
+            let served = serve(&app, target, parameters, cx, &head, body).await;
+            served.unwrap_or_else(|error| refuse(&error, face))
+        }
+    }
+}
+
+/// Who asks, and whether that may be. Nothing of the body has been read when this returns.
+async fn admit(
+    app: &App,
+    arrival: Arrival,
+    head: &Parts,
+    found: &Found<'_, Target>,
+    face: Face,
+    id: Arc<str>,
+    since: Instant,
+) -> Result<Context, Box<Response<ResponseBody>>> {
+    let refused = |error: Error| Box::new(refuse(&error, face));
+    let is_public = matches!(found, Found::Endpoint(target, _) if target.public);
+    if app.is_draining() && !is_public {
+        let mut response = refused(Error::unavailable("the server is shutting down"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return Err(response);
+    }
+    let mut principal = None;
+    if let Some(auth) = &app.auth {
+        if let Some(response) = cors::preflight(&head.method, &head.headers, &app.options.cors) {
+            return Err(Box::new(response));
+        }
+        // Probes show no credentials. Where some are shown, they are to be right.
+        if !is_public || credentials_shown(&head.headers) {
+            let (path, query) = (head.uri.path(), head.uri.query());
+            let question = Question { path, query, headers: &head.headers };
+            match auth.check(question).await {
+                Ok(found) => principal = Some(found),
+                Err(error) if is_public && error.kind != ErrorKind::Unauthenticated => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
+    } else {
+        let names = &app.options.allowed_hosts;
+        hosts::check_host(&head.uri, &head.headers, arrival.local, names).map_err(refused)?;
+        if let Some(response) = cors::preflight(&head.method, &head.headers, &app.options.cors) {
+            return Err(Box::new(response));
+        }
+        hosts::check_origin(&head.method, &head.uri, &head.headers, &app.options.cors)
+            .map_err(refused)?;
+    }
+    if app.options.version_check
+        && let Some(response) = version::refusal(&head.headers, &app.options.version)
+    {
+        return Err(Box::new(response));
+    }
+    Ok(context(app, &head.headers, id, principal, since))
+}
+
+fn context(
+    app: &App,
+    headers: &HeaderMap,
+    request_id: Arc<str>,
+    principal: Option<Arc<Principal>>,
+    since: Instant,
+) -> Context {
+    Context {
+        request_id,
+        principal,
+        provider_data: provider_data(headers, app.options.limits.json_depth),
+        deadline: since.checked_add(app.options.limits.total_timeout),
+    }
+}
+
+/// The caller's credentials for providers. What cannot be read counts as not given.
+fn provider_data(headers: &HeaderMap, depth: usize) -> ProviderData {
+    let given = PROVIDER_DATA.iter().find_map(|name| headers.get(*name));
+    let Some(given) = given.filter(|given| !given.is_empty()) else {
+        return ProviderData::default();
+    };
+    if let Ok(Value::Object(values)) = json::parse(given.as_bytes(), depth) {
+        return ProviderData::new(values);
+    }
+    tracing::warn!(target: "server", "the provider-data header is not a JSON object");
+    ProviderData::default()
+}
+
+/// Answers a request that was admitted and has somewhere to go.
+async fn serve(
+    app: &App,
+    target: &Target,
+    parameters: Parameters,
+    cx: Context,
+    head: &Parts,
+    body: Incoming,
+) -> Result<Response<ResponseBody>> {
+    let (spec, route) = match &target.action {
+        Action::Page(page) => return Ok(show(page)),
+        Action::Reserved(spec) => (spec, None),
+        Action::Endpoint(route) => (&route.spec, Some(route)),
+    };
+    match app.stack.served(spec.api) {
+        Served::Yes => {}
+        Served::NotServed => return Ok(not_found(target.face, head)),
+        Served::Unavailable(reason) => return Err(Error::unsupported(reason)),
+    }
+    let Some(route) = route else {
+        return Err(Error::unsupported(format!(
+            "this build does not serve `{}` of `{}` yet",
+            spec.operation, spec.api
+        )));
+    };
+    // What answers from memory answers however much else goes on.
+    let permit = if matches!(route.spec.api, Api::Inspect | Api::Providers) {
+        None
+    } else {
+        let permit = Arc::clone(&app.permits).try_acquire_owned();
+        Some(
+            permit
+                .map_err(|_| Error::unavailable("the server has too many requests to work on"))?,
+        )
+    };
+    let body = match read(app, head, body).await {
+        Ok(body) => body,
+        Err(Unread::Refused(error)) => return Err(error),
+        Err(Unread::Late) => return Ok(late(target.face)),
+    };
+    let query = head.uri.query().map(str::to_owned);
+    let content_type = Input::content_type(&head.headers);
+    let input = Input { body, content_type, query, parameters };
+    let response = run(app, route, target.face, cx, input).await?;
+    Ok(match permit {
+        Some(permit) => response.map(|body| body.holding(permit)),
+        None => response,
+    })
+}
+
+/// Runs the handler and waits for the answer to begin.
+async fn run(
+    app: &App,
+    route: &Route,
+    face: Face,
+    cx: Context,
+    input: Input,
+) -> Result<Response<ResponseBody>> {
+    let limits = &app.options.limits;
+    let deadline = cx.deadline.unwrap_or_else(Instant::now);
+    let slow = || {
+        let seconds = limits.first_byte_timeout.as_secs_f64();
+        Error::new(ErrorKind::Timeout, format!("there was no answer within {seconds} s"))
+    };
+    let work = (route.handler)(app.clone(), cx, input);
+    let mut events = match timeout(limits.first_byte_timeout, work).await.map_err(|_| slow())?? {
+        Answered::Json(text) => return Ok(failures::json_response(StatusCode::OK, text)),
+        Answered::Events(events) => events,
+    };
+    // A stream that fails before its first event has a status that says so. One that takes long
+    // begins without it, so that nobody in between gives up.
+    let first = timeout(app.options.keep_alive, events.next()).await.ok();
+    let first = match first {
+        Some(Some(Err(error))) if !app.options.stream_errors_as_events => return Err(error),
+        Some(first) => first,
+        None => None,
+    };
+    Ok(sse::response(first, events, face, app.options.keep_alive, deadline.into()))
+}
+
+fn show(page: &Page) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::text(page.text.clone()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(page.media_type));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(docs_page::POLICY));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+enum Unread {
+    Refused(Error),
+    Late,
+}
+
+/// The body, unless it is too large or too slow.
+async fn read(app: &App, head: &Parts, mut body: Incoming) -> Result<Bytes, Unread> {
+    let limits = &app.options.limits;
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let refused = |error| Err(Unread::Refused(error));
+    if let Some(encoding) = head.headers.get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return refused(Error::invalid("the body must come without `content-encoding`"));
+    }
+    if body.size_hint().lower() > limits.body_bytes as u64 {
+        return refused(input::too_large(limits.body_bytes));
+    }
+    let gather = async {
+        let mut first: Option<Bytes> = None;
+        let mut rest = BytesMut::new();
+        loop {
+            let frame =
+                timeout(limits.body_timeout, body.frame()).await.map_err(|_| Unread::Late)?;
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|error| {
+                Unread::Refused(Error::invalid("the body could not be read").caused_by(error))
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            let read = first.as_ref().map_or(0, Bytes::len).max(rest.len());
+            if read + data.len() > limits.body_bytes {
+                return refused(input::too_large(limits.body_bytes));
+            }
+            // Most bodies come in one piece, which is not copied.
+            match &first {
+                None => first = Some(data),
+                Some(begin) => {
+                    if rest.is_empty() {
+                        rest.extend_from_slice(begin);
+                    }
+                    rest.extend_from_slice(&data);
+                }
+            }
+        }
+        Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
+    };
+    timeout(limits.first_byte_timeout, gather).await.unwrap_or(Err(Unread::Late))
+}
+
+/// The answer to a request that failed, which is logged here.
+fn refuse(error: &Error, face: Face) -> Response<ResponseBody> {
+    log::failure(error);
+    failures::response(error, face)
+}
+
+/// The texts here are those of the reference.
+fn not_found(face: Face, head: &Parts) -> Response<ResponseBody> {
+    match face {
+        Face::LlamaStack => {
+            failures::json_response(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#)
+        }
+        Face::OpenAi => {
+            let (method, path) = (&head.method, head.uri.path());
+            let message = format!("unknown request URL: {method} {path}");
+            failures::response(&Error::not_found(message).with_code("unknown_url"), face)
+        }
+    }
+}
+
+fn other_method(face: Face, methods: &[&'static str]) -> Response<ResponseBody> {
+    let mut response = failures::json_response(
+        StatusCode::METHOD_NOT_ALLOWED,
+        match face {
+            Face::LlamaStack => r#"{"detail":"Method Not Allowed"}"#,
+            Face::OpenAi => {
+                r#"{"error":{"message":"this path does not take this method","type":"invalid_request_error","param":null,"code":"method_not_supported"}}"#
+            }
+        },
+    );
+    if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
+}
+
+fn elsewhere(arrival: Arrival, head: &Parts, path: &str) -> Response<ResponseBody> {
+    let path = percent_encoding::utf8_percent_encode(path, PATH).to_string();
+    let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let scheme = if arrival.tls { "https" } else { "http" };
+    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.filter(|host| host.parse::<http::uri::Authority>().is_ok());
+    let location = match host {
+        Some(host) => format!("{scheme}://{host}{path}{query}"),
+        None => format!("{path}{query}"),
+    };
+    let mut response = Response::new(ResponseBody::text(""));
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// What must not stand in a path as it is.
+const PATH: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'%');
+
+fn late(face: Face) -> Response<ResponseBody> {
+    let message = "the body did not arrive in time";
+    let mut response = failures::response(&Error::new(ErrorKind::Timeout, message), face);
+    *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The id of a request: the caller's, if it is a plain word, or one of our own.
+fn request_id(headers: &HeaderMap) -> Arc<str> {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| {
+        (1..=128).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    });
+    if let Some(id) = given {
+        return id.into();
+    }
+    let mut buffer = Uuid::encode_buffer();
+    Arc::from(&*Uuid::new_v4().simple().encode_lower(&mut buffer))
+}
