@@ -62,6 +62,22 @@ mod tests {
     }
 
     #[test]
+    fn files_of_all_editors_are_read() {
+        let expected = json!({ "a": 1, "b": { "x": 1, "y": 2 } });
+        for text in [
+            "\u{feff}a: 1\nb: {x: 1, y: 2}\n",
+            "a: 1\r\nb:\r\n  x: 1\r\n  y: 2\r\n",
+            "%YAML 1.1\n---\n# comment\na: 1\nb: {x: 1, y: 2} # more\n",
+            "---\na: 1\nb: {x: 1, y: 2}\n...\n",
+        ] {
+            assert_eq!(parse(text).unwrap(), expected, "{text:?}");
+        }
+        let merged = parse("base: &base {x: 1}\nb:\n  <<: *base\n  y: 2\n").unwrap();
+        assert_eq!(merged["b"], expected["b"]);
+        assert_eq!(parse("").unwrap(), json!(null));
+    }
+
+    #[test]
     fn a_bomb_of_aliases_is_refused() {
         let mut lines = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x]".to_owned()];
         for level in 1..12 {

@@ -218,7 +218,7 @@ impl<R: Resource> RoutingTable<R> {
     /// Where requests for a resource of this table go.
     pub(crate) fn route_to(&self, resource: R) -> Result<Routed<R>> {
         let instance = self.instance(resource.provider_id()).ok_or_else(|| {
-            Error::unavailable(format!(
+            Error::not_found(format!(
                 "{} `{}` belongs to provider `{}`, which is not configured any more; \
                  configure it again, or delete the {}",
                 R::TITLE,
@@ -226,6 +226,8 @@ impl<R: Resource> RoutingTable<R> {
                 resource.provider_id(),
                 R::KIND,
             ))
+            .with_code(format!("{}_not_found", R::KIND))
+            .with_param(R::KIND)
         })?;
         let provider = instance.provider()?;
         Ok(Routed { provider, resource, provider_data_keys: instance.provider_data_keys() })
