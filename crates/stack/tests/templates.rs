@@ -1,0 +1,48 @@
+//! The templates, against the providers that the program really contains.
+
+use chaski_stack::{Catalog, Environment, config, templates};
+use std::collections::BTreeMap;
+
+const CATALOG: Catalog = Catalog { inference: chaski_providers_inference::ALL };
+
+fn environment() -> Environment {
+    let variables: BTreeMap<String, String> = [
+        ("INFERENCE_MODEL", "llama"),
+        ("SAFETY_MODEL", "guard"),
+        ("VLLM_URL", "http://localhost:8000/v1"),
+        ("SAFETY_VLLM_URL", "http://localhost:8001/v1"),
+        ("OLLAMA_URL", "http://localhost:11434"),
+        ("ENABLE_OLLAMA", "1"),
+        ("OPENAI_API_KEY", "a key"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    Environment::new(variables, "/home/somebody", "/home/somebody/.chaski")
+}
+
+#[test]
+fn every_template_fits_the_providers() {
+    for template in templates::ALL {
+        let loaded = config::load(template.run_yaml, &environment(), &CATALOG)
+            .unwrap_or_else(|issues| panic!("{}: {issues:?}", template.name));
+        assert_eq!(loaded.unknown_keys, [], "{}", template.name);
+        let missing = loaded
+            .warnings
+            .iter()
+            .filter(|warning| warning.contains("providers of `inference`"))
+            .count();
+        assert_eq!(missing, 0, "{}: {:?}", template.name, loaded.warnings);
+    }
+}
+
+#[test]
+fn every_provider_takes_its_own_sample() {
+    for known in CATALOG.all() {
+        let sample = (known.sample)("/home/somebody/.chaski/distributions/sample");
+        let settings = environment().substitute(sample).unwrap_or_else(|issues| {
+            panic!("{}: {issues:?}", known.spec.provider_type);
+        });
+        let problems = (known.check)(settings);
+        assert!(problems.is_empty(), "{}: {problems:?}", known.spec.provider_type);
+    }
+}
