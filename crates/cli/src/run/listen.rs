@@ -1,7 +1,10 @@
 //! Which addresses are listened on, and which are refused.
 
 use crate::failure::{Failure, Outcome};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+};
 
 /// What the command line and the configuration say about addresses.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +61,39 @@ pub(super) fn addresses(wanted: Wanted<'_>) -> Outcome<Vec<SocketAddr>> {
         }
     }
     Ok(addresses)
+}
+
+/// The addresses as this machine can listen on them.
+///
+/// `given` addresses are taken as they are; of the others those are left out that this machine does
+/// not have. One port is chosen for all where 0 is asked for.
+pub(super) fn on_this_machine(mut addresses: Vec<SocketAddr>, given: bool) -> Vec<SocketAddr> {
+    if !given && TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        addresses.retain(SocketAddr::is_ipv4);
+    }
+    let any_four = |address: &SocketAddr| address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let any_six = addresses.iter().any(|address| address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    if any_six && addresses.iter().any(any_four) && six_takes_four() {
+        addresses.retain(|address| !any_four(address));
+    }
+    if let [first, _, ..] = addresses.as_slice()
+        && first.port() == 0
+        && let Ok(chosen) = TcpListener::bind(first).and_then(|listener| listener.local_addr())
+    {
+        for address in &mut addresses {
+            address.set_port(chosen.port());
+        }
+    }
+    addresses
+}
+
+/// Whether who listens on all IPv6 addresses is reached over IPv4 too, as Linux has it. Then both
+/// cannot be listened on with one port.
+fn six_takes_four() -> bool {
+    let Ok(six) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) else { return false };
+    let Ok(address) = six.local_addr() else { return false };
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port()))
+        .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 fn parse(text: &str, ipv6: bool) -> Outcome<Vec<IpAddr>> {
@@ -126,6 +162,22 @@ mod tests {
         check(&["0.0.0.0"], "insecure", Ok(&["0.0.0.0:1"]));
         check(&["::"], "auth", Ok(&["[::]:1"]));
         check(&[], "insecure", Ok(&["127.0.0.1:1", "[::1]:1"]));
+    }
+
+    #[test]
+    fn one_port_is_chosen_for_all_addresses() {
+        let both = vec!["127.0.0.1:0".parse().unwrap(), "127.0.0.2:0".parse().unwrap()];
+        let chosen = on_this_machine(both, true);
+        assert_eq!(chosen.len(), 2);
+        assert!(chosen[0].port() != 0 && chosen[0].port() == chosen[1].port(), "{chosen:?}");
+    }
+
+    #[test]
+    fn what_is_listened_on_twice_is_listened_on_once() {
+        let both = vec!["0.0.0.0:0".parse().unwrap(), "[::]:0".parse().unwrap()];
+        let kept = on_this_machine(both, false);
+        let listeners: Vec<_> = kept.iter().map(TcpListener::bind).collect();
+        assert!(!kept.is_empty() && listeners.iter().all(Result::is_ok), "{kept:?}");
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub(crate) fn run(args: &RunArgs, mut environment: Environment) -> Outcome {
         loaded.config.image_name.clone_from(name);
     }
     let tls = tls(args, &loaded)?;
-    let listen = listen::addresses(wanted(args, &environment, &loaded)?)?;
+    let wanted = wanted(args, &environment, &loaded)?;
+    let listen = listen::on_this_machine(listen::addresses(wanted)?, !wanted.hosts.is_empty());
     let logging = logging::start(&environment, &loaded.config.category_levels(), false)?;
     report_panics();
     tell(&found, &loaded, &names);

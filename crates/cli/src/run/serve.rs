@@ -1,10 +1,15 @@
 //! Brings up the stack and the server, serves, and takes them down again.
 
-use super::{greeting::Greeting, signals::Signals};
-use crate::{boot, environment::Environment, failure::Outcome, logging::Logging};
+use super::{greeting::Greeting, options::options, signals::Signals};
+use crate::{
+    boot,
+    environment::Environment,
+    failure::{FAILED, Outcome},
+    logging::Logging,
+};
 use chaski_api::models::{Model, ModelType};
-use chaski_server::TlsFiles;
-use chaski_stack::{Loaded, Stack, config::RunConfig};
+use chaski_server::{Server, TlsFiles};
+use chaski_stack::{Loaded, Stack};
 use chaski_telemetry::Format;
 use chaski_weights::{DEFAULT_CHAT, DEFAULT_EMBEDDING, Kind, Store};
 use std::{
@@ -14,6 +19,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
+
+/// How long the greeting waits for providers that are still starting.
+const SETTLING: Duration = Duration::from_millis(250);
 
 /// What the command line decided.
 pub(super) struct Setup {
@@ -33,18 +42,41 @@ pub(super) async fn serve(
 ) -> Outcome {
     let mut signals = Signals::listen()?;
     let weights = Store::new(environment.weights_dir()?);
+    let options = options(&setup, &loaded.config.server, environment)?;
     let stack = boot::stack(loaded, environment).await?;
-    greet(&setup, &setup.listen, &stack, &weights, logging);
-    tracing::error!(target: "server", "this build does not contain the server yet");
-    let name = signals.next().await;
-    tracing::info!(target: "server", "Shutting down after {name}");
-    stack.shutdown().await;
+    let server = Server::bind(options, Arc::clone(&stack)).await?;
+    let addresses = server.addresses().to_vec();
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = async {
+        // A sender that is gone means the same.
+        server.run(async { drop(stopped.await) }).await;
+        stack.shutdown().await;
+    };
+    let listening = setup.started.elapsed();
+    let ending = async {
+        boot::settled(&stack, SETTLING).await;
+        greet(&setup, &addresses, listening, &stack, &weights, logging);
+        let name = signals.next().await;
+        tracing::info!(target: "server", "Shutting down after {name}; a second signal ends at once");
+        let _ = stop.send(());
+        let name = signals.next().await;
+        tracing::warn!(target: "server", "Ended at once by a second signal, {name}");
+        logging.guard.flush();
+        process::exit(i32::from(FAILED));
+    };
+    tokio::select! {
+        () = serving => {}
+        () = ending => {}
+    }
+    tracing::info!(target: "server", "Shut down");
     Ok(())
 }
 
 fn greet(
     setup: &Setup,
     addresses: &[SocketAddr],
+    took: Duration,
     stack: &Stack,
     weights: &Store,
     logging: &Logging,
@@ -66,7 +98,7 @@ fn greet(
         providers: &stack.providers(),
         models: &shown,
         hint: hint.as_deref(),
-        took: setup.started.elapsed(),
+        took,
     };
     let terminal = io::stderr().is_terminal();
     if logging.format == Format::Human && terminal {

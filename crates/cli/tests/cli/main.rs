@@ -3,5 +3,6 @@
 mod chat;
 mod configuration;
 mod lists;
+mod serving;
 mod support;
 mod usage;
