@@ -4,11 +4,13 @@ use crate::{ByteStream, client::error_in, framing::Events};
 use bytes::Bytes;
 use chaski_api::{Error, ErrorKind, Result};
 use futures_util::Stream;
+use memchr::memmem::Finder;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::{
     future::Future,
     pin::Pin,
+    sync::LazyLock,
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,6 +20,11 @@ const EVENT_BYTES: usize = 8 * 1024 * 1024;
 /// How long the end of the body is waited for after `[DONE]`, so that the connection can be used
 /// again.
 const FAREWELL: Duration = Duration::from_millis(100);
+
+// Made once: making one takes longer than searching an event.
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+static FINISH_REASON: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new(b"\"finish_reason\""));
 
 /// The events of a completion as the upstream sent them: JSON texts, without `[DONE]`.
 ///
@@ -65,7 +72,7 @@ impl Relay {
             return Verdict::Fail(self.broken("sent an event that is not a JSON object"));
         }
         // Inside a JSON string the quotation marks would be escaped, so that these are keys.
-        if memchr::memmem::find(text, b"\"error\"").is_some() {
+        if ERROR.find(text).is_some() {
             let value = serde_json::from_slice::<Value>(text);
             if let Some(error) = value.ok().and_then(|value| error_in(&value, &self.secrets)) {
                 return Verdict::Fail(error);
@@ -99,9 +106,8 @@ impl Relay {
 
 /// Whether the event carries a `finish_reason` that is a text.
 fn has_finish_reason(text: &[u8]) -> bool {
-    const KEY: &[u8] = b"\"finish_reason\"";
-    memchr::memmem::find_iter(text, KEY).any(|at| {
-        let value = text[at + KEY.len()..].trim_ascii_start();
+    FINISH_REASON.find_iter(text).any(|at| {
+        let value = text[at + FINISH_REASON.needle().len()..].trim_ascii_start();
         value.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"\""))
     })
 }
