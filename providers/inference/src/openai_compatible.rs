@@ -37,6 +37,11 @@ pub(crate) trait Vendor: Send + Sync + 'static {
         upstream.models(Call::default(), LISTING).await.map(drop)
     }
 
+    /// The answer of an API of the vendor's own, for chats that lose something in OpenAI's.
+    async fn own_chat(&self, _cx: &Context, _request: &ChatRequest) -> Result<Option<ChatReply>> {
+        Ok(None)
+    }
+
     /// Whether calls without a key make no sense.
     fn needs_key(&self) -> bool {
         false
@@ -94,6 +99,9 @@ impl<V: Vendor> Inference for Adapter<V> {
         let call = self.call(cx)?;
         if self.upstream.dialect().inline_images {
             images::inline(&self.http, &mut request).await?;
+        }
+        if let Some(answer) = self.vendor.own_chat(cx, &request).await? {
+            return Ok(answer);
         }
         self.upstream.chat(call, request).await.map(reply)
     }

@@ -1,6 +1,7 @@
 //! Ollama: its OpenAI-compatible API for answers, its own API for models.
 
 mod models;
+mod native;
 #[cfg(test)]
 mod tests;
 
@@ -12,19 +13,23 @@ use async_trait::async_trait;
 use chaski_api::{
     Api, Error, Result,
     models::{Model, ModelType},
+    openai::ChatRequest,
 };
-use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
+use chaski_provider::{
+    ChatReply, Context, Deps, InferenceProvider, Provider, ProviderConfig, Spec,
+};
 use chaski_upstream::{
-    Tls,
+    Http, Tls, Url,
     openai::{Connection, Dialect, Settings},
 };
-use models::Library;
+use models::{Library, NAME};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 const URL: &str = "http://localhost:11434";
 
-const DIALECT: Dialect = Dialect { name: "Ollama", float_vectors: true, ..Dialect::OPENAI };
+const DIALECT: Dialect =
+    Dialect { name: NAME, inline_images: true, float_vectors: true, ..Dialect::OPENAI };
 
 /// Ollama's names of the Llama models. Of several for one model the last is taken.
 const ALIASES: &[Alias] = &[
@@ -64,8 +69,11 @@ Serves the models of an [Ollama](https://ollama.com) server.
   `llama3.2:3b-instruct-fp16`, and `Llama3.2-3B-Instruct` means `llama3.2:3b`.
 - Without models of this provider in the run configuration, those that were pulled are registered;
   `refresh_models` switches that on or off.
-- Answers come from Ollama's OpenAI-compatible API, which has no `top_k`, `min_p` and
-  `repetition_penalty`: Ollama ignores them.
+- Answers come from Ollama's OpenAI-compatible API. A chat with `top_k`, `min_p`, `repetition_penalty`
+  or `num_ctx`, which that API does not have, is put to Ollama's own; in completions Ollama ignores
+  them.
+- Images at addresses are fetched by this server and sent to Ollama as data; private addresses are
+  refused.
 ";
 
 chaski_api::wire! {
@@ -87,6 +95,9 @@ impl ProviderConfig for OllamaConfig {
 
 /// The provider `remote::ollama`.
 pub(crate) struct Ollama {
+    http: Http,
+    /// Where Ollama's own API chats.
+    chat: Url,
     library: Library,
     refresh_models: Option<bool>,
 }
@@ -105,10 +116,10 @@ impl Provider for Ollama {
         let url = if url.is_empty() { URL } else { url };
         let settings =
             Settings { url: format!("{url}/v1"), tls: Tls::Verified, key: None, max_tokens: None };
-        let vendor = Self {
-            library: Library::new(deps.http.clone(), url)?,
-            refresh_models: config.refresh_models,
-        };
+        let library = Library::new(deps.http.clone(), url)?;
+        let chat = library.at("/api/chat")?;
+        let vendor =
+            Self { http: deps.http.clone(), chat, library, refresh_models: config.refresh_models };
         Ok(Arc::new(Adapter::new(deps.http, &DIALECT, settings, vendor)?))
     }
 }
@@ -145,6 +156,13 @@ impl Vendor for Ollama {
             return Ok(None);
         }
         self.library.models().await.map(Some)
+    }
+
+    async fn own_chat(&self, cx: &Context, request: &ChatRequest) -> Result<Option<ChatReply>> {
+        if !native::is_needed(request) {
+            return Ok(None);
+        }
+        native::chat(&self.http, &self.chat, cx, request).await.map(Some)
     }
 
     async fn check(&self, _upstream: &Connection) -> Result<()> {

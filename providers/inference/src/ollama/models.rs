@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-const NAME: &str = "Ollama";
+pub(super) const NAME: &str = "Ollama";
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// A model has gigabytes, and Ollama answers when it has all of them.
 const PULLING: Duration = Duration::from_hours(1);
@@ -46,6 +46,7 @@ struct Show {
 /// The models that an Ollama server holds.
 pub(super) struct Library {
     http: Http,
+    base: String,
     tags: Url,
     show: Url,
     running: Url,
@@ -58,22 +59,24 @@ impl Library {
     /// # Errors
     /// `InvalidRequest` if the URL cannot be used.
     pub(super) fn new(http: Http, url: &str) -> Result<Self> {
-        let at = |path: &str| {
-            Url::parse(&format!("{url}{path}")).map_err(|_| {
-                Error::invalid(format!(
-                    "the URL of Ollama is not a web address; use one such as `{}`",
-                    super::URL
-                ))
-            })
-        };
+        let at = |path: &str| address(url, path);
         Ok(Self {
             http,
+            base: url.to_owned(),
             tags: at("/api/tags")?,
             show: at("/api/show")?,
             running: at("/api/ps")?,
             pull: at("/api/pull")?,
             known: Mutex::default(),
         })
+    }
+
+    /// The address of another part of Ollama's API.
+    ///
+    /// # Errors
+    /// `InvalidRequest` if the URL cannot be used.
+    pub(super) fn at(&self, path: &str) -> Result<Url> {
+        address(&self.base, path)
     }
 
     pub(super) async fn check(&self) -> Result<()> {
@@ -160,7 +163,16 @@ impl Library {
     }
 }
 
-fn unclear() -> Error {
+pub(super) fn unclear() -> Error {
     let kind = ErrorKind::Upstream { status: None };
     Error::new(kind, "Ollama sent an answer that cannot be understood")
+}
+
+fn address(base: &str, path: &str) -> Result<Url> {
+    Url::parse(&format!("{base}{path}")).map_err(|_| {
+        let example = super::URL;
+        Error::invalid(format!(
+            "the URL of Ollama is not a web address; use one such as `{example}`"
+        ))
+    })
 }

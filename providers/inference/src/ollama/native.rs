@@ -1,0 +1,123 @@
+//! Ollama's own chat, for requests with parameters that its OpenAI-compatible API does not have.
+
+mod answer;
+mod request;
+
+use super::models::NAME;
+use chaski_api::{
+    Error, ErrorKind, Result,
+    openai::{ChatChunk, ChatCompletion, ChatRequest},
+};
+use chaski_provider::{ChatReply, Context, EventStream, Payload, Reply};
+use chaski_upstream::{ByteStream, Http, Request, Url, framing::JsonLines};
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use std::collections::VecDeque;
+
+pub(super) use request::is_needed;
+
+/// The largest answer, and the largest line of a stream.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+const LINE_BYTES: usize = 8 * 1024 * 1024;
+
+pub(super) async fn chat(
+    http: &Http,
+    url: &Url,
+    cx: &Context,
+    request: &ChatRequest,
+) -> Result<ChatReply> {
+    let body = request::translate(request)?;
+    let request_to = Request::post(NAME, url.clone()).json(body.to_string());
+    let response = http.send(request_to.deadline(cx.deadline).retries(2)).await?;
+    let response = response.success().await?;
+    let head = answer::Head::new(request.model());
+    if request.stream() {
+        let options = request.body.get("stream_options");
+        let usage = options.and_then(|options| options.get("include_usage")?.as_bool());
+        return Ok(Reply::Stream(events(response.stream(), head, usage.unwrap_or_default())));
+    }
+    let body = response.bytes(ANSWER_BYTES).await?;
+    let answer: answer::Answer =
+        serde_json::from_slice(&body).map_err(|error| unclear().caused_by(error))?;
+    let completion: ChatCompletion = head.completion(answer)?;
+    Ok(Reply::Full(Payload::Value(completion)))
+}
+
+/// Where a stream stands.
+struct Progress {
+    source: ByteStream,
+    lines: JsonLines,
+    translator: answer::Translator,
+    /// Translated and not sent yet: one line may become several events.
+    ready: VecDeque<ChatChunk>,
+    over: bool,
+}
+
+fn events(source: ByteStream, head: answer::Head, usage: bool) -> EventStream<Payload<ChatChunk>> {
+    let progress = Progress {
+        source,
+        lines: JsonLines::new(LINE_BYTES),
+        translator: answer::Translator::new(head, usage),
+        ready: VecDeque::new(),
+        over: false,
+    };
+    stream::unfold(progress, |mut progress| async move {
+        let event = progress.next().await.transpose()?;
+        Some((event.map(Payload::Value), progress))
+    })
+    .boxed()
+}
+
+impl Progress {
+    /// The next event; nothing at the end, and after an error.
+    async fn next(&mut self) -> Result<Option<ChatChunk>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.over {
+                return Ok(None);
+            }
+            let read = self.read().await;
+            self.over |= read.is_err() || self.translator.is_done();
+            read?;
+        }
+    }
+
+    /// Reads on until there is a line, and translates it.
+    async fn read(&mut self) -> Result<()> {
+        loop {
+            if let Some(line) = self.lines.next_line() {
+                let line = line.map_err(|error| unclear().caused_by(error))?;
+                return self.translate(&line);
+            }
+            if let Some(piece) = self.source.next().await {
+                self.lines.feed(piece?);
+            } else if let Some(line) = self.lines.finish() {
+                return self.translate(&line);
+            } else {
+                let message = "Ollama ended its answer before it was complete";
+                return Err(Error::new(ErrorKind::Upstream { status: None }, message));
+            }
+        }
+    }
+
+    fn translate(&mut self, line: &[u8]) -> Result<()> {
+        let answer: answer::Answer =
+            serde_json::from_slice(line).map_err(|error| unclear().caused_by(error))?;
+        self.ready.extend(self.translator.translate(answer)?);
+        Ok(())
+    }
+}
+
+fn unclear() -> Error {
+    super::models::unclear()
+}
+
+/// The arguments of a call as OpenAI writes them: JSON in a text.
+fn in_text(arguments: &Value) -> String {
+    arguments.as_str().map_or_else(|| arguments.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;
