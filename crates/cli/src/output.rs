@@ -47,10 +47,19 @@ impl Output {
     }
 }
 
+/// Nobody reads a table in fewer columns.
+const NARROWEST: u16 = 40;
+/// The columns of a terminal that does not say.
+const USUAL_WIDTH: u16 = 100;
+
 fn framed(headers: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
+    // Some terminals do not know how wide they are.
+    if table.width().is_none_or(|width| width < NARROWEST) {
+        table.set_width(USUAL_WIDTH);
+    }
     table.set_header(headers);
     for row in rows {
         table.add_row(row);

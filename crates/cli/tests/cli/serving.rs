@@ -1,8 +1,9 @@
 //! A server that comes, answers and goes.
 
 use crate::support::{Place, Serving};
-use chaski_testkit::certificate;
-use chaski_upstream::{Http, HttpOptions, Request, Tls, Url};
+use chaski_testkit::{Answer, FakeUpstream, Gate, certificate, within};
+use chaski_upstream::{ByteStream, Http, HttpOptions, Request, Tls, Url};
+use futures_util::StreamExt;
 use serde_json::Value;
 
 const EMPTY: &str = "version: '2'\nimage_name: empty\napis: [inference]\nproviders: {}\n";
@@ -23,11 +24,13 @@ fn place() -> Place {
 }
 
 async fn health(url: &str) -> Value {
-    let http = Http::new(HttpOptions::default()).unwrap();
-    let url = Url::parse(&format!("{url}/v1/health")).unwrap();
-    let answer = http.send(Request::get("chaski", url).tls(Tls::Unverified)).await.unwrap();
+    let http = Http::new(HttpOptions::default()).expect("the options are the usual ones");
+    let url = Url::parse(&format!("{url}/v1/health")).expect("the server says where it is");
+    let answer = http.send(Request::get("chaski", url).tls(Tls::Unverified)).await;
+    let answer = answer.expect("the server answers");
     assert_eq!(answer.status(), 200);
-    serde_json::from_slice(&answer.bytes(1024).await.unwrap()).unwrap()
+    let body = answer.bytes(1024).await.expect("the answer is short");
+    serde_json::from_slice(&body).expect("the answer is JSON")
 }
 
 #[tokio::test]
@@ -63,6 +66,82 @@ fn a_signal_ends_it_in_peace() {
         let last = serving.log.last().unwrap();
         assert_eq!(last["message"], "Shut down");
     }
+}
+
+/// A server whose only model begins to answer and goes on once the gate is open.
+async fn answering_slowly(gate: &Gate) -> (FakeUpstream, Place) {
+    let chunk = |text: &str, reason: &str| {
+        format!(
+            "{{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":{reason}}}]}}"
+        )
+    };
+    let first = chunk("Hel", "null");
+    let events = [first.clone(), chunk("lo", "\"stop\""), "[DONE]".to_owned()];
+    let gate = gate.clone();
+    let upstream = FakeUpstream::start(move |seen| {
+        if seen.path.ends_with("/models") {
+            return Answer::json(
+                serde_json::json!({ "object": "list", "data": [{ "id": "foo" }] }),
+            );
+        }
+        Answer::events(&events).held_after(first.len() + "data: \n\n".len(), &gate)
+    })
+    .await;
+    let place = Place::new();
+    place.write(
+        "run.yaml",
+        &format!(
+            "version: '2'\nimage_name: slow\nproviders:\n  inference:\n  \
+             - {{provider_id: up, provider_type: 'remote::vllm', config: {{url: '{}/v1'}}}}\n\
+             models:\n- {{model_id: foo, provider_id: up}}\n",
+            upstream.url()
+        ),
+    );
+    (upstream, place)
+}
+
+/// Asks for a stream and waits for its first piece.
+async fn begun(url: &str) -> ByteStream {
+    let http = Http::new(HttpOptions::default()).expect("the options are the usual ones");
+    let url = format!("{url}/v1/chat/completions");
+    let body =
+        r#"{"model": "foo", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}"#;
+    let request = Request::post("chaski", Url::parse(&url).expect("it is a URL")).json(body);
+    let answer = http.send(request).await.expect("the server answers");
+    let mut stream = answer.success().await.expect("the model is served").stream();
+    let first = within("the first piece", stream.next()).await;
+    let first = first.expect("the stream begins").expect("the stream works");
+    assert!(String::from_utf8_lossy(&first).contains("Hel"), "{first:?}");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_have_begun_are_finished_after_the_signal() {
+    let gate = Gate::closed();
+    let (_upstream, place) = answering_slowly(&gate).await;
+    let mut serving = place.serve(&["run.yaml"]);
+    let mut stream = begun(serving.url()).await;
+    serving.signal("TERM");
+    serving.wait_for("Shutting down");
+    gate.open();
+    let mut rest = String::new();
+    while let Some(piece) = within("the rest", stream.next()).await {
+        rest.push_str(&String::from_utf8_lossy(&piece.expect("the stream is not cut")));
+    }
+    assert!(rest.contains("lo") && rest.ends_with("data: [DONE]\n\n"), "{rest}");
+    assert_eq!(serving.ended().code(), Some(0), "{:#?}", serving.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let gate = Gate::closed();
+    let (_upstream, place) = answering_slowly(&gate).await;
+    let mut serving = place.serve(&["run.yaml"]);
+    let _stream = begun(serving.url()).await;
+    serving.signal("TERM");
+    serving.wait_for("Shutting down");
+    serving.signal("INT");
+    assert_eq!(serving.ended().code(), Some(1), "{:#?}", serving.log);
 }
 
 #[test]
@@ -127,13 +206,16 @@ fn other_machines_are_not_served_without_authentication() {
     }
 }
 
-#[test]
-fn other_machines_are_served_with_authentication_or_when_told_so() {
+#[tokio::test]
+async fn other_machines_are_served_with_authentication_or_when_told_so() {
     let place = place();
     let open = place.serve(&["run.yaml", "--host", "0.0.0.0", "--insecure"]);
     assert!(open.url().starts_with("http://0.0.0.0:"), "{}", open.url());
     let guarded = place.serve(&["auth.yaml", "--disable-ipv6"]);
     assert!(guarded.url().starts_with("http://0.0.0.0:"), "{}", guarded.url());
+    let everywhere = place.serve(&["auth.yaml"]);
+    let port = everywhere.url().rsplit(':').next().unwrap();
+    health(&format!("http://127.0.0.1:{port}")).await;
 }
 
 #[tokio::test]

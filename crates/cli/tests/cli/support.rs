@@ -154,6 +154,7 @@ impl Serving {
     }
 
     /// Waits for a log line whose message contains `text`.
+    #[expect(clippy::panic, reason = "a test that waits in vain has failed")]
     pub(crate) fn wait_for(&mut self, text: &str) -> Value {
         let until = Instant::now() + PATIENCE;
         loop {
