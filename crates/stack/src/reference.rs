@@ -11,14 +11,25 @@ pub struct ReferenceType {
     pub provider_type: &'static str,
     /// The APIs that must be served for it.
     pub needs: &'static [Api],
+    /// What to use in its place, if it should not be used any more.
+    pub deprecated: Option<&'static str>,
 }
 
 const fn on(api: Api, provider_type: &'static str, needs: &'static [Api]) -> ReferenceType {
-    ReferenceType { api, provider_type, needs }
+    ReferenceType { api, provider_type, needs, deprecated: None }
 }
 
 const fn alone(api: Api, provider_type: &'static str) -> ReferenceType {
     on(api, provider_type, &[])
+}
+
+const fn deprecated(
+    api: Api,
+    provider_type: &'static str,
+    needs: &'static [Api],
+    instead: &'static str,
+) -> ReferenceType {
+    ReferenceType { deprecated: Some(instead), ..on(api, provider_type, needs) }
 }
 
 const USES_INFERENCE: &[Api] = &[Api::Inference];
@@ -66,9 +77,19 @@ pub const TYPES: &[ReferenceType] = &[
         ],
     ),
     on(Api::VectorIo, "inline::faiss", USES_INFERENCE),
-    on(Api::VectorIo, "inline::meta-reference", USES_INFERENCE),
+    deprecated(
+        Api::VectorIo,
+        "inline::meta-reference",
+        USES_INFERENCE,
+        "Please use the `inline::faiss` provider instead.",
+    ),
     on(Api::VectorIo, "inline::sqlite-vec", USES_INFERENCE),
-    on(Api::VectorIo, "inline::sqlite_vec", USES_INFERENCE),
+    deprecated(
+        Api::VectorIo,
+        "inline::sqlite_vec",
+        USES_INFERENCE,
+        "Please use the `inline::sqlite-vec` provider instead.",
+    ),
     on(Api::VectorIo, "remote::chromadb", USES_INFERENCE),
     on(Api::VectorIo, "inline::chromadb", USES_INFERENCE),
     on(Api::VectorIo, "remote::pgvector", USES_INFERENCE),

@@ -60,6 +60,15 @@ impl Plan {
                 .is_none_or(|apis| apis.contains(&api) || apis.contains(&api.behaviour()))
     }
 
+    fn warn_of_deprecated(&mut self, api: Api, kind: &str, instead: Option<&str>) {
+        if let Some(instead) = instead {
+            self.warnings.push(format!(
+                "Provider `{kind}` for API `Api.{api}` is deprecated and will be removed in a \
+                 future release: {instead}"
+            ));
+        }
+    }
+
     fn problem(&mut self, loc: Vec<Segment>, kind: &'static str, msg: String) {
         self.problems.push(Issue { loc, msg, kind });
     }
@@ -174,15 +183,11 @@ fn check(
             issue.loc.splice(..0, at("config"));
             plan.problems.push(issue);
         }
-        if let Some(instead) = known.spec.deprecated {
-            plan.warnings.push(format!(
-                "Provider `{kind}` for API `Api.{api}` is deprecated and will be removed in a \
-                 future release: {instead}"
-            ));
-        }
+        plan.warn_of_deprecated(api, kind, known.spec.deprecated);
         return Availability::Contained;
     }
-    if reference::find(api, kind).is_some() {
+    if let Some(known) = reference::find(api, kind) {
+        plan.warn_of_deprecated(api, kind, known.deprecated);
         return Availability::Missing;
     }
     let hint = nearest(kind, catalog.known_types(api));

@@ -1,7 +1,7 @@
 //! What every key-value backend promises.
 
 use async_trait::async_trait;
-use chaski_api::{Error, ErrorKind};
+use chaski_api::Error;
 use std::{sync::Arc, time::SystemTime};
 
 /// A key and its value.
@@ -41,8 +41,8 @@ pub struct StoreError {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        let message = format!("cannot {} the store", error.action);
-        Self::new(ErrorKind::Unavailable { retry_after: None }, message).caused_by(error)
+        // Where the store is, is for the log only.
+        Self::unavailable("the store is not available").caused_by(error)
     }
 }
 

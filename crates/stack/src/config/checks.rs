@@ -1,15 +1,23 @@
-//! What the types of the fields cannot say about the server's settings.
+//! What the types of the fields cannot say about the settings.
 
-use super::ServerConfig;
+use super::{RunConfig, ServerConfig};
 use chaski_api::{Issue, Reader};
 use chaski_upstream::HostPort;
 use url::Url;
 
 /// The problems of well-formed settings.
-pub(super) fn server(config: &ServerConfig) -> Vec<Issue> {
-    let mut reader = Reader::rooted("server");
+pub(super) fn run(config: &RunConfig) -> Vec<Issue> {
+    let mut reader = Reader::default();
+    if let Some(reason) = config.metadata_store.as_ref().and_then(super::StorageConfig::missing) {
+        put(&mut reader, &["metadata_store", "type"], None, reason);
+    }
+    reader.key("server", |reader| server(&config.server, reader));
+    reader.finish::<()>(None).err().unwrap_or_default()
+}
+
+fn server(config: &ServerConfig, reader: &mut Reader) {
     let mut problem = |path: &[&'static str], index: Option<usize>, msg: String| {
-        put(&mut reader, path, index, msg);
+        put(reader, path, index, msg);
     };
 
     let pair = [
@@ -46,7 +54,6 @@ pub(super) fn server(config: &ServerConfig) -> Vec<Issue> {
             format!("`{version}` is not a version, such as `0.1.7`"),
         );
     }
-    reader.finish::<()>(None).err().unwrap_or_default()
 }
 
 fn put(reader: &mut Reader, path: &[&'static str], index: Option<usize>, msg: String) {

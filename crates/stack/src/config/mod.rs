@@ -55,7 +55,7 @@ pub fn load(
         Ok(config) => {
             let plan = resolver::plan(&config, catalog);
             let mut problems = plan.problems;
-            problems.extend(checks::server(&config.server));
+            problems.extend(checks::run(&config));
             if problems.is_empty() {
                 let unknown_keys = unknown::keys(&raw, catalog);
                 let warnings =

@@ -66,3 +66,16 @@ chaski_api::wire! {
         Mongodb(MongoConfig) = "mongodb",
     }
 }
+
+impl StorageConfig {
+    /// Why this build cannot use the store, if it cannot.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let kind = match self {
+            Self::Sqlite(_) => return None,
+            Self::Redis(_) => "redis",
+            Self::Postgres(_) => "postgres",
+            Self::Mongodb(_) => "mongodb",
+        };
+        Some(format!("this build does not contain the store `{kind}` yet; use `type: sqlite`"))
+    }
+}

@@ -1,4 +1,4 @@
-use super::{Environment, ForwardHeaders, Loaded, StorageConfig, load, schema};
+use super::{Environment, ForwardHeaders, Loaded, load, schema};
 use crate::testing::catalog;
 use chaski_api::Issue;
 
@@ -78,9 +78,12 @@ fn all_problems_are_reported_at_once_with_their_paths() {
 fn paths_through_a_union_name_only_keys_of_the_file() {
     let text = with("metadata_store: {type: postgres, host: h}");
     assert_eq!(problems(&text), ["metadata_store.user: Field required"]);
-    let loaded = read(&with("metadata_store: {type: postgres, user: u, password: p}")).unwrap();
-    assert!(matches!(loaded.config.metadata_store, Some(StorageConfig::Postgres(_))));
-    assert_eq!(loaded.warnings, Vec::<String>::new());
+    assert_eq!(
+        problems(&with("metadata_store: {type: postgres, user: u, password: p}")),
+        [
+            "metadata_store.type: this build does not contain the store `postgres` yet; use `type: sqlite`"
+        ]
+    );
 }
 
 #[test]
@@ -295,5 +298,16 @@ fn the_settings_of_the_server_are_checked_for_sense() {
             "server.egress_allow[1]: `h` is not a host and a port, such as `10.0.0.5:8080`",
             "server.reported_version: `latest` is not a version, such as `0.1.7`",
         ]
+    );
+}
+
+#[test]
+fn deprecated_types_are_named_with_what_to_use_instead() {
+    let text =
+        with("  vector_io:\n  - {provider_id: v, provider_type: 'inline::sqlite_vec', config: {}}");
+    assert_eq!(
+        read(&text).unwrap().warnings[0],
+        "Provider `inline::sqlite_vec` for API `Api.vector_io` is deprecated and will be removed in \
+         a future release: Please use the `inline::sqlite-vec` provider instead."
     );
 }

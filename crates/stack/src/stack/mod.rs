@@ -233,21 +233,16 @@ fn discovering(plan: &Plan, declared: &[Model]) -> HashSet<String> {
 /// # Errors
 /// The store cannot be opened, or this build does not contain its kind.
 pub fn open_store(config: &RunConfig, config_dir: &Path) -> Result<Arc<dyn KvStore>> {
-    let missing = |kind: &str| {
-        Err(Error::unsupported(format!(
-            "this build does not contain the store `{kind}` yet; use `type: sqlite` in `metadata_store`"
-        )))
-    };
+    if let Some(reason) = config.metadata_store.as_ref().and_then(StorageConfig::missing) {
+        return Err(Error::unsupported(format!("`metadata_store`: {reason}")));
+    }
     let path = match &config.metadata_store {
-        None => config_dir.join("distributions").join(&config.image_name).join("kvstore.db"),
         Some(StorageConfig::Sqlite(sqlite)) => match sqlite.db_path.as_deref() {
             Some(":memory:") => return Ok(Arc::new(Memory::default())),
             Some(path) => path.into(),
             None => config_dir.join("runtime").join("kvstore.db"),
         },
-        Some(StorageConfig::Redis(_)) => return missing("redis"),
-        Some(StorageConfig::Postgres(_)) => return missing("postgres"),
-        Some(StorageConfig::Mongodb(_)) => return missing("mongodb"),
+        _ => config_dir.join("distributions").join(&config.image_name).join("kvstore.db"),
     };
     Ok(Arc::new(Sqlite::open(path)?))
 }
