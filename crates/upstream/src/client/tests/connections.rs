@@ -1,6 +1,8 @@
 //! What happens to connections, against servers that are written for it.
 
 use super::*;
+use crate::openai::{Call, Connection, Dialect};
+use chaski_api::openai::ChatRequest;
 use chaski_testkit::{Certificate, certificate, eventually};
 use std::{
     net::SocketAddr,
@@ -112,6 +114,51 @@ async fn a_connection_that_is_reset_before_an_answer_is_repeated_and_then_report
     assert_eq!(error.kind, ErrorKind::Upstream { status: None });
     assert_eq!(error.message, "vLLM closed the connection without an answer");
     assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_although_the_end_of_a_stream_comes_late() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = connections.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let (near, far) = tokio::io::duplex(64 * 1024);
+                let talk = converse(far, b"\0");
+                let (mut read, mut write) = stream.into_split();
+                let (mut signals, mut requests) = tokio::io::split(near);
+                let forward = tokio::io::copy(&mut read, &mut requests);
+                let answer = async {
+                    while signals.read_u8().await.is_ok() {
+                        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                                     transfer-encoding: chunked\r\n\r\ne\r\ndata: [DONE]\n\n\r\n";
+                        let _written = write.write_all(head).await;
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                        let _written = write.write_all(b"0\r\n\r\n").await;
+                    }
+                };
+                let _ended = tokio::join!(talk, forward, answer);
+            });
+        }
+    });
+    let settings = crate::openai::Settings {
+        url: format!("http://{address}/v1"),
+        tls: Tls::Verified,
+        key: None,
+        max_tokens: None,
+    };
+    let connection = Connection::new(http(), &Dialect::OPENAI, settings).unwrap();
+    for _ in 0..3 {
+        let mut request = ChatRequest::new("m", Vec::new());
+        request.body.insert("stream".to_owned(), true.into());
+        let answer = connection.chat(Call::default(), request).await.unwrap();
+        let crate::openai::Answer::Stream(mut relay) = answer else { panic!("a stream") };
+        assert!(relay.next().await.is_none());
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 async fn with_tls(certificate: &Certificate) -> SocketAddr {

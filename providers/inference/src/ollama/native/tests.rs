@@ -14,7 +14,8 @@ const TOOLS: &str = include_str!("../fixtures/chat_tools.json");
 
 fn with(fields: Value) -> ChatRequest {
     let mut request = hello("llama3.2:3b");
-    request.body.extend(fields.as_object().unwrap().clone());
+    let Value::Object(fields) = fields else { panic!("fields are an object") };
+    request.body.extend(fields);
     request
 }
 
