@@ -1,7 +1,7 @@
 //! What commands print: tables for people, plain columns for pipes, JSON for programs.
 
 use crate::failure::Outcome;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 use std::{
     fmt::Write as _,
@@ -63,6 +63,12 @@ fn framed(headers: &[&str], rows: &[Vec<String>]) -> String {
     table.set_header(headers);
     for row in rows {
         table.add_row(row);
+    }
+    // Names are to be copied, and cannot be where they are broken.
+    if headers.len() > 1
+        && let Some(names) = table.column_mut(0)
+    {
+        names.set_constraint(ColumnConstraint::ContentWidth);
     }
     format!("{table}\n")
 }

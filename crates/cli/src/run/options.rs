@@ -20,10 +20,12 @@ pub(super) fn options(
         auth: server.auth.as_ref().map(auth).transpose()?,
         limits: limits(&server.limits),
         cors: server.cors_origins.clone(),
+        allowed_hosts: server.allowed_hosts.clone(),
         version: server.reported_version.clone(),
         version_check: server.version_check && environment.get(NO_VERSION_CHECK).is_none(),
+        stream_errors_as_events: server.stream_errors_as_events,
+        keep_alive: whole_seconds(server.keep_alive_seconds.0),
         shutdown_grace: whole_seconds(server.shutdown_grace_seconds.0),
-        ..ServerOptions::default()
     })
 }
 
@@ -32,6 +34,7 @@ fn auth(auth: &AuthConfig) -> Outcome<AuthOptions> {
         Failure::failed(format!("server.auth.endpoint: `{}` is no URL: {error}", auth.endpoint))
     })?;
     Ok(AuthOptions {
+        endpoint,
         ttl: whole_seconds(auth.ttl_seconds.0),
         negative_ttl: whole_seconds(auth.negative_ttl_seconds.0),
         timeout: seconds(auth.timeout_seconds.0),
@@ -40,14 +43,14 @@ fn auth(auth: &AuthConfig) -> Outcome<AuthOptions> {
             config::ForwardHeaders::All => ForwardHeaders::All,
             config::ForwardHeaders::None => ForwardHeaders::None,
         },
-        ..AuthOptions::new(endpoint)
     })
 }
 
 fn limits(limits: &LimitsConfig) -> Limits {
     Limits {
         body_bytes: count(limits.body_bytes.0),
-        header_bytes: count(limits.header_bytes.0).max(8192),
+        header_bytes: count(limits.header_bytes.0),
+        headers: count(limits.headers.0),
         header_timeout: seconds(limits.header_seconds.0),
         body_timeout: seconds(limits.body_seconds.0),
         json_depth: count(limits.json_depth.0),
