@@ -6,6 +6,7 @@
 //! split and encoded in linear time, and the tables are read when the first request needs them.
 
 use super::python;
+use crate::failures;
 use chaski_api::inference::{
     InterleavedContent, Message, MetricInResponse, ToolCall, ToolPromptFormat,
 };
@@ -133,13 +134,16 @@ fn rendered(call: &ToolCall, format: Option<ToolPromptFormat>) -> String {
             format!("{name}.call(query=\"{}\")", argument("query").unwrap_or_default())
         }
         ("code_interpreter", _) => argument("code").unwrap_or_default().to_owned(),
-        (name, ToolPromptFormat::Json) => python::json(&json!({
+        (name, ToolPromptFormat::Json) => failures::python(&json!({
             "type": "function",
             "name": name,
             "parameters": call.arguments,
         })),
         (name, ToolPromptFormat::FunctionTag) => {
-            format!("<function={name}>{}</function>", python::json(&call.arguments))
+            format!(
+                "<function={name}>{}</function>",
+                failures::python(&call.arguments.clone().into())
+            )
         }
         (name, ToolPromptFormat::PythonList) => {
             let arguments: Vec<String> = call

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::faces::tokens::{self, Count};
 use chaski_api::{
-    Result,
+    Error, Result,
     inference::{
         ChatCompletionRequest, ChatCompletionResponse, ChatStreamChunk, InterleavedContent,
         ToolPromptFormat,
@@ -27,6 +27,9 @@ pub(super) async fn chat_completion(
     request: ChatCompletionRequest,
 ) -> Result<Reply<ChatCompletionResponse, ChatStreamChunk>> {
     check_generates_text(model)?;
+    if request.messages.is_empty() {
+        return Err(Error::invalid("`messages` must hold at least one message"));
+    }
     let tools = ToolUse::of(&request)?;
     let body = body(&request, &tools)?;
     let format = tools.format;

@@ -331,6 +331,13 @@ async fn a_python_tag_announces_a_call_that_may_not_be_offered() {
 }
 
 #[tokio::test]
+async fn a_chat_without_messages_is_refused() {
+    let provider = Scripted::new([]);
+    let error = chat(&provider, json!({ "messages": [] })).await.unwrap_err();
+    assert_eq!(error.message, "`messages` must hold at least one message");
+}
+
+#[tokio::test]
 async fn an_error_ends_the_stream() {
     let lost = Error::new(ErrorKind::Upstream { status: None }, "lost");
     let provider = Scripted::failing(vec![Ok(said("a")), Err(lost), Ok(said("b"))]);

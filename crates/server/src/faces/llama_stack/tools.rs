@@ -56,11 +56,6 @@ impl<'a> ToolUse<'a> {
         }
     }
 
-    /// Whether a tool of this name is offered.
-    pub(super) fn offers(&self, name: &str) -> bool {
-        self.offered.iter().any(|tool| tool.tool_name == name)
-    }
-
     /// Puts the tools into a request of OpenAI's API.
     pub(super) fn write(&self, body: &mut Map<String, Value>) {
         if self.offered.is_empty() {
