@@ -65,6 +65,11 @@ impl Http {
         Self(Arc::new(Inner { options, clients: Mutex::default(), guard }))
     }
 
+    /// How often a failed call of a model is to be repeated.
+    pub fn retries(&self) -> u32 {
+        self.0.options.retries
+    }
+
     /// Sends a request and waits for the head of the answer, whatever its status is.
     ///
     /// Failed attempts are repeated as [`Request::retries`] says. Dropping the future or the

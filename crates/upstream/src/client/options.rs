@@ -47,6 +47,8 @@ pub struct HttpOptions {
     pub read_timeout: Duration,
     /// For a fetch from an address that a caller gave, all in all.
     pub fetch_timeout: Duration,
+    /// How often a failed call of a model is repeated.
+    pub retries: u32,
     /// Addresses that callers may have fetched although they are not public.
     pub egress_allow: Vec<HostPort>,
     pub user_agent: String,
@@ -59,6 +61,7 @@ impl Default for HttpOptions {
             first_byte_timeout: Duration::from_mins(10),
             read_timeout: Duration::from_mins(5),
             fetch_timeout: Duration::from_secs(30),
+            retries: 2,
             egress_allow: Vec::new(),
             user_agent: concat!("chaski/", env!("CARGO_PKG_VERSION")).to_owned(),
         }

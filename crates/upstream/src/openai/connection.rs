@@ -18,8 +18,6 @@ use url::Url;
 
 /// The largest answer that is not a stream.
 const ANSWER_BYTES: usize = 256 * 1024 * 1024;
-/// How often an attempt is repeated, as OpenAI's client does.
-const RETRIES: u32 = 2;
 
 /// What a connection needs to know beside the dialect.
 #[derive(Debug, Clone)]
@@ -101,7 +99,7 @@ impl Connection {
             url
         };
         let key = settings.key.filter(|key| !key.is_empty());
-        let key = key.map(|key| secret_header("Bearer ", &key)).transpose()?;
+        let key = key.map(|key| secret_header(dialect.key_header.1, &key)).transpose()?;
         Ok(Self {
             http,
             dialect,
@@ -216,7 +214,7 @@ impl Connection {
         let request = Request::post(self.dialect.name, url.clone())
             .json(body)
             .header(header::ACCEPT, HeaderValue::from_static(accept))
-            .retries(RETRIES);
+            .retries(self.http.retries());
         self.http.send(self.equipped(request, call)?).await?.success().await
     }
 
@@ -224,11 +222,12 @@ impl Connection {
     fn equipped(&self, request: Request, call: Call<'_>) -> Result<Request> {
         let mut request = request.tls(self.tls.clone()).deadline(call.deadline);
         let key = match call.key {
-            Some(key) => Some(secret_header("Bearer ", &Secret::new(key))?),
+            Some(key) => Some(secret_header(self.dialect.key_header.1, &Secret::new(key))?),
             None => self.key.clone(),
         };
         if let Some(key) = key {
-            request = request.header(header::AUTHORIZATION, key);
+            let name = HeaderName::from_static(self.dialect.key_header.0);
+            request = request.header(name, key);
         }
         if let Some(name) = self.dialect.request_id
             && let Ok(id) = HeaderValue::from_str(call.request_id)

@@ -5,6 +5,8 @@
 pub struct Dialect {
     /// The name in messages.
     pub name: &'static str,
+    /// The header that carries the key, in lower case, and what stands before the key in it.
+    pub key_header: (&'static str, &'static str),
     /// The key of the provider-data header that carries the caller's own key, if one does.
     pub provider_data: Option<&'static str>,
     /// What ids of models begin with in this stack but not at the upstream.
@@ -30,6 +32,7 @@ impl Dialect {
     /// OpenAI's API without additions.
     pub const OPENAI: Self = Self {
         name: "OpenAI",
+        key_header: ("authorization", "Bearer "),
         provider_data: None,
         model_prefix: None,
         completion_tokens_models: &[],

@@ -310,6 +310,23 @@ async fn models_are_listed_in_the_forms_that_upstreams_use() {
     }
 }
 
+#[tokio::test]
+async fn a_dialect_may_have_a_header_of_its_own_for_the_key() {
+    const OTHER: Dialect = Dialect { key_header: ("api-key", ""), ..Dialect::OPENAI };
+    let upstream = FakeUpstream::answering(Script::json(json!({}))).await;
+    let settings = Settings {
+        url: upstream.url(),
+        tls: Tls::Verified,
+        key: Some(Secret::new("k-1")),
+        max_tokens: None,
+    };
+    let http = Http::new(HttpOptions::default()).unwrap();
+    let connection = Connection::new(http, &OTHER, settings).unwrap();
+    connection.chat(Call::default(), chat(false)).await.unwrap();
+    let seen = upstream.only_request();
+    assert_eq!((seen.header("api-key"), seen.header("authorization")), ("k-1", ""));
+}
+
 #[test]
 fn a_base_url_must_be_a_web_address_and_a_key_must_fit_into_a_header() {
     let build = |url: &str, key: &str| {

@@ -28,7 +28,7 @@ pub(super) async fn chat(
 ) -> Result<ChatReply> {
     let body = request::translate(request)?;
     let request_to = Request::post(NAME, url.clone()).json(body.to_string());
-    let response = http.send(request_to.deadline(cx.deadline).retries(2)).await?;
+    let response = http.send(request_to.deadline(cx.deadline).retries(http.retries())).await?;
     let response = response.success().await?;
     let head = answer::Head::new(request.model());
     if request.stream() {

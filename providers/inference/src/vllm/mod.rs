@@ -34,7 +34,7 @@ Serves the models of a [vLLM](https://docs.vllm.ai) server, or of any server tha
   registered; `refresh_models` switches that on or off.
 - Requests without a limit get `max_tokens` of the configuration.
 - Images at addresses are fetched by this server and sent to vLLM as data; private addresses are
-  refused.
+  refused unless `server.egress_allow` lists them.
 - `tls_verify: false` accepts any certificate; a path names a PEM file with the authorities to trust.
 ";
 
@@ -45,7 +45,7 @@ chaski_api::wire! {
         pub url: Option<String>,
         /// The most tokens to generate where a request does not say.
         pub max_tokens: AtLeast<1> = Between(4096),
-        /// What is sent as the bearer token.
+        /// What is sent as the bearer token; `fake` by default.
         pub api_token: Option<Secret> = Some(Secret::new("fake")),
         /// `true`, `false`, or the path of a PEM file with certificate authorities.
         pub tls_verify: TlsVerify = TlsVerify::Switch(true),
