@@ -132,13 +132,20 @@ fn call_grammar(functions: &[Function]) -> Result<TopLevelGrammar> {
     Ok(TopLevelGrammar::from_lark(format!("{lark}\n{rules}")))
 }
 
-/// Arguments are an object also where the schema does not say so.
+/// Arguments are an object also where the schema does not say so, and hold what is declared: weak
+/// models make arguments up where they may.
 fn object_only(mut schema: Value) -> Value {
-    if let Some(object) = schema.as_object_mut()
-        && !object.contains_key("type")
-        && !object.contains_key("$ref")
-    {
-        object.insert("type".to_owned(), "object".into());
+    let Some(object) = schema.as_object_mut() else { return schema };
+    if object.contains_key("$ref") {
+        return schema;
+    }
+    object.entry("type").or_insert_with(|| "object".into());
+    let says_which = ["additionalProperties", "unevaluatedProperties", "patternProperties"]
+        .into_iter()
+        .chain(["allOf", "anyOf", "oneOf"])
+        .any(|key| object.contains_key(key));
+    if object.contains_key("properties") && !says_which {
+        object.insert("additionalProperties".to_owned(), false.into());
     }
     schema
 }
