@@ -1,13 +1,64 @@
-//! The bodies of answers.
+//! The bodies of requests and answers.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use std::{
     any::Any,
     convert::Infallible,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
+
+/// Whether some of a request body may still come.
+pub(crate) struct Rest(Arc<AtomicBool>);
+
+impl Rest {
+    pub(crate) fn may_come(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The body of a request, which tells its [`Rest`] when it has been read to the end.
+pub(crate) struct RequestBody {
+    body: Incoming,
+    rest: Arc<AtomicBool>,
+}
+
+impl RequestBody {
+    pub(crate) fn watched(body: Incoming) -> (Self, Rest) {
+        let rest = Arc::new(AtomicBool::new(!body.is_end_stream()));
+        (Self { body, rest: rest.clone() }, Rest(rest))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.rest.store(false, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 /// A body, together with what must be held until it has been sent.
 pub(crate) struct ResponseBody {

@@ -3,7 +3,7 @@
 use crate::{
     app::{Action, App, Page, Target},
     auth::{Question, credentials_shown},
-    body::ResponseBody,
+    body::{RequestBody, ResponseBody},
     cors, docs_page, failures, hosts,
     input::{self, Input},
     json, log,
@@ -17,7 +17,8 @@ use chaski_provider::{Context, Principal, ProviderData};
 use chaski_stack::Served;
 use futures_util::{FutureExt, StreamExt};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header,
+    request::Parts,
 };
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -89,17 +90,35 @@ async fn work(
     since: Instant,
 ) -> Response<ResponseBody> {
     let (head, body) = request.into_parts();
+    let (body, rest) = RequestBody::watched(body);
+    let mut response = routed(app, arrival, &head, body, id, since).await;
+    if rest.may_come() && head.version < Version::HTTP_2 {
+        // The connection ends with this answer, because its next request cannot be found behind a
+        // body that nobody reads. A client that is not told would send into a closed connection.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn routed(
+    app: App,
+    arrival: Arrival,
+    head: &Parts,
+    body: RequestBody,
+    id: Arc<str>,
+    since: Instant,
+) -> Response<ResponseBody> {
     let (found, face) = app.find(&head.method, head.uri.path());
-    let cx = match admit(&app, arrival, &head, &found, face, id, since).await {
+    let cx = match admit(&app, arrival, head, &found, face, id, since).await {
         Ok(cx) => cx,
         Err(response) => return *response,
     };
     match found {
-        Found::Nothing => not_found(face, &head),
+        Found::Nothing => not_found(face, head),
         Found::OtherMethods(methods) => other_method(face, &methods),
-        Found::Elsewhere(path) => elsewhere(arrival, &head, &path),
+        Found::Elsewhere(path) => elsewhere(arrival, head, &path),
         Found::Endpoint(target, parameters) => {
-            let served = serve(&app, target, parameters, cx, &head, body).await;
+            let served = serve(&app, target, parameters, cx, head, body).await;
             served.unwrap_or_else(|error| refuse(&error, face))
         }
     }
@@ -189,7 +208,7 @@ async fn serve(
     parameters: Parameters,
     cx: Context,
     head: &Parts,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<ResponseBody>> {
     let (spec, route) = match &target.action {
         Action::Page(page) => return Ok(show(page)),
@@ -277,7 +296,7 @@ enum Unread {
 }
 
 /// The body, unless it is too large or too slow.
-async fn read(app: &App, head: &Parts, mut body: Incoming) -> Result<Bytes, Unread> {
+async fn read(app: &App, head: &Parts, mut body: RequestBody) -> Result<Bytes, Unread> {
     let limits = &app.options.limits;
     if body.is_end_stream() {
         return Ok(Bytes::new());
