@@ -73,7 +73,7 @@ class Scripted:
             def do_POST(self):
                 length = int(self.headers.get("content-length") or 0)
                 body = json.loads(self.rfile.read(length) or b"null")
-                upstream.requests.append({"path": self.path, "headers": dict(self.headers), "body": body})
+                upstream.requests.append({"path": self.path, "headers": {name.lower(): value for name, value in self.headers.items()}, "body": body})
                 route = self.path.rsplit("/v1/", 1)[-1].strip("/")
                 {
                     "chat/completions": self.chat,
@@ -111,6 +111,9 @@ class Scripted:
                 return True
 
             def chat(self, body):
+                if not body["messages"]:
+                    self.answer(400, {"error": {"message": "messages must not be empty", "type": "scripted", "code": None}})
+                    return
                 prompt = text_of(body["messages"][-1].get("content"))
                 if self.refused(prompt):
                     return

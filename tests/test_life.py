@@ -56,11 +56,15 @@ def test_health_answers_while_the_model_computes(embedded):
         model=embedded.chat, messages=[{"role": "user", "content": "Write a long story."}], max_tokens=200, stream=True
     )
     next(iter(stream))
-    for _ in range(10):
-        started = time.monotonic()
-        assert httpx.get(f"{embedded.url}/v1/health").status_code == 200
-        assert time.monotonic() - started < 0.5
+    times = []
+    with httpx.Client(base_url=embedded.url) as http:
+        for _ in range(15):
+            started = time.monotonic()
+            assert http.get("/v1/health").status_code == 200
+            times.append(time.monotonic() - started)
     stream.close()
+    # The median: the machine may be busy with other things for a moment.
+    assert sorted(times)[7] < 0.25, times
 
 
 def test_a_stream_ends_in_full_after_the_signal_to_stop(upstream_of_its_own):
@@ -71,7 +75,7 @@ def test_a_stream_ends_in_full_after_the_signal_to_stop(upstream_of_its_own):
         client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
         prompt = " ".join(["word"] * 3000)
         for chunk in client.chat.completions.create(
-            model="chat-model", messages=[{"role": "user", "content": prompt}], stream=True
+            model="chat-model", messages=[{"role": "user", "content": prompt}], max_tokens=5000, stream=True
         ):
             text.append(chunk.choices[0].delta.content or "")
             began.set()

@@ -235,7 +235,7 @@ def test_the_upstream_gets_the_request_in_its_own_words(gateway, upstream):
         sampling_params={"strategy": {"type": "top_p", "temperature": 0.5, "top_p": 0.9}, "max_tokens": 7},
     )
     sent = upstream.last("/chat/completions")
-    assert sent["headers"]["Authorization"] == "Bearer upstream-secret"
+    assert sent["headers"]["authorization"] == "Bearer upstream-secret"
     assert sent["body"]["model"] == "chat-model"
     assert (sent["body"]["temperature"], sent["body"]["top_p"], sent["body"]["max_tokens"]) == (0.5, 0.9, 7)
     assert [message["role"] for message in sent["body"]["messages"]] == ["system", "user"]
