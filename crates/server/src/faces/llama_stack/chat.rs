@@ -69,9 +69,7 @@ fn body(request: &ChatCompletionRequest, tools: &ToolUse<'_>) -> Result<ChatRequ
     let messages = content::messages(&request.messages)?;
     let mut chat = ChatRequest::new(&request.model_id, messages);
     let body = &mut chat.body;
-    if request.stream == Some(true) {
-        body.insert("stream".to_owned(), true.into());
-    }
+    body.insert("stream".to_owned(), (request.stream == Some(true)).into());
     sampling::write_sampling(request.sampling_params.as_ref(), body);
     sampling::write_format(request.response_format.as_ref(), body)?;
     if let Some(most) = sampling::wanted_logprobs(request.logprobs.as_ref()) {

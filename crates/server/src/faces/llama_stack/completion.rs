@@ -60,9 +60,7 @@ fn body(request: &CompletionRequest) -> Result<TextCompletionRequest> {
     let mut body = Map::new();
     body.insert("model".to_owned(), request.model_id.clone().into());
     body.insert("prompt".to_owned(), prompt.into());
-    if request.stream == Some(true) {
-        body.insert("stream".to_owned(), true.into());
-    }
+    body.insert("stream".to_owned(), (request.stream == Some(true)).into());
     sampling::write_sampling(request.sampling_params.as_ref(), &mut body);
     sampling::write_format(request.response_format.as_ref(), &mut body)?;
     if let Some(most) = sampling::wanted_logprobs(request.logprobs.as_ref()) {

@@ -195,6 +195,7 @@ async fn a_chat_answer_has_message_metrics_and_logprobs() {
         json!({
             "model": "m",
             "messages": [{ "role": "user", "content": [{ "type": "text", "text": "hi" }] }],
+            "stream": false,
             "temperature": 0.0,
             "logprobs": true,
             "top_logprobs": 2,
