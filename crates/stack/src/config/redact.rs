@@ -49,7 +49,7 @@ const TOKEN_OF: &[&str] = &[
 /// Words that, before `tokens` at the end of a name, say that they are credentials.
 const TOKENS_OF: &[&str] = &["access", "api", "auth", "bearer", "refresh", "session"];
 
-/// How values begin that are secret under any name, and how long they must be at least.
+/// How words begin that are secret under any name, and how long they must be at least.
 const PREFIXES: &[(&str, usize)] = &[
     ("sk-", 16),
     ("hf_", 16),
@@ -61,10 +61,10 @@ const PREFIXES: &[(&str, usize)] = &[
     ("AKIA", 16),
     ("AIza", 30),
     ("eyJ", 40),
-    ("Bearer ", 8),
-    ("Basic ", 8),
-    ("-----BEGIN", 10),
 ];
+
+/// What stands between the words of a text.
+const BETWEEN: &[char] = &[' ', '\t', '\n', ';', ',', '&', '?', '\'', '"'];
 
 /// The value with everything secret replaced.
 #[must_use]
@@ -172,14 +172,45 @@ fn words(name: &str) -> Vec<String> {
 
 /// The text without the secrets that it holds by its look; nothing if it holds none.
 fn clean(text: &str) -> Option<String> {
-    let looks_secret =
-        PREFIXES.iter().any(|(prefix, least)| text.starts_with(prefix) && text.len() >= *least);
-    if looks_secret {
+    let basic = text.strip_prefix("Basic ").is_some_and(|rest| !rest.contains(' '));
+    if basic || text.starts_with("-----BEGIN") {
         return Some(Secret::REDACTED.to_owned());
     }
-    let without_user = clean_userinfo(text);
-    let without_query = clean_query(&without_user);
-    (without_query != text).then(|| without_query.into_owned())
+    let words = clean_words(text);
+    let cleaned = clean_userinfo(&words);
+    (cleaned != text).then(|| cleaned.into_owned())
+}
+
+/// The text without words that are secret: by how they begin, after `Bearer`, or after a name
+/// and `=`, as in the query of an address.
+fn clean_words(text: &str) -> String {
+    let is_address = text.contains("://");
+    let mut out = String::with_capacity(text.len());
+    let mut last = "";
+    for piece in text.split_inclusive(BETWEEN) {
+        let word = piece.trim_end_matches(BETWEEN);
+        let between = &piece[word.len()..];
+        let looks_secret =
+            PREFIXES.iter().any(|(prefix, least)| word.starts_with(prefix) && word.len() >= *least);
+        let after_scheme = matches!(last, "Bearer" | "bearer") && word.len() >= 3;
+        match word.split_once('=') {
+            Some((name, value))
+                if !value.is_empty()
+                    && (is_secret_name(name) || is_address && matches!(name, "key" | "sig")) =>
+            {
+                out.push_str(name);
+                out.push('=');
+                out.push_str(Secret::REDACTED);
+            }
+            _ if looks_secret || after_scheme => out.push_str(Secret::REDACTED),
+            _ => out.push_str(word),
+        }
+        out.push_str(between);
+        if !word.is_empty() {
+            last = word;
+        }
+    }
+    out
 }
 
 /// `http://user:password@host` without the password, wherever in the text it stands.
@@ -211,25 +242,6 @@ fn clean_userinfo(text: &str) -> Cow<'_, str> {
     }
     out.push_str(rest);
     Cow::Owned(out)
-}
-
-/// `?api_key=...` without the value.
-fn clean_query(text: &str) -> Cow<'_, str> {
-    let Some((address, query)) =
-        text.split_once('?').filter(|(address, _)| address.contains("://"))
-    else {
-        return Cow::Borrowed(text);
-    };
-    let pairs: Vec<Cow<'_, str>> = query
-        .split('&')
-        .map(|pair| match pair.split_once('=') {
-            Some((name, _)) if is_secret_name(name) || matches!(name, "key" | "sig") => {
-                Cow::Owned(format!("{name}={}", Secret::REDACTED))
-            }
-            _ => Cow::Borrowed(pair),
-        })
-        .collect();
-    Cow::Owned(format!("{address}?{}", pairs.join("&")))
 }
 
 #[cfg(test)]
@@ -291,6 +303,37 @@ mod tests {
             "sinks": ["redis://:********@h"],
         });
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn secrets_inside_texts_are_hidden() {
+        let cleaned = |text: &str| redacted(text.into());
+        assert_eq!(
+            cleaned("host=h user=me password=pa$$ dbname=x"),
+            "host=h user=me password=******** dbname=x"
+        );
+        assert_eq!(
+            cleaned("401 for key sk-0123456789abcdef, try again"),
+            "401 for key ********, try again"
+        );
+        assert_eq!(cleaned("Authorization: Bearer abc.def"), "Authorization: Bearer ********");
+        assert_eq!(cleaned("Bearer abcdef"), "Bearer ********");
+        assert_eq!(cleaned("Basic dTpwYXNz"), "********");
+        assert_eq!(
+            cleaned("cannot reach http://me:pw@h/v1?token=t&q=1: refused"),
+            "cannot reach http://me:********@h/v1?token=********&q=1: refused"
+        );
+        for plain in [
+            "",
+            "a, b; c",
+            "max_tokens=5",
+            "x=1&y=2",
+            "--- text ---",
+            "what? \"this\"",
+            "Basic as a rule",
+        ] {
+            assert_eq!(cleaned(plain), plain);
+        }
     }
 
     #[test]
