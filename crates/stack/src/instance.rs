@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// How patient the stack is with a provider.
@@ -25,15 +25,19 @@ pub(crate) struct Pace {
     pub(crate) check: Duration,
     /// How often a provider that works is checked.
     pub(crate) recheck: Duration,
+    /// For how long after the start requests wait for a provider that is not up yet: a stack and
+    /// its upstreams often start together.
+    pub(crate) grace: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            first: Duration::from_secs(1),
+            first: Duration::from_millis(250),
             longest: Duration::from_mins(1),
             check: Duration::from_secs(10),
             recheck: Duration::from_mins(1),
+            grace: Duration::from_secs(5),
         }
     }
 }
@@ -62,6 +66,7 @@ pub(crate) struct Instance<A: ?Sized> {
     state: watch::Sender<State>,
     wake: Notify,
     pace: Pace,
+    born: Instant,
 }
 
 /// A pointer that the swap can hold.
@@ -84,6 +89,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
             state: watch::Sender::new(State::Starting),
             wake: Notify::new(),
             pace,
+            born: Instant::now(),
         }
     }
 
@@ -109,6 +115,19 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
         }
     }
 
+    /// The provider, for which a request waits a little if the stack has just started.
+    pub(crate) async fn ready(&self) -> Result<Arc<A>> {
+        let left = self.pace.grace.saturating_sub(self.born.elapsed());
+        let provider = self.provider();
+        if provider.is_ok() || self.entry.is_none() || left.is_zero() {
+            return provider;
+        }
+        let mut state = self.state.subscribe();
+        let up = state.wait_for(|state| *state == State::Up);
+        let _: Result<_, _> = timeout(left, up).await;
+        self.provider()
+    }
+
     /// The provider in whatever state, once it is built.
     pub(crate) fn built(&self) -> Option<Arc<A>> {
         self.built.load().as_ref().map(|built| Arc::clone(&built.0))
@@ -126,7 +145,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
     }
 
     fn unavailable(&self, what: &str) -> Error {
-        let kind = ErrorKind::Unavailable { retry_after: Some(self.pace.first) };
+        let kind = ErrorKind::Unavailable { retry_after: Some(Duration::from_secs(1)) };
         Error::new(kind, format!("provider `{}` {what}", self.id))
     }
 
@@ -257,7 +276,18 @@ mod tests {
 
     fn quick() -> Pace {
         let brief = Duration::from_millis(5);
-        Pace { first: brief, longest: brief, check: Duration::from_secs(10), recheck: brief }
+        let check = Duration::from_secs(10);
+        Pace { first: brief, longest: brief, check, recheck: brief, grace: Duration::ZERO }
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_a_provider_that_starts_together_with_the_stack() {
+        let script = script("fake://late");
+        script.check.fails("not yet");
+        let instance = watched("fake://late", Pace { grace: Duration::from_mins(5), ..quick() });
+        until("down", || instance.health().status == HealthStatus::Degraded).await;
+        let (asked, _) = tokio::join!(instance.ready(), async { script.check.works() });
+        assert!(asked.is_ok());
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ impl InferenceRouter {
                 "an LLM model and does not support embeddings"
             }
             (ModelType::Llm, ModelType::Llm) | (ModelType::Embedding, ModelType::Embedding) => {
-                return self.models.route_to(model);
+                return self.models.route_to(model).await;
             }
         };
         Err(Error::invalid(format!("Model '{id}' is {wrong}")).with_param("model"))

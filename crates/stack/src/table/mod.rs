@@ -212,11 +212,11 @@ impl<R: Resource> RoutingTable<R> {
             let message = self.not_served(id);
             Error { message, ..error }
         })?;
-        self.route_to(resource)
+        self.route_to(resource).await
     }
 
     /// Where requests for a resource of this table go.
-    pub(crate) fn route_to(&self, resource: R) -> Result<Routed<R>> {
+    pub(crate) async fn route_to(&self, resource: R) -> Result<Routed<R>> {
         let instance = self.instance(resource.provider_id()).ok_or_else(|| {
             Error::not_found(format!(
                 "{} `{}` belongs to provider `{}`, which is not configured any more; \
@@ -229,7 +229,7 @@ impl<R: Resource> RoutingTable<R> {
             .with_code(format!("{}_not_found", R::KIND))
             .with_param(R::KIND)
         })?;
-        let provider = instance.provider()?;
+        let provider = instance.ready().await?;
         Ok(Routed { provider, resource, provider_data_keys: instance.provider_data_keys() })
     }
 
@@ -270,7 +270,7 @@ impl<R: Resource> RoutingTable<R> {
         let instance = self
             .instance(&id)
             .ok_or_else(|| Error::invalid(format!("Provider `{id}` not found")))?;
-        let resource = instance.provider()?.on_register(resource).await?;
+        let resource = instance.ready().await?.on_register(resource).await?;
         self.keep(resource.clone(), Origin::Request, None).await?;
         Ok(resource)
     }
