@@ -121,7 +121,9 @@ impl Library {
         if let Some(length) = number(".context_length") {
             metadata.insert("context_length".to_owned(), length.clone());
         }
-        let embeds = show.capabilities.iter().any(|capability| capability == "embedding");
+        // Servers that do not tell capabilities tell how the model pools its vectors.
+        let embeds = show.capabilities.iter().any(|capability| capability == "embedding")
+            || (show.capabilities.is_empty() && number(".pooling_type").is_some());
         let dimension = number(".embedding_length").filter(|_| embeds);
         let model_type = match dimension {
             Some(dimension) => {
@@ -140,7 +142,13 @@ impl Library {
             return Ok(show.clone());
         }
         let body = json!({ "model": tag.name });
-        let answer = self.post(self.show.clone(), &body, LISTING).await?;
+        let answer = match self.post(self.show.clone(), &body, LISTING).await {
+            // The model was removed after the list was made.
+            Err(Error { kind: ErrorKind::Upstream { status: Some(404) }, .. }) => {
+                return Ok(Show::default());
+            }
+            answer => answer?,
+        };
         let show: Show =
             serde_json::from_value(answer).map_err(|error| unclear().caused_by(error))?;
         known().insert(key, show.clone());

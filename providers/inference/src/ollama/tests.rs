@@ -143,6 +143,21 @@ async fn the_models_that_were_pulled_are_offered_with_their_facts() {
 }
 
 #[tokio::test]
+async fn older_servers_and_models_that_vanish_do_not_hide_the_others() {
+    let upstream = FakeUpstream::start(|seen| match seen.path.as_str() {
+        "/api/tags" => json_text(TAGS),
+        "/api/show" if seen.json()["model"] == "all-minilm:latest" => Answer::json(json!({
+            "model_info": { "bert.embedding_length": 384, "bert.pooling_type": 1 },
+        })),
+        _ => Answer::json(json!({ "error": "model not found" })).status(404),
+    })
+    .await;
+    let offered = ollama(&upstream).await.offered().await.unwrap().unwrap();
+    let types: Vec<_> = offered.iter().map(|model| model.model_type).collect();
+    assert_eq!(types, [ModelType::Llm, ModelType::Embedding]);
+}
+
+#[tokio::test]
 async fn ollama_is_asked_whether_it_is_there() {
     let upstream = FakeUpstream::start(script).await;
     ollama(&upstream).await.check().await.unwrap();

@@ -130,9 +130,7 @@ impl Vendor for Vllm {
         let listed = upstream.models(Call::default(), LISTING).await?;
         let model = |listed: chaski_upstream::openai::Listed| {
             let mut metadata = Map::new();
-            if let Some(created) = listed.created {
-                metadata.insert("created".to_owned(), created.into());
-            }
+            // `created` is when the list was made: with it the model would change each time.
             if let Some(length) = listed.context_length() {
                 metadata.insert("context_length".to_owned(), length.into());
             }
