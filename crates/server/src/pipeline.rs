@@ -381,11 +381,9 @@ fn elsewhere(arrival: Arrival, head: &Parts, path: &str) -> Response<ResponseBod
     let path = percent_encoding::utf8_percent_encode(path, PATH).to_string();
     let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let scheme = if arrival.tls { "https" } else { "http" };
-    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.filter(|host| host.parse::<http::uri::Authority>().is_ok());
-    let location = match host {
-        Some(host) => format!("{scheme}://{host}{path}{query}"),
-        None => format!("{path}{query}"),
+    let location = match hosts::authority(&head.uri, &head.headers) {
+        Some(Ok(host)) => format!("{scheme}://{host}{path}{query}"),
+        Some(Err(())) | None => format!("{path}{query}"),
     };
     let mut response = Response::new(ResponseBody::text(""));
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;

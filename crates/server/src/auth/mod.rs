@@ -176,6 +176,3 @@ fn holder_of(token: &str) -> String {
         name
     })
 }
-
-#[cfg(test)]
-mod tests;

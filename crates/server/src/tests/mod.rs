@@ -1,1 +1,9 @@
-//! In-process tests of the whole server.
+//! In-process tests of the whole server, over real sockets.
+
+mod access;
+mod harness;
+mod hostile;
+mod life;
+mod provider;
+mod requests;
+mod streams;

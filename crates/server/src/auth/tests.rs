@@ -1,1 +1,0 @@
-//! The service behind authentication, and what it does wrong.

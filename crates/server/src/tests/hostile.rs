@@ -1,0 +1,174 @@
+//! Input that no client sends, on every declared route.
+
+use super::harness::{Running, start, status_of};
+use crate::{Limits, ServerOptions};
+use chaski_testkit::within;
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+const DEPTH: usize = 100_000;
+
+/// The first lines of requests to all declared routes.
+fn routes() -> Vec<String> {
+    chaski_api::endpoints::all()
+        .map(|endpoint| {
+            let path = endpoint.spec.path.replace(['{', '}'], "").replace(":path", "");
+            format!("{} {path}", endpoint.spec.method.as_str())
+        })
+        .collect()
+}
+
+fn bodies() -> Vec<(&'static str, Vec<u8>)> {
+    let names =
+        ["model", "model_id", "messages", "prompt", "content", "contents", "input", "stream"];
+    let wrong = |value: Value| {
+        let members = names.iter().map(|name| ((*name).to_owned(), value.clone()));
+        Value::Object(members.collect()).to_string().into_bytes()
+    };
+    vec![
+        ("nothing", Vec::new()),
+        ("null", b"null".to_vec()),
+        ("a list", b"[]".to_vec()),
+        ("a number", b"1e999".to_vec()),
+        ("half an object", b"{\"model_id\": ".to_vec()),
+        ("deep lists", vec![b'['; DEPTH]),
+        ("deep objects", b"{\"a\":".repeat(DEPTH)),
+        ("deep and complete", [vec![b'['; DEPTH], vec![b']'; DEPTH]].concat()),
+        ("no text", b"{\"model_id\": \"\xff\xfe\"}".to_vec()),
+        ("half a character", b"{\"model_id\": \"\\ud800\"}".to_vec()),
+        ("a null character", b"{\"model_id\": \"\\u0000\"}".to_vec()),
+        ("wrong numbers", wrong(json!(1e300))),
+        ("wrong texts", wrong(json!(""))),
+        ("wrong lists", wrong(json!([[null]]))),
+        ("wrong objects", wrong(json!({ "a": {} }))),
+        ("nulls", wrong(Value::Null)),
+        ("infinite", b"{\"model_id\": 1e999, \"n\": NaN, \"max_tokens\": -Infinity}".to_vec()),
+    ]
+}
+
+/// A mistake of the client is answered as such.
+fn judge(answer: &str, what: &str) {
+    let status = status_of(answer);
+    // 501 says that this build does not serve the route.
+    let allowed = (200..500).contains(&status) || status == 501;
+    assert!(allowed, "{what}: {}", answer.chars().take(400).collect::<String>());
+    assert!(!answer.contains("panicked") && !answer.contains(".rs"), "{what}: {answer}");
+}
+
+async fn served() -> Running {
+    let apis = json!({ "apis": chaski_api::Api::ALL });
+    super::harness::start_with(ServerOptions::default(), apis).await
+}
+
+#[tokio::test]
+async fn every_route_answers_every_body() {
+    let server = served().await;
+    for line in routes() {
+        for (name, body) in bodies() {
+            for content_type in
+                ["content-type: application/json\r\n", "content-type: text/plain\r\n"]
+            {
+                let answer = server.raw_request(&line, content_type, &body).await;
+                judge(&answer, &format!("{line} with {name}, {content_type}"));
+            }
+        }
+    }
+    assert_eq!(server.get("/v1/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn every_route_answers_odd_headers() {
+    let server = served().await;
+    let many = "x: 1\r\n".repeat(10_000);
+    for line in routes() {
+        for headers in [
+            "content-encoding: gzip\r\n",
+            "content-encoding: br, gzip, deflate\r\n",
+            "content-type: multipart/form-data\r\n",
+            "content-type: \r\n",
+            "x-llamastack-provider-data: {\r\n",
+            "x-llamastack-client-version: é\r\n",
+            "authorization: \r\n",
+            "expect: 200-maybe\r\n",
+            "x-http-method-override: DELETE\r\n",
+        ] {
+            let answer = server.raw_request(&line, headers, b"{}").await;
+            judge(&answer, &format!("{line} with {headers}"));
+        }
+    }
+    let answer = server.raw_request("GET /v1/models", &many, b"").await;
+    assert!(matches!(status_of(&answer), 431 | 400 | 0), "{answer}");
+    let long = format!("x-long: {}\r\n", "a".repeat(16 << 20));
+    let answer = server.raw_request("GET /v1/models", &long, b"").await;
+    assert!(matches!(status_of(&answer), 431 | 400 | 0), "{answer}");
+}
+
+#[tokio::test]
+async fn bodies_over_the_limit_are_refused_before_they_are_taken() {
+    let limits = Limits { body_bytes: 1000, ..Limits::default() };
+    let server = start(ServerOptions { limits, ..ServerOptions::default() }).await;
+    for line in routes().iter().filter(|line| line.starts_with("POST")) {
+        let head = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        let announced = format!("{head}content-length: 104857600\r\n\r\n");
+        let status = status_of(&server.raw(announced).await);
+        assert!(matches!(status, 413 | 501 | 404), "{line}: {status}");
+        let growing = format!(
+            "{head}transfer-encoding: chunked\r\n\r\n{}",
+            "64\r\n{}\r\n".replace("{}", &" ".repeat(100)).repeat(50)
+        );
+        let status = status_of(&server.raw(growing).await);
+        assert!(matches!(status, 413 | 501 | 404), "{line}: {status}");
+    }
+    let body = vec![b' '; 1000];
+    let answer = server.raw_request("POST /v1/models", "", &body).await;
+    assert_eq!(status_of(&answer), 400);
+    let body = vec![b' '; 1001];
+    let answer = server.raw_request("POST /v1/models", "", &body).await;
+    assert_eq!(status_of(&answer), 413);
+    assert!(answer.contains("the body has more than 1000 bytes"), "{answer}");
+}
+
+#[tokio::test]
+async fn large_bodies_are_read_off_the_network_threads() {
+    let server = start(ServerOptions::default()).await;
+    let body = json!({ "model_id": "big", "metadata": { "text": "x".repeat(2 << 20) } });
+    assert_eq!(server.post("/v1/models", &body).await.status, 200);
+    let mut broken = body.to_string();
+    broken.pop();
+    let answer = server.raw_request("POST /v1/models", "", broken.as_bytes()).await;
+    assert_eq!(status_of(&answer), 400);
+}
+
+#[tokio::test]
+async fn requests_that_two_readers_read_differently_are_refused() {
+    let server = start(ServerOptions::default()).await;
+    for head in [
+        "content-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+        "content-length: 2\r\ntransfer-encoding: chunked, identity\r\n\r\n{}",
+        "content-length: +2\r\n\r\n{}",
+        "transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+        " folded: y\r\n\r\n",
+        "content-length : 2\r\n\r\n{}",
+    ] {
+        let request = format!("POST /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{head}");
+        let status = status_of(&server.raw(request).await);
+        assert!((400..500).contains(&status) || status == 0, "{head:?}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn clients_that_leave_at_any_point_do_no_harm() {
+    let server = start(ServerOptions::default()).await;
+    let body = super::harness::chat("stall a b c", true).to_string();
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for length in 0..=request.len() {
+        let mut connection = TcpStream::connect(server.address).await.unwrap();
+        let _gone = connection.write_all(&request.as_bytes()[..length]).await;
+    }
+    // All places are free again.
+    let free = server.chat("say hello");
+    assert_eq!(within("an answer", free).await.status, 200);
+}

@@ -1,0 +1,158 @@
+//! A provider that does what the text of the request says.
+
+use async_trait::async_trait;
+use chaski_api::{
+    Api, Error, ErrorKind, Result,
+    models::Model,
+    openai::{ChatRequest, EmbeddingRequest},
+};
+use chaski_provider::{
+    ChatReply, Context, Deps, EmbeddingReply, Entry, EventStream, Hosts, Inference,
+    InferenceProvider, Lifecycle, Payload, Provider, ProviderConfig, Reply, Spec,
+};
+use futures_util::{Stream, StreamExt, stream};
+use serde_json::{Value, json};
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::{Arc, LazyLock, Mutex},
+    task::{self, Poll},
+    time::Duration,
+};
+
+chaski_api::wire! {
+    /// No settings.
+    pub struct NoSettings {}
+}
+
+impl ProviderConfig for NoSettings {
+    fn sample(_: &str) -> Value {
+        json!({})
+    }
+}
+
+pub(super) struct Told;
+
+impl Provider for Told {
+    type Api = dyn InferenceProvider;
+    type Config = NoSettings;
+    const SPEC: Spec = Spec {
+        provider_data: &["told_api_key"],
+        ..Spec::new(Api::Inference, "remote::vllm", "Does what it is told.")
+    };
+
+    async fn build(_: NoSettings, _: Deps) -> Result<Arc<dyn InferenceProvider>> {
+        Ok(Arc::new(Self))
+    }
+}
+
+pub(super) const ALL: &[Entry<dyn InferenceProvider>] = &[Entry::of::<Told>()];
+
+static DROPPED: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+
+/// Whether the work of the request with this id was dropped before its end.
+pub(super) fn was_dropped(request_id: &str) -> bool {
+    DROPPED.lock().unwrap().contains(request_id)
+}
+
+/// Notes that the work of a request was dropped.
+struct Watch(String);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        DROPPED.lock().unwrap().insert(self.0.clone());
+    }
+}
+
+fn chunk(text: &str) -> Payload<chaski_api::openai::ChatChunk> {
+    let delta = json!({ "index": 0, "delta": { "content": text }, "finish_reason": null });
+    let value = json!({ "id": "c", "object": "chat.completion.chunk", "choices": [delta] });
+    Payload::Raw(value.to_string().into())
+}
+
+fn answer(text: &str) -> ChatReply {
+    let message = json!({ "role": "assistant", "content": text });
+    let choice = json!({ "index": 0, "message": message, "finish_reason": "stop" });
+    let value = json!({ "id": "c", "object": "chat.completion", "choices": [choice] });
+    Reply::Full(Payload::Raw(value.to_string().into()))
+}
+
+/// Panics when it is asked for an event.
+struct Panicking;
+
+impl Stream for Panicking {
+    type Item = Result<Payload<chaski_api::openai::ChatChunk>>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+        panic!("told to")
+    }
+}
+
+#[async_trait]
+impl Inference for Told {
+    async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
+        let content = &request.body["messages"][0]["content"];
+        let content = content.as_str().or_else(|| content[0]["text"].as_str()).unwrap_or_default();
+        let (order, rest) = content.split_once(' ').unwrap_or((content, ""));
+        let words = || rest.split(' ').map(chunk).map(Ok).collect::<Vec<_>>();
+        let watch = Watch(cx.request_id.to_string());
+        let events: EventStream<_> = match order {
+            "fail" => return Err(failure(rest)),
+            "panic" => panic!("told to"),
+            "hang" => {
+                let _watch = watch;
+                return std::future::pending().await;
+            }
+            "who" => {
+                let id = cx.principal.as_ref().map(|principal| principal.id.as_str());
+                let key = cx.provider_data.text("told_api_key");
+                let other = cx.provider_data.text("other_api_key");
+                return Ok(answer(&json!([id, key, other]).to_string()));
+            }
+            // Some words, and then nothing more.
+            "stall" => stream::iter(words())
+                .chain(stream::once(async move {
+                    let _watch = watch;
+                    std::future::pending().await
+                }))
+                .boxed(),
+            "break" => stream::iter(words()).chain(stream::iter([Err(failure("503"))])).boxed(),
+            "panic-later" => stream::iter(words()).chain(Panicking).boxed(),
+            "break-at-once" => stream::iter([Err(failure("503"))]).boxed(),
+            // As fast as it is read, for ever.
+            "flood" => stream::unfold(watch, |watch| async move {
+                tokio::task::yield_now().await;
+                Some((Ok(chunk(&"x".repeat(4096))), watch))
+            })
+            .boxed(),
+            _ if request.stream() => stream::iter(words()).boxed(),
+            _ => return Ok(answer(rest)),
+        };
+        Ok(Reply::Stream(events))
+    }
+
+    async fn embeddings(&self, _: &Context, _: EmbeddingRequest) -> Result<EmbeddingReply> {
+        Ok(Payload::Raw(r#"{"object":"list","data":[]}"#.into()))
+    }
+}
+
+fn failure(how: &str) -> Error {
+    match how {
+        "internal" => Error::internal("the secret path /etc/secret"),
+        "timeout" => Error::new(ErrorKind::Timeout, "nobody answered"),
+        "limit" => {
+            let wait = Duration::from_secs(7);
+            Error::new(ErrorKind::RateLimited { retry_after: Some(wait) }, "slow down")
+        }
+        status => {
+            let status = status.parse().ok();
+            Error::new(ErrorKind::Upstream { status }, "the upstream says no")
+        }
+    }
+}
+
+#[async_trait]
+impl Hosts<Model> for Told {}
+
+#[async_trait]
+impl Lifecycle for Told {}
