@@ -16,6 +16,9 @@ use tokio::task::JoinHandle;
 /// Texts of up to so many bytes are counted where they are, longer ones off the network threads.
 const INLINE_BYTES: usize = 16 * 1024;
 
+/// So much of a text is counted, which is more than the context of most models takes.
+const COUNTED_BYTES: usize = 1024 * 1024;
+
 /// The token that begins every prompt.
 const BEGIN_OF_TEXT: usize = 1;
 /// The token that ends a message.
@@ -88,7 +91,13 @@ pub(crate) fn of_prompt(content: &InterleavedContent) -> usize {
 }
 
 fn of_text(text: &str) -> usize {
-    if text.is_empty() { 0 } else { bpe_openai::cl100k_base().count(text) }
+    if text.is_empty() {
+        return 0;
+    }
+    let counted = &text[..text.floor_char_boundary(COUNTED_BYTES)];
+    let tokens = bpe_openai::cl100k_base().count(counted);
+    // The rest is taken to be like the beginning.
+    if counted.len() == text.len() { tokens } else { tokens * text.len() / counted.len() }
 }
 
 fn of_content(content: &InterleavedContent) -> usize {
@@ -234,6 +243,13 @@ mod tests {
             { "role": "tool", "call_id": "1", "content": "It is sunny, 22 degrees." },
         ]);
         assert_eq!(chat(messages), 63);
+    }
+
+    #[test]
+    fn the_end_of_a_very_long_text_is_taken_to_be_like_its_beginning() {
+        let text = "hello ".repeat(COUNTED_BYTES / 2);
+        let part = of_text(&text[..COUNTED_BYTES]);
+        assert!(of_text(&text).abs_diff(part * 3) < 10, "{part}");
     }
 
     #[test]
