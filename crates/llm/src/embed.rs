@@ -19,6 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 const BATCH: usize = 512;
 /// The texts of a batch. More would only compare tokens of different texts with each other.
 const TEXTS: usize = 8;
+/// The texts of a request that are worked on before the next request has its turn.
+const TURN: usize = 32;
 
 /// A text to embed.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,19 +114,32 @@ impl Embedder {
         self.memory
     }
 
-    /// The vectors of `inputs`. Dropping the future ends the work after the batch at hand.
+    /// The vectors of `inputs`. Requests with many texts take turns with others. Dropping the future
+    /// ends the work after the batch at hand.
     ///
     /// # Errors
     /// When a token id does not exist, or the queue is full.
     pub async fn embed(&self, inputs: Vec<Input>) -> Result<Vectors> {
-        let (answer, vectors) = oneshot::channel();
-        self.queue.try_send(Job { inputs, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Error::Busy { waiting: self.queue.max_capacity() }
+        let mut all = Vectors { vectors: Vec::with_capacity(inputs.len()), tokens: 0 };
+        for (turn, inputs) in inputs.chunks(TURN).enumerate() {
+            let (answer, vectors) = oneshot::channel();
+            let job = Job { inputs: inputs.to_vec(), answer };
+            if turn == 0 {
+                self.queue.try_send(job).map_err(|error| match error {
+                    mpsc::error::TrySendError::Full(_) => {
+                        Error::Busy { waiting: self.queue.max_capacity() }
+                    }
+                    mpsc::error::TrySendError::Closed(_) => Error::Gone,
+                })?;
+            } else {
+                // A request that was begun is not refused any more.
+                self.queue.send(job).await.map_err(|_| Error::Gone)?;
             }
-            mpsc::error::TrySendError::Closed(_) => Error::Gone,
-        })?;
-        vectors.await.unwrap_or(Err(Error::Gone))
+            let found = vectors.await.unwrap_or(Err(Error::Gone))?;
+            all.vectors.extend(found.vectors);
+            all.tokens += found.tokens;
+        }
+        Ok(all)
     }
 }
 

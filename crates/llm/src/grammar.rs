@@ -20,6 +20,23 @@ pub enum Constraint {
     Call(Vec<Function>),
 }
 
+impl Constraint {
+    /// About how many tokens an answer needs that says no more than it must.
+    pub(crate) fn shortest(&self) -> usize {
+        // Names of properties are most of it; a schema says much else around them.
+        let about = |schema: &Value| 32 + schema.to_string().len() / 16;
+        match self {
+            Self::None => 0,
+            Self::JsonObject => 32,
+            Self::JsonSchema(schema) => about(schema),
+            Self::Call(functions) => {
+                let parameters = functions.iter().map(|function| about(&function.parameters));
+                parameters.max().unwrap_or(0)
+            }
+        }
+    }
+}
+
 /// Larger schemas are refused: they take long to compile, and no small model fills them.
 const MAX_BYTES: usize = 512 << 10;
 const MAX_VALUES: usize = 20_000;

@@ -291,6 +291,7 @@ impl Shared {
             prompt_logprobs: request.prompt_logprobs,
             choices: request.choices.max(1),
             matcher,
+            shortest: request.constraint.shortest(),
             events,
             keep: None,
         };

@@ -46,7 +46,36 @@ struct Answer {
     /// Tokens whose text is not given out yet, with where their text ends.
     held: VecDeque<(usize, Token)>,
     tokens: usize,
+    /// Whether the limit is near, so that a constrained answer is brought to its end.
+    closing: bool,
+    /// Where in a JSON text the answer stands.
+    quoted: Quoted,
 }
+
+/// Whether a JSON text stands inside a string.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+enum Quoted {
+    #[default]
+    No,
+    Yes,
+    /// The next character belongs to an escape.
+    Escape,
+}
+
+impl Quoted {
+    fn after(self, bytes: &[u8]) -> Self {
+        bytes.iter().fold(self, |state, byte| match (state, byte) {
+            (Self::No, b'"') | (Self::Escape, _) => Self::Yes,
+            (Self::Yes, b'"') => Self::No,
+            (Self::Yes, b'\\') => Self::Escape,
+            (state, _) => state,
+        })
+    }
+}
+
+/// What brings JSON to its end, the strongest first: inside a string, and outside.
+const STRING_CLOSERS: &[&str] = &["\""];
+const CLOSERS: &[&str] = &["}", "]", ", ", ",", "\""];
 
 impl Answer {
     fn new(job: &Job, choice: u32) -> Self {
@@ -56,6 +85,8 @@ impl Answer {
             matcher: job.matcher.as_ref().map(Matcher::deep_clone),
             held: VecDeque::new(),
             tokens: 0,
+            closing: false,
+            quoted: Quoted::No,
         }
     }
 }
@@ -159,19 +190,20 @@ impl Run {
         let token = match self.pick(model, scores) {
             Ok(Some(token)) => token,
             // The grammar allows nothing more: the answer is complete.
-            Ok(None) => return self.finish(Finish::Stop),
+            Ok(None) => return self.finish(self.end()),
             Err(error) => {
                 _ = self.job.events.send(Err(error));
                 return Progress::Done;
             }
         };
         if model.vocab().is_eog(LlamaToken(token)) {
-            return self.finish(Finish::Stop);
+            return self.finish(self.end());
         }
         self.answer.sampler.accept(token);
         self.answer.tokens += 1;
         self.completion_tokens += 1;
         let bytes = model.vocab().token_to_piece(LlamaToken(token), false, None);
+        self.answer.quoted = self.answer.quoted.after(&bytes);
         let text = self.answer.assembler.push(&bytes);
         if let Some(most) = self.job.logprobs {
             let token = described(model, &logprobs(scores, token, most));
@@ -179,8 +211,11 @@ impl Run {
         }
         self.give(text);
         let ended = self.answer.matcher.as_ref().is_some_and(Matcher::is_stopped);
-        if self.answer.assembler.stopped() || ended {
+        if self.answer.assembler.stopped() {
             return self.finish(Finish::Stop);
+        }
+        if ended {
+            return self.finish(self.end());
         }
         if self.answer.tokens >= self.job.max_tokens {
             return self.finish(Finish::Length);
@@ -189,9 +224,15 @@ impl Run {
         Progress::Answering
     }
 
-    /// The best token that the constraint allows.
+    /// How an answer ended that came to its own end.
+    fn end(&self) -> Finish {
+        if self.answer.closing { Finish::Length } else { Finish::Stop }
+    }
+
+    /// The best token that the constraint allows; nothing at the end of the answer.
     fn pick(&mut self, model: &LlamaModel, scores: &[f32]) -> Result<Option<i32>, Error> {
-        let Answer { sampler, matcher, .. } = &mut self.answer;
+        let limit = self.job.max_tokens;
+        let Answer { sampler, matcher, closing, tokens, quoted, .. } = &mut self.answer;
         let Some(matcher) = matcher else { return Ok(sampler.pick(scores, None)) };
         let failed = |error: &dyn std::fmt::Display| {
             let first = error.to_string();
@@ -199,6 +240,24 @@ impl Run {
                 first.lines().next().unwrap_or_default().chars().take(200).collect();
             Error::invalid("response_format", format!("the JSON schema is too complex: {first}"))
         };
+        if limit - *tokens <= self.job.shortest.min(limit / 2) {
+            *closing = true;
+            if matcher.is_accepting().map_err(|error| failed(&error))? {
+                return Ok(None);
+            }
+            let allowed = matcher.compute_mask().map_err(|error| failed(&error))?;
+            let closers = if *quoted == Quoted::No { CLOSERS } else { STRING_CLOSERS };
+            let closer = closers.iter().find_map(|text| {
+                let tokens = model.vocab().tokenize(text.as_bytes(), false, false);
+                let [LlamaToken(token)] = tokens[..] else { return None };
+                allowed.is_allowed(token.cast_unsigned()).then_some(token)
+            });
+            let token = closer.or_else(|| sampler.pick(scores, Some(&allowed)));
+            if let Some(token) = token {
+                matcher.consume_token(token.cast_unsigned()).map_err(|error| failed(&error))?;
+            }
+            return Ok(token);
+        }
         // Most of the time the model wants what is allowed, and the costly mask is not needed.
         if let Some(token) = sampler.pick(scores, None)
             && !model.vocab().is_eog(LlamaToken(token))

@@ -276,6 +276,38 @@ async fn a_schema_is_kept_to_by_construction() {
 }
 
 #[tokio::test]
+async fn json_is_whole_also_when_the_limit_comes_before_the_model_is_done() {
+    let model = small().await;
+    let open = json!({
+        "type": "object",
+        "properties": {
+            "story": { "type": "string" },
+            "numbers": { "type": "array", "items": { "type": "number" }, "minItems": 2 },
+            "more": { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] },
+        },
+        "required": ["story", "numbers", "more"],
+        "additionalProperties": false,
+    });
+    for constraint in [Constraint::JsonObject, Constraint::JsonSchema(open)] {
+        for (seed, temperature) in [(1, 0.0), (2, 1.0), (3, 2.0)] {
+            let request = Request {
+                sampling: Sampling { temperature, seed: Some(seed), ..Sampling::default() },
+                max_tokens: Some(100),
+                ..constrained("Tell me a very long story.", constraint.clone())
+            };
+            let found = answers(&model, request).await.unwrap();
+            let value: Value = serde_json::from_str(&found.texts[0])
+                .unwrap_or_else(|error| panic!("{error}: {}", found.texts[0]));
+            assert!(value.is_object());
+            assert!(found.completion_tokens <= 100);
+            if found.completion_tokens < 50 {
+                assert_eq!(found.reasons, [Finish::Stop], "{found:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_recursive_schema_is_followed() {
     let model = small().await;
     let schema = json!({

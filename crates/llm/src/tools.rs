@@ -170,7 +170,7 @@ fn find_calls(text: &str, functions: &[Function]) -> Vec<Call> {
     parse(fenced.unwrap_or(text), functions)
 }
 
-/// The calls that `text` consists of; none if one of them is not offered.
+/// The calls that `text` begins with.
 fn parse(text: &str, functions: &[Function]) -> Vec<Call> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let mut calls = Vec::new();
@@ -180,7 +180,8 @@ fn parse(text: &str, functions: &[Function]) -> Vec<Call> {
         for item in items {
             match call(item, functions) {
                 Some(call) => calls.push(call),
-                None => return Vec::new(),
+                // What follows a call is the model's idea of its result.
+                None => return calls,
             }
         }
     }
@@ -243,6 +244,7 @@ mod tests {
             "\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}",
             r#"{"name": "weather", "arguments": {"city": "Paris"}}"#,
             r#"{"name": "weather", "parameters": {"city": "Paris"}}}"#,
+            "{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n{\"sky\": \"blue\"}",
             r#"[{"name": "weather", "arguments": "{\"city\": \"Paris\"}"}]"#,
             "```json\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n```",
             r#"{"type": "function", "function": {"name": "weather", "arguments": {"city": "Paris"}}}"#,

@@ -32,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) prompt_logprobs: bool,
     pub(crate) choices: u32,
     pub(crate) matcher: Option<Matcher>,
+    /// The tokens at the end that are kept for closing what a constrained answer has opened.
+    pub(crate) shortest: usize,
     pub(crate) events: mpsc::UnboundedSender<Result<Event>>,
     /// Keeps the model while the request is served.
     pub(crate) keep: Option<Arc<dyn Send + Sync>>,

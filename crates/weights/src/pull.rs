@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 /// A place that does not begin to answer in this time counts as unreachable.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A download that brings nothing for so long has failed.
 const BYTES_WITHIN: Duration = Duration::from_mins(1);
 /// No single file of weights is larger.
@@ -250,7 +250,7 @@ impl Pull<'_> {
         let base = &self.store.hugging_face;
         let stated = match pinned {
             Some(sha256) => Some(sha256.to_owned()),
-            None => self.stated_checksum(repository, revision, file).await,
+            None => self.stated_checksum(repository, revision, file).await?,
         };
         if stated.is_none() {
             let text = "no checksum is known for this file; only its size and form are checked";
@@ -266,23 +266,24 @@ impl Pull<'_> {
         repository: &str,
         revision: &str,
         file: &str,
-    ) -> Option<String> {
+    ) -> Result<Option<String>> {
         let folder = file.rsplit_once('/').map(|(folder, _)| format!("/{folder}"));
         let base = &self.store.hugging_face;
-        let url =
-            format!("{base}/api/models/{repository}/tree/{revision}{}", folder.unwrap_or_default());
-        let mut answer = timeout(ANSWER_WITHIN, self.http.get(&url, 0)).await.ok()?.ok()?;
+        let folder = folder.unwrap_or_default();
+        let url = format!("{base}/api/models/{repository}/tree/{revision}{folder}");
+        // Who is not reached here is not reached for the file either.
+        let mut answer = self.ask(&url, 0).await?;
         let mut text = Vec::new();
-        while let Some(bytes) = timeout(ANSWER_WITHIN, answer.body.next()).await.ok()? {
-            text.extend(bytes.ok()?);
+        while let Ok(Some(Ok(bytes))) = timeout(ANSWER_WITHIN, answer.body.next()).await {
+            text.extend(bytes);
             if answer.status != 200 || text.len() > 4 << 20 {
-                return None;
+                return Ok(None);
             }
         }
-        let listing: serde_json::Value = serde_json::from_slice(&text).ok()?;
-        let entry = listing.as_array()?.iter().find(|entry| entry["path"] == file)?;
-        let sha256 = entry["lfs"]["oid"].as_str()?;
-        (sha256.len() == 64).then(|| sha256.to_owned())
+        let listing: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let entry = listing.as_array().into_iter().flatten().find(|entry| entry["path"] == file);
+        let sha256 = entry.and_then(|entry| entry["lfs"]["oid"].as_str());
+        Ok(sha256.filter(|sha256| sha256.len() == 64).map(str::to_owned))
     }
 
     /// Fetches `url` into a file that a later attempt goes on with, and checks it.
@@ -352,7 +353,7 @@ impl Pull<'_> {
         match timeout(ANSWER_WITHIN, self.http.get(url, from)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(failure)) => Err(Error::unavailable(failure.0)),
-            Err(_) => Err(Error::unavailable("no answer within 10 seconds")),
+            Err(_) => Err(Error::unavailable("no answer within 5 seconds")),
         }
     }
 

@@ -39,7 +39,8 @@ Runs language models in the server process with [llama.cpp](https://github.com/g
 - Chats are rendered with the template in the model file. Where that does not know tools, they are
   described in a system message. Tool calls are found in `<tool_call>` tags, as bare JSON and in fenced blocks.
 - `response_format` and forced tool calls are kept to by construction: no token is chosen that the
-  schema does not allow. The answer is cut, and may be incomplete, only where `max_tokens` or the context ends.
+  schema does not allow. Near the limit (`max_tokens`, or the end of the context) the answer is brought to
+  a valid end, and `finish_reason` is `length`. Limits that are too small for the schema still cut it.
 - Without `temperature` it is 0.7, and without any of `top_p`, `top_k` and `min_p`, `min_p` is 0.05.
 - The same `seed` gives the same answer to the same request, on the same machine.
 - Images are refused.
