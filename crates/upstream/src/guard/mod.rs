@@ -86,15 +86,22 @@ impl Resolve for CheckedLookup {
 pub(crate) struct Guard {
     options: HttpOptions,
     lookup: Arc<dyn Lookup>,
-    /// For public addresses. Made on first use, because certificates are read.
-    public: OnceLock<reqwest::Client>,
+    /// For public addresses.
+    public: Clients,
     /// For the addresses of the allow list.
-    listed: OnceLock<reqwest::Client>,
+    listed: Clients,
+}
+
+/// Made on first use, because certificates are read for TLS, and for TLS alone.
+#[derive(Default)]
+struct Clients {
+    plain: OnceLock<reqwest::Client>,
+    tls: OnceLock<reqwest::Client>,
 }
 
 impl Guard {
     pub(crate) fn new(options: &HttpOptions, lookup: Arc<dyn Lookup>) -> Self {
-        let (public, listed) = (OnceLock::new(), OnceLock::new());
+        let (public, listed) = (Clients::default(), Clients::default());
         Self { options: options.clone(), lookup, public, listed }
     }
 
@@ -145,7 +152,7 @@ impl Guard {
         }
         let host = url.host().ok_or("it names no host")?;
         if self.is_listed(&host, url.port_or_known_default()) {
-            return client(&self.listed, || builder(&self.options));
+            return self.listed.get(url, || builder(&self.options));
         }
         let reason = match host {
             Host::Ipv4(address) => refusal(address.into()),
@@ -159,7 +166,7 @@ impl Guard {
         };
         match reason {
             Some(reason) => Err(reason),
-            None => client(&self.public, || {
+            None => self.public.get(url, || {
                 builder(&self.options).dns_resolver(CheckedLookup(self.lookup.clone()))
             }),
         }
@@ -176,16 +183,23 @@ impl Guard {
     }
 }
 
-fn client(
-    slot: &OnceLock<reqwest::Client>,
-    make: impl FnOnce() -> reqwest::ClientBuilder,
-) -> Result<&reqwest::Client, &'static str> {
-    if slot.get().is_none() {
-        // A proxy would resolve the name itself, out of reach of the check.
-        let made = make().no_proxy().build().map_err(|_| "TLS cannot be set up")?;
-        let _kept = slot.set(made);
+impl Clients {
+    fn get(
+        &self,
+        url: &Url,
+        make: impl FnOnce() -> reqwest::ClientBuilder,
+    ) -> Result<&reqwest::Client, &'static str> {
+        const BROKEN: &str = "TLS cannot be set up";
+        let tls = url.scheme() == "https";
+        let slot = if tls { &self.tls } else { &self.plain };
+        if slot.get().is_none() {
+            // A proxy would resolve the name itself, out of reach of the check.
+            let made = make().no_proxy();
+            let made = if tls { made } else { made.tls_certs_only([]) };
+            let _kept = slot.set(made.build().map_err(|_| BROKEN)?);
+        }
+        slot.get().ok_or(BROKEN)
     }
-    slot.get().ok_or("TLS cannot be set up")
 }
 
 async fn read(given: &str, answer: reqwest::Response, max_bytes: usize) -> Result<Fetched> {
