@@ -35,7 +35,10 @@ pub(crate) fn check_host(
 fn refused(what: &str) -> Error {
     Error::new(
         ErrorKind::Forbidden,
-        format!("{what} is not served here: without authentication only this machine is"),
+        format!(
+            "{what} is not served here, since without authentication only this machine is; use \
+             `localhost` or an address"
+        ),
     )
 }
 

@@ -172,3 +172,36 @@ async fn clients_that_leave_at_any_point_do_no_harm() {
     let free = server.chat("say hello");
     assert_eq!(within("an answer", free).await.status, 200);
 }
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [length[1], length[2], length[3], kind, flags];
+    [&head, stream.to_be_bytes().as_slice(), payload].concat()
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// `GET http://x/v1/models`, compressed as HTTP/2 compresses headers.
+const HEADERS: &[u8] = b"\x82\x86\x04\x0a/v1/models\x41\x01x";
+
+#[tokio::test]
+async fn http_2_connections_that_attack_are_closed_and_hurt_nobody() {
+    let server = start(ServerOptions::default()).await;
+    let open_and_reset = |number: u32| {
+        let stream = 2 * number + 1;
+        [frame(1, 5, stream, HEADERS), frame(3, 0, stream, &8_u32.to_be_bytes())].concat()
+    };
+    let resets: Vec<u8> = (0..20_000).flat_map(open_and_reset).collect();
+    let endless_head: Vec<u8> = std::iter::once(frame(1, 1, 1, HEADERS))
+        .chain((0..20_000).map(|_| frame(9, 0, 1, &[0x40, 1, b'a', 1, b'b'])))
+        .flatten()
+        .collect();
+    let no_window = [frame(4, 0, 0, &[0, 4, 255, 255, 255, 255]), frame(1, 5, 1, HEADERS)].concat();
+    for (name, attack) in
+        [("resets", resets), ("an endless head", endless_head), ("no window", no_window)]
+    {
+        let answer = within(name, server.raw([PREFACE, &attack].concat())).await;
+        assert!(!answer.contains("\"object\":\"list\"") || name == "resets", "{name}");
+        assert_eq!(server.get("/v1/health").await.status, 200, "{name}");
+    }
+}
