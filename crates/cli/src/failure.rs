@@ -46,6 +46,17 @@ impl From<io::Error> for Failure {
 
 impl From<chaski_api::Error> for Failure {
     fn from(error: chaski_api::Error) -> Self {
-        Self::failed(error.chain())
+        let mut message = error.message.clone();
+        let mut next = std::error::Error::source(&error);
+        while let Some(cause) = next {
+            let cause_text = cause.to_string();
+            // Some messages quote their cause.
+            if !message.contains(&cause_text) {
+                message.push_str(": ");
+                message.push_str(&cause_text);
+            }
+            next = cause.source();
+        }
+        Self::failed(message)
     }
 }

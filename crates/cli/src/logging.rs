@@ -53,7 +53,8 @@ pub(crate) fn start(
     for (category, level) in all.into_iter().chain(single) {
         warnings.extend(levels.apply(category, level));
     }
-    if let Some(text) = environment.get(LOG) {
+    let wished = environment.source(LOG);
+    if let Some((_, text)) = wished {
         warnings.extend(levels.apply_text(text));
     }
     let guard = chaski_telemetry::init(LogOptions {
@@ -62,6 +63,9 @@ pub(crate) fn start(
         levels,
         file: environment.get(LOG_FILE).map(PathBuf::from),
     })?;
+    if let Some((name, text)) = wished {
+        tracing::info!(target: "core", "Environment variable {name} found: {text}");
+    }
     for warning in warnings {
         tracing::warn!(target: "core", "{warning}");
     }

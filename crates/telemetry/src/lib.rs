@@ -50,7 +50,11 @@ pub fn init(options: LogOptions) -> io::Result<LogGuard> {
         }
         None => None,
     };
-    let (lines, guard) = writer::start(Box::new(io::stderr()), file)?;
+    let notice = match options.format {
+        Format::Human => |lost| line::dropped(lost).render(Format::Human, false),
+        Format::Json => |lost| line::dropped(lost).render(Format::Json, false),
+    };
+    let (lines, guard) = writer::start(Box::new(io::stderr()), file, notice)?;
     let layer = LineLayer::new(options.levels, options.format, options.colours, lines);
     tracing::subscriber::set_global_default(Registry::default().with(layer))
         .map_err(|_| io::Error::other("logging was started before"))?;

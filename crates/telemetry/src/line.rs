@@ -148,6 +148,18 @@ impl<'a> Line<'a> {
     }
 }
 
+/// The line that tells of lines that could not be written fast enough.
+pub(crate) fn dropped(count: u64) -> Line<'static> {
+    Line {
+        time: Timestamp::now(),
+        level: Level::WARN,
+        target: "core",
+        request: None,
+        message: format!("{count} log lines were dropped: they came faster than they are written"),
+        fields: Map::new(),
+    }
+}
+
 fn needs_no_quotes(text: &str) -> bool {
     !text.is_empty() && !text.contains([' ', '"', '=', '\\'])
 }

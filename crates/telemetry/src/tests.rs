@@ -26,7 +26,8 @@ impl Write for Captured {
 
 fn logged(levels: &str, format: Format, colours: bool, work: impl FnOnce()) -> Vec<String> {
     let captured = Captured::default();
-    let (lines, guard): (_, LogGuard) = writer::start(Box::new(captured.clone()), None).unwrap();
+    let (lines, guard): (_, LogGuard) =
+        writer::start(Box::new(captured.clone()), None, |lost| format!("{lost}\n")).unwrap();
     let mut parsed = Levels::default();
     assert!(parsed.apply_text(levels).is_empty());
     let layer = LineLayer::new(parsed, format, colours, lines);
@@ -109,4 +110,47 @@ fn levels_decide_by_category() {
         tracing::warn!(target: "hyper::proto", "five");
     });
     assert_eq!(lines.len(), 2, "{lines:?}");
+}
+
+/// A terminal that takes nothing until it is let go.
+struct Stuck(std::sync::mpsc::Receiver<()>, Captured);
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // The test drops the other end to let everything through.
+        let _ = self.0.recv();
+        self.1.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stuck_terminal_delays_nobody_and_what_is_lost_is_counted() {
+    let captured = Captured::default();
+    let (release, held) = std::sync::mpsc::channel();
+    let out = Box::new(Stuck(held, captured.clone()));
+    let (lines, guard) = writer::start(out, None, |lost| format!("lost {lost}\n")).unwrap();
+    for _ in 0..10_000 {
+        lines.send(writer::Written { shown: "line\n".to_owned(), plain: None });
+    }
+    drop(release);
+    drop((guard, lines));
+    // Every line is written or counted, in the end.
+    let accounted = || {
+        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        let lost =
+            text.lines().filter_map(|line| line.strip_prefix("lost ")?.parse::<usize>().ok());
+        (text.matches("line").count(), lost.sum::<usize>())
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let mut now = accounted();
+    while now.0 + now.1 < 10_000 && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        now = accounted();
+    }
+    let (written, lost) = now;
+    assert_eq!(written + lost, 10_000);
+    assert!(lost > 0, "{written}");
 }

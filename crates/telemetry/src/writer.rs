@@ -71,9 +71,11 @@ impl Drop for LogGuard {
     }
 }
 
+/// Starts the writer. `notice` makes the line that tells how many were dropped.
 pub(crate) fn start(
     out: Box<dyn Write + Send>,
     file: Option<File>,
+    notice: fn(u64) -> String,
 ) -> io::Result<(Lines, LogGuard)> {
     let (sender, receiver) = sync_channel(WAITING);
     let dropped = Arc::new(AtomicU64::new(0));
@@ -81,7 +83,7 @@ pub(crate) fn start(
         Lines { sender: sender.clone(), dropped: Arc::clone(&dropped), has_file: file.is_some() };
     thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_all(&receiver, out, file, &dropped))?;
+        .spawn(move || write_all(&receiver, out, file, &dropped, notice))?;
     Ok((lines, LogGuard(sender)))
 }
 
@@ -90,6 +92,7 @@ fn write_all(
     mut out: Box<dyn Write + Send>,
     mut file: Option<File>,
     dropped: &AtomicU64,
+    notice: fn(u64) -> String,
 ) {
     // A log that cannot be written must not stop the service, so write errors have no effect.
     for message in receiver {
@@ -107,10 +110,7 @@ fn write_all(
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = writeln!(
-                out,
-                "{{\"level\":\"WARN\",\"category\":\"core\",\"message\":\"{lost} log lines were dropped because they could not be written fast enough\"}}"
-            );
+            let _ = out.write_all(notice(lost).as_bytes());
         }
     }
 }

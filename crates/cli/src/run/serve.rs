@@ -4,10 +4,13 @@ use super::{greeting::Greeting, options::options, signals::Signals};
 use crate::{
     boot,
     environment::Environment,
-    failure::{FAILED, Outcome},
+    failure::{FAILED, Failure, Outcome},
     logging::Logging,
 };
-use chaski_api::models::{Model, ModelType};
+use chaski_api::{
+    Error,
+    models::{Model, ModelType},
+};
 use chaski_server::{Server, TlsFiles};
 use chaski_stack::{Loaded, Stack};
 use chaski_telemetry::Format;
@@ -44,7 +47,7 @@ pub(super) async fn serve(
     let weights = Store::new(environment.weights_dir()?);
     let options = options(&setup, &loaded.config.server, environment)?;
     let stack = boot::stack(loaded, environment).await?;
-    let server = Server::bind(options, Arc::clone(&stack)).await?;
+    let server = Server::bind(options, Arc::clone(&stack)).await.map_err(not_bound)?;
     let addresses = server.addresses().to_vec();
 
     let (stop, stopped) = oneshot::channel::<()>();
@@ -71,6 +74,18 @@ pub(super) async fn serve(
     }
     tracing::info!(target: "server", "Shut down");
     Ok(())
+}
+
+/// The failure to listen, with what to do where the port is taken.
+fn not_bound(error: Error) -> Failure {
+    let cause = error.source.as_ref().and_then(|cause| cause.downcast_ref::<io::Error>());
+    let taken = cause.is_some_and(|cause| cause.kind() == io::ErrorKind::AddrInUse);
+    let failure = Failure::from(error);
+    if taken {
+        failure.hint("something listens there already; choose another port with `--port`")
+    } else {
+        failure
+    }
 }
 
 fn greet(

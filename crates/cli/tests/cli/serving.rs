@@ -157,6 +157,25 @@ fn every_log_line_is_json_where_no_terminal_reads() {
 }
 
 #[test]
+fn levels_and_the_log_file_come_from_the_environment() {
+    let place = place();
+    let mut command = place.command(&["run", "run.yaml", "--port", "0"]);
+    command.env("LLAMA_STACK_LOGGING", "core=debug;bogus=info;server=loud");
+    command.env("LLAMA_STACK_LOG_FILE", place.path("log.txt"));
+    let mut serving = Serving::start(command);
+    serving.signal("TERM");
+    serving.ended();
+    let said = |text: &str| serving.log.iter().any(|line| line["message"] == text);
+    assert!(said("Unknown logging category: bogus. No changes made."), "{:#?}", serving.log);
+    assert!(said(
+        "Unknown log level 'LOUD' for category 'server'. Falling back to default 'INFO'."
+    ));
+    let file = std::fs::read_to_string(place.path("log.txt")).unwrap();
+    assert_eq!(file.lines().count(), serving.log.len());
+    assert!(file.contains("\"Shut down\""), "{file}");
+}
+
+#[test]
 fn the_port_comes_from_the_flag_then_the_environment_then_the_file() {
     let place = place();
     place.write("port.yaml", &format!("{EMPTY}server: {{port: 18555}}\n"));
@@ -188,8 +207,12 @@ fn a_port_that_is_taken_is_named() {
     let place = place();
     let ran = place.run(&["run", "run.yaml", "--disable-ipv6", "--port", &port]);
     assert_eq!(ran.code, Some(1));
-    let last = ran.err.lines().last().unwrap();
-    assert!(last.starts_with("error: ") && last.contains(&port), "{}", ran.err);
+    let (error, hint) = ran.err.trim_end().rsplit_once("\nhint: ").unwrap();
+    let error = error.lines().last().unwrap();
+    let expected = format!("error: cannot listen on 127.0.0.1:{port}: Address already in use");
+    assert!(error.starts_with(&expected), "{error}");
+    assert_eq!(error.matches("Address already in use").count(), 1, "{error}");
+    assert!(hint.contains("--port"), "{hint}");
 }
 
 #[test]
