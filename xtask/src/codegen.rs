@@ -63,3 +63,14 @@ pub(crate) fn write(tree: &Tree) -> Result<usize> {
     }
     Ok(stale.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_pages_are_current() {
+        let stale = stale(&Tree::here().unwrap());
+        assert!(stale.is_empty(), "run `make docs`: {}", stale.join(", "));
+    }
+}

@@ -58,3 +58,14 @@ pub(crate) fn run(tree: &Tree) -> Report {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_tidy() {
+        let report = run(&Tree::here().unwrap());
+        assert!(report.problems.is_empty(), "{}", report.problems.join("\n"));
+    }
+}
