@@ -286,7 +286,7 @@ mod tests {
         script.check.fails("not yet");
         let instance = watched("fake://late", Pace { grace: Duration::from_mins(5), ..quick() });
         until("down", || instance.health().status == HealthStatus::Degraded).await;
-        let (asked, _) = tokio::join!(instance.ready(), async { script.check.works() });
+        let (asked, ()) = tokio::join!(instance.ready(), async { script.check.works() });
         assert!(asked.is_ok());
     }
 
