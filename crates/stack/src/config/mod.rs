@@ -64,12 +64,31 @@ pub fn load(
             }
             problems
         }
-        Err(issues) => issues,
+        Err(mut issues) => {
+            // What can be read is looked at all the same, so that one run reports everything.
+            let readable = providers_alone(&raw);
+            issues.extend(
+                readable
+                    .map(|config| resolver::plan(&config, catalog).problems)
+                    .into_iter()
+                    .flatten(),
+            );
+            issues
+        }
     };
     for issue in &mut issues {
         drop_tags(&mut issue.loc, &raw);
     }
     Err(issues)
+}
+
+/// The configuration of the providers with nothing around it, if that much can be read.
+fn providers_alone(raw: &Value) -> Option<RunConfig> {
+    let kept = ["version", "image_name", "apis", "providers"]
+        .into_iter()
+        .filter_map(|key| Some((key.to_owned(), raw.get(key)?.clone())))
+        .collect();
+    RunConfig::from_json(Value::Object(kept)).ok()
 }
 
 /// The JSON schema of a `run.yaml`.

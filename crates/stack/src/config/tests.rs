@@ -53,6 +53,15 @@ fn the_version_may_be_a_number_or_missing() {
 }
 
 #[test]
+fn providers_are_looked_at_although_the_rest_cannot_be_read() {
+    let text = "image_name: t\nproviders:\n  inference:\n  - {provider_id: a, provider_type: remote::vlm, config: {}}\n\
+                server: {port: eighty}\n";
+    let found = problems(text);
+    assert!(found[0].starts_with("server.port: "), "{found:?}");
+    assert!(found.iter().any(|problem| problem.contains("remote::vlm")), "{found:?}");
+}
+
+#[test]
 fn all_problems_are_reported_at_once_with_their_paths() {
     let text = "image_name: ['x']\nproviders:\n  inference:\n  - provider_id: a\n    provider_type: remote::vllm\n\
                 server: {port: 80, auth: {}}\nmetadata_store: {db_path: x}\nmodels: [{}]\n";
