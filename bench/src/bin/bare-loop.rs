@@ -1,6 +1,6 @@
 //! `bare-loop FILE PROMPT DECODE THREADS`: the speed of the engine with nothing around it, measured
 //! as the engine's own benchmark program does: a prompt of so many tokens in one go, then so many
-//! tokens one after another. Prints JSON with tokens a second; the best of five rounds.
+//! tokens one after another. Prints JSON with tokens a second; the best of two rounds.
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 use anyhow::{Context, Result};
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     let mut batch = LlamaBatch::new(512, 1);
 
     let (mut best_prompt, mut best_decode) = (0.0_f64, 0.0_f64);
-    for _ in 0..5 {
+    for _ in 0..2 {
         context.clear_kv_cache();
         let began = Instant::now();
         for start in (0..prompt).step_by(512) {
