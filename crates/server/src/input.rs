@@ -4,7 +4,7 @@ use crate::{json, router::Parameters};
 use bytes::Bytes;
 use chaski_api::{
     Endpoint, EndpointSpec, Error, ErrorKind, Face, Issue, Method, Reader, Result, Schemas,
-    Segment, Wire,
+    Segment, Wire, openai::Body,
 };
 use http::{HeaderMap, header};
 use serde_json::{Map, Value};
@@ -97,6 +97,17 @@ impl Input {
 
     fn read_now<E: Endpoint>(mut self, shape: &Shape, depth: usize) -> Result<(E::Request, bool)> {
         let parameters = std::mem::take(&mut self.parameters);
+        if shape.spec.face == Face::OpenAi && shape.spec.method == Method::Post {
+            let mut body = self.members(shape, depth)?;
+            for (name, value) in parameters {
+                body.insert(name.to_owned(), value.into());
+            }
+            let wants_events = shape.spec.streams && body.get("stream").is_some_and(is_true);
+            let mut reader = Reader::rooted("body");
+            let request = E::Request::read_body(body, &mut reader);
+            let request = reader.finish(request).map(|request| (request, wants_events));
+            return request.map_err(|issues| malformed(shape, issues));
+        }
         let mut object = match shape.spec.method {
             Method::Post => self.body_object(shape, depth)?,
             Method::Get | Method::Delete => self.query_object(),
@@ -111,27 +122,34 @@ impl Input {
         };
         let mut reader = Reader::rooted(root);
         let request = E::Request::read(Value::Object(object), &mut reader);
-        reader.finish(request).map(|request| (request, wants_events)).map_err(|mut issues| {
-            for issue in &mut issues {
-                if let [first, Segment::Key(name), ..] = issue.loc.as_mut_slice()
-                    && shape.in_path.contains(&name.as_ref())
-                {
-                    *first = Segment::Key(Cow::Borrowed("path"));
-                }
+        let request = reader.finish(request).map(|request| (request, wants_events));
+        request.map_err(|issues| malformed(shape, issues))
+    }
+
+    /// The body of an OpenAI request, which may be passed on as it came.
+    fn members(self, shape: &Shape, depth: usize) -> Result<Body> {
+        if !self.body.is_empty() {
+            self.check_content_type(shape)?;
+            if let Some(body) = json::members(&self.body, depth)? {
+                return Ok(body);
             }
-            Error::malformed(issues)
-        })
+        }
+        // What is no object is named.
+        self.body_object(shape, depth).map(Body::from)
+    }
+
+    fn check_content_type(&self, shape: &Shape) -> Result<()> {
+        match &self.content_type {
+            Some(content_type) if !is_json(content_type) => Err(shape.not_json(content_type)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn body_object(self, shape: &Shape, depth: usize) -> Result<Map<String, Value>> {
         if self.body.is_empty() {
             return Ok(Map::new());
         }
-        if let Some(content_type) = &self.content_type
-            && !is_json(content_type)
-        {
-            return Err(shape.not_json(content_type));
-        }
+        self.check_content_type(shape)?;
         match json::parse(&self.body, depth)? {
             Value::Object(mut object) => {
                 // The OpenAI face passes the body on, and there a null may mean something.
@@ -155,6 +173,18 @@ impl Input {
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
             .collect()
     }
+}
+
+/// The problems of a request, each where the request has it.
+fn malformed(shape: &Shape, mut issues: Vec<Issue>) -> Error {
+    for issue in &mut issues {
+        if let [first, Segment::Key(name), ..] = issue.loc.as_mut_slice()
+            && shape.in_path.contains(&name.as_ref())
+        {
+            *first = Segment::Key(Cow::Borrowed("path"));
+        }
+    }
+    Error::malformed(issues)
 }
 
 /// Whether a value means `true`, in the lax way in which it is read.

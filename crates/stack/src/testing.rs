@@ -112,7 +112,7 @@ pub(crate) fn script(url: &str) -> Arc<Script> {
 struct Fake(Arc<Script>);
 
 impl Fake {
-    fn seen(&self, cx: &Context, body: &serde_json::Map<String, Value>) {
+    fn seen(&self, cx: &Context, body: &chaski_api::openai::Body) {
         let text = |key: &str| cx.provider_data.text(key).map(str::to_owned);
         self.0.keys.lock().unwrap().push((text("fake_api_key"), text("other_api_key")));
         self.0.bodies.lock().unwrap().push(body.clone().into());

@@ -18,6 +18,9 @@ const AT_ONCE: usize = 4;
 /// # Errors
 /// `InvalidRequest` if an image may not or cannot be fetched, is too large, or is no image.
 pub(crate) async fn inline(http: &Http, request: &mut ChatRequest) -> Result<()> {
+    if !request.body.may_hold("messages", "image_url") {
+        return Ok(());
+    }
     let urls: Vec<String> = addresses(request)
         .into_iter()
         .map(|url| url.as_str().unwrap_or_default().to_owned())

@@ -1,5 +1,6 @@
 //! Request bodies that are kept as they came, with a table of known fields.
 
+use super::Body;
 use crate::wire::{Reader, Schemas};
 use serde_json::{Map, Value, json};
 
@@ -42,14 +43,12 @@ impl Field {
 }
 
 /// Checks the known fields and returns the body with everything in it.
-pub(super) fn read(
-    fields: &[Field],
-    value: Value,
-    reader: &mut Reader,
-) -> Option<Map<String, Value>> {
-    let body = reader.object(value)?;
+pub(super) fn read(fields: &[Field], body: Body, reader: &mut Reader) -> Option<Body> {
     let mark = reader.mark();
     for field in fields {
+        if body.text(field.name).is_some_and(|text| is_clearly(field.kind, text)) {
+            continue;
+        }
         match body.get(field.name) {
             None | Some(Value::Null) if field.required => {
                 reader.key(field.name, |reader| reader.issue::<()>("missing", "Field required"));
@@ -61,6 +60,17 @@ pub(super) fn read(
         }
     }
     (!reader.failed_since(mark)).then_some(body)
+}
+
+/// Whether a JSON text is of a kind, as far as its ends show. What they do not show is decoded.
+fn is_clearly(kind: Kind, text: &[u8]) -> bool {
+    match (kind, text.first()) {
+        (Kind::Any, Some(first)) => *first != b'n',
+        (Kind::Text, Some(b'"')) | (Kind::Object, Some(b'{')) => true,
+        // Each item takes two bytes at least.
+        (Kind::List(most), Some(b'[')) => text.len() / 2 <= most,
+        (_, _) => false,
+    }
 }
 
 fn check(kind: Kind, value: &Value, reader: &mut Reader) {
@@ -153,7 +163,7 @@ macro_rules! open_body {
         #[derive(Debug, Clone, PartialEq, serde::Serialize)]
         #[serde(transparent)]
         pub struct $name {
-            pub body: serde_json::Map<String, serde_json::Value>,
+            pub body: crate::openai::Body,
         }
         impl $name {
             /// The known fields.
@@ -173,7 +183,14 @@ macro_rules! open_body {
         }
         impl crate::wire::Wire for $name {
             fn read(value: serde_json::Value, reader: &mut crate::wire::Reader) -> Option<Self> {
-                crate::openai::body::read(Self::FIELDS, value, reader).map(|body| Self { body })
+                let body = reader.object(value)?.into();
+                Self::read_body(body, reader)
+            }
+            fn read_body(
+                body: crate::openai::Body,
+                reader: &mut crate::wire::Reader,
+            ) -> Option<Self> {
+                crate::openai::body::read(Self::FIELDS, body, reader).map(|body| Self { body })
             }
             fn schema(schemas: &mut crate::wire::Schemas) -> serde_json::Value {
                 crate::openai::body::schema(stringify!($name), Self::FIELDS, schemas)

@@ -1,7 +1,10 @@
 //! Chat completions.
 
-use super::body::{Field, Kind, open_body};
-use serde_json::{Map, Value};
+use super::{
+    Body,
+    body::{Field, Kind, open_body},
+};
+use serde_json::Value;
 
 open_body! {
     /// A chat with a model (OpenAI API, "Create chat completion").
@@ -165,7 +168,7 @@ crate::wire! {
 impl ChatRequest {
     /// A request for `model` with `messages` in OpenAI's form.
     pub fn new(model: &str, messages: Vec<Value>) -> Self {
-        let mut body = Map::new();
+        let mut body = Body::default();
         body.insert("model".to_owned(), model.into());
         body.insert("messages".to_owned(), messages.into());
         Self { body }

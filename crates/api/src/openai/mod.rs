@@ -7,8 +7,10 @@ mod body;
 mod chat;
 mod completions;
 mod embeddings;
+mod open;
 
 pub use body::{Field, Kind};
 pub use chat::*;
 pub use completions::*;
 pub use embeddings::*;
+pub use open::Body;

@@ -17,7 +17,7 @@ pub use reader::Reader;
 pub use scalars::{Above, AtLeast, Between, Secret};
 pub use schema::Schemas;
 
-use crate::error::Issue;
+use crate::{error::Issue, openai::Body};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -25,6 +25,11 @@ use serde_json::Value;
 pub trait Wire: Sized + Serialize {
     /// Reads the value, or reports what is wrong with it and gives nothing.
     fn read(value: Value, reader: &mut Reader) -> Option<Self>;
+
+    /// Reads the body of a request. Types that keep what they do not look at leave it undecoded.
+    fn read_body(body: Body, reader: &mut Reader) -> Option<Self> {
+        Self::read(body.into(), reader)
+    }
 
     /// The JSON schema (draft 2020-12); named types are put into `schemas` and referred to.
     fn schema(schemas: &mut Schemas) -> Value;

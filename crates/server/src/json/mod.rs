@@ -2,7 +2,8 @@
 
 mod position;
 
-use chaski_api::{Error, Issue, Result, Segment};
+use bytes::Bytes;
+use chaski_api::{Error, Issue, Result, Segment, openai::Body};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -15,12 +16,26 @@ pub(crate) fn parse(bytes: &[u8], depth: usize) -> Result<Value> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    if let Some(at) = too_deep(bytes, depth) {
-        let character = characters(&bytes[..at]);
-        let text = format!("JSON is nested more deeply than {depth} levels");
-        return Err(invalid(character, text));
-    }
+    survey(bytes, depth)?;
     serde_json::from_slice(bytes).map_err(|error| explain(bytes, &error))
+}
+
+/// Reads a body that is an object into its members, without decoding those that nobody looks at.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn members(bytes: &Bytes, depth: usize) -> Result<Option<Body>> {
+    // Only text that every decoder takes may stay undecoded.
+    let plain = bytes.first() == Some(&b'{') && survey(bytes, depth)? == Text::Plain;
+    if let Some(body) = plain.then(|| Body::scan(bytes)).flatten() {
+        return Ok(Some(body));
+    }
+    match parse(bytes, depth)? {
+        Value::Object(object) => Ok(Some(object.into())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Ok(None)
+        }
+    }
 }
 
 fn explain(bytes: &[u8], error: &serde_json::Error) -> Error {
@@ -51,37 +66,85 @@ fn characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| (**byte & 0xc0) != 0x80).count()
 }
 
-/// Where the nesting passes `limit`, if it does. Looks at brackets outside of strings only, so
-/// that nothing is built for text that is refused.
-fn too_deep(bytes: &[u8], limit: usize) -> Option<usize> {
-    let (mut depth, mut at) = (0_usize, 0);
+/// What a text holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text {
+    /// Where it is JSON, its values can be decoded.
+    Plain,
+    /// It may hold values that JSON allows and a decoder refuses: numbers without bounds, halves
+    /// of characters.
+    Special,
+}
+
+/// Looks through a text before anything is built of it. Brackets count outside of strings only.
+///
+/// # Errors
+/// It is nested more deeply than `limit`.
+fn survey(bytes: &[u8], limit: usize) -> Result<Text> {
+    let (mut depth, mut at, mut digits, mut text) = (0_usize, 0, 0, Text::Plain);
     while let Some(byte) = bytes.get(at) {
         match byte {
-            b'"' => at = end_of_string(bytes, at + 1),
+            b'"' => {
+                let (end, within) = string(bytes, at + 1);
+                at = end;
+                if within == Text::Special {
+                    text = within;
+                }
+            }
             b'[' | b'{' => {
                 depth += 1;
                 if depth > limit {
-                    return Some(at);
+                    let message = format!("JSON is nested more deeply than {limit} levels");
+                    return Err(invalid(characters(&bytes[..at]), message));
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),
+            b'e' | b'E' if digits > 0 => text = Text::Special,
             _ => {}
+        }
+        digits = if bytes.get(at).is_some_and(u8::is_ascii_digit) { digits + 1 } else { 0 };
+        if digits > DIGITS {
+            text = Text::Special;
         }
         at += 1;
     }
-    None
+    Ok(text)
 }
 
-/// The place of the quote that ends the string whose text starts at `at`, or the end of the text.
-fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at,
-            b'\\' => at += 2,
-            _ => at += 1,
+/// Whole numbers with so many digits are within the range of 64-bit floats.
+const DIGITS: usize = 300;
+
+/// The place of the quote that ends the string whose text starts at `at`, or the end of the text;
+/// and what the string holds.
+fn string(bytes: &[u8], mut at: usize) -> (usize, Text) {
+    let mut text = Text::Plain;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(next) = memchr::memchr2(b'"', b'\\', rest) else { return (bytes.len(), text) };
+        at += next;
+        if bytes[at] == b'"' {
+            return (at, text);
+        }
+        match surrogate(&bytes[at..]) {
+            Some(true) if surrogate(bytes.get(at + 6..).unwrap_or_default()) == Some(false) => {
+                at += 12;
+            }
+            Some(_) => {
+                text = Text::Special;
+                at += 6;
+            }
+            None => at += 2,
         }
     }
-    bytes.len()
+}
+
+/// Whether the text starts with the escape of half a character, and then whether of the first half.
+fn surrogate(text: &[u8]) -> Option<bool> {
+    match text {
+        [b'\\', b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..] => Some(true),
+        [b'\\', b'u', b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..] => Some(false),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +204,27 @@ mod tests {
         assert!(parse(brackets.as_bytes(), 64).is_ok());
         let allowed = format!("{}{}", "[".repeat(64), "]".repeat(64));
         assert!(parse(allowed.as_bytes(), 64).is_ok());
+    }
+
+    #[test]
+    fn what_no_decoder_refuses_stays_undecoded() {
+        let kept = |text: &str| {
+            let body = members(&Bytes::copy_from_slice(text.as_bytes()), 64).unwrap().unwrap();
+            body.text("a").is_some()
+        };
+        for text in [
+            r#"{"a": [1.5, -2, true, null, {"b": "e1\"1e9"}]}"#,
+            r#"{"a": "\ud83d\ude00 \u00e9 \\ud800"}"#,
+        ] {
+            assert!(kept(text), "{text}");
+        }
+        let digits = "1".repeat(301);
+        for text in [r#"{"a": 1e3}"#, r#"{"a": [2.5E-3]}"#, &format!("{{\"a\": {digits}}}")] {
+            assert!(!kept(text), "{text}");
+        }
+        for text in [r#"{"a": [1e999]}"#, r#"{"a": "\ud800"}"#, r#"{"a": "\ude00\ud83d"}"#] {
+            members(&Bytes::copy_from_slice(text.as_bytes()), 64).unwrap_err();
+        }
     }
 
     #[test]

@@ -8,11 +8,11 @@ use crate::{
 use bytes::Bytes;
 use chaski_api::{
     Error, ErrorKind, Result, Secret,
-    openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
+    openai::{Body, ChatRequest, EmbeddingRequest, TextCompletionRequest},
 };
 use http::{HeaderName, HeaderValue, header};
 use serde::Deserialize;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Value, value::RawValue};
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -182,7 +182,7 @@ impl Connection {
         &self,
         url: &Url,
         call: Call<'_>,
-        mut body: Map<String, Value>,
+        mut body: Body,
         stream: bool,
     ) -> Result<Answer> {
         request::fit(&mut body, self.dialect, self.max_tokens);
@@ -201,18 +201,10 @@ impl Connection {
         Ok(Answer::Stream(Box::new(Relay::new(response.stream(), secrets))))
     }
 
-    async fn post(
-        &self,
-        url: &Url,
-        call: Call<'_>,
-        body: &Map<String, Value>,
-        stream: bool,
-    ) -> Result<Response> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Error::internal("a request cannot be encoded").caused_by(error))?;
+    async fn post(&self, url: &Url, call: Call<'_>, body: &Body, stream: bool) -> Result<Response> {
         let accept = if stream { "text/event-stream" } else { "application/json" };
         let request = Request::post(self.dialect.name, url.clone())
-            .json(body)
+            .json(body.to_bytes())
             .header(header::ACCEPT, HeaderValue::from_static(accept))
             .retries(self.http.retries());
         self.http.send(self.equipped(request, call)?).await?.success().await

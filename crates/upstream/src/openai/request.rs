@@ -1,10 +1,11 @@
 //! From a request of this stack to the body that the upstream is sent.
 
 use super::Dialect;
-use serde_json::{Map, Value};
+use chaski_api::openai::Body;
+use serde_json::Value;
 
 /// Fits the body to the dialect. `max_tokens` is the limit where the request has none.
-pub(super) fn fit(body: &mut Map<String, Value>, dialect: &Dialect, max_tokens: Option<i64>) {
+pub(super) fn fit(body: &mut Body, dialect: &Dialect, max_tokens: Option<i64>) {
     if let Some(prefix) = dialect.model_prefix
         && let Some(id) = body.get("model").and_then(Value::as_str)
         && let Some(short) = id.strip_prefix(prefix)
@@ -13,7 +14,7 @@ pub(super) fn fit(body: &mut Map<String, Value>, dialect: &Dialect, max_tokens: 
         body.insert("model".to_owned(), short);
     }
     for field in dialect.left_out {
-        body.shift_remove(*field);
+        body.shift_remove(field);
     }
     for (from, to) in dialect.renamed {
         rename(body, from, to);
@@ -21,7 +22,7 @@ pub(super) fn fit(body: &mut Map<String, Value>, dialect: &Dialect, max_tokens: 
     limit_tokens(body, dialect, max_tokens);
 }
 
-fn limit_tokens(body: &mut Map<String, Value>, dialect: &Dialect, max_tokens: Option<i64>) {
+fn limit_tokens(body: &mut Body, dialect: &Dialect, max_tokens: Option<i64>) {
     let is_set = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
     if let Some(limit) = max_tokens
         && !is_set("max_tokens")
@@ -36,12 +37,12 @@ fn limit_tokens(body: &mut Map<String, Value>, dialect: &Dialect, max_tokens: Op
 }
 
 /// Moves a value to the name `to`, unless there is one already.
-fn rename(body: &mut Map<String, Value>, from: &str, to: &str) {
-    if let Some(value) = body.shift_remove(from) {
-        let set = body.get(to).is_some_and(|value| !value.is_null());
-        if !set {
-            body.insert(to.to_owned(), value);
-        }
+fn rename(body: &mut Body, from: &str, to: &str) {
+    if body.get(to).is_some_and(|value| !value.is_null()) {
+        body.shift_remove(from);
+    } else if body.contains_key(from) {
+        body.shift_remove(to);
+        body.rename(from, to);
     }
 }
 
@@ -60,9 +61,9 @@ mod tests {
 
     #[expect(clippy::needless_pass_by_value, reason = "the cases are made by `json!`")]
     fn check(dialect: &Dialect, max_tokens: Option<i64>, body: Value, expected: Value) {
-        let mut body = body.as_object().unwrap().clone();
+        let mut body = body.as_object().unwrap().clone().into();
         fit(&mut body, dialect, max_tokens);
-        assert_eq!(Value::Object(body), expected);
+        assert_eq!(Value::from(body), expected);
     }
 
     #[test]

@@ -88,10 +88,10 @@ async fn requests_arrive_as_they_are_with_key_and_id() {
     connection.chat(call, request).await.unwrap();
     let call = Call { key: Some("own-key"), ..Call::default() };
     let body = json!({ "model": "m", "prompt": "p", "max_tokens": 7 });
-    let request = TextCompletionRequest { body: body.as_object().unwrap().clone() };
+    let request = TextCompletionRequest { body: body.as_object().unwrap().clone().into() };
     connection.completion(call, request).await.unwrap();
     let body = json!({ "model": "m", "input": ["a"], "encoding_format": "base64" });
-    let request = EmbeddingRequest { body: body.as_object().unwrap().clone() };
+    let request = EmbeddingRequest { body: body.as_object().unwrap().clone().into() };
     connection.embeddings(Call::default(), request).await.unwrap();
 
     let [chat, completion, embeddings] = &upstream.requests()[..] else { panic!("three calls") };

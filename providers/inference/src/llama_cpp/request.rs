@@ -34,7 +34,7 @@ pub(super) struct Completion {
 impl Chat {
     pub(super) fn read(request: ChatRequest) -> Result<Self> {
         let (model, stream) = (request.model().to_owned(), request.stream());
-        let mut body = request.body;
+        let mut body = request.body.into_map();
         let messages = match body.remove("messages") {
             Some(Value::Array(messages)) if !messages.is_empty() => messages,
             _ => return Err(wrong("messages", "`messages` must be a list with a message")),
@@ -63,7 +63,7 @@ impl Chat {
 impl Completion {
     pub(super) fn read(request: TextCompletionRequest) -> Result<Self> {
         let (model, stream) = (request.model().to_owned(), request.stream());
-        let body = request.body;
+        let body = request.body.into_map();
         if body.get("suffix").and_then(Value::as_str).is_some_and(|text| !text.is_empty()) {
             return Err(wrong("suffix", "this provider does not fill in text before a `suffix`"));
         }

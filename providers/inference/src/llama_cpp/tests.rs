@@ -33,12 +33,12 @@ fn question(more: &Value) -> ChatRequest {
         "temperature": 0,
         "max_tokens": 12,
     });
-    ChatRequest { body: body(fields, more) }
+    ChatRequest { body: body(fields, more).into() }
 }
 
 fn text(more: &Value) -> TextCompletionRequest {
     let fields = json!({ "prompt": "1, 2, 3, 4,", "temperature": 0, "max_tokens": 6 });
-    TextCompletionRequest { body: body(fields, more) }
+    TextCompletionRequest { body: body(fields, more).into() }
 }
 
 async fn chat(provider: &LlamaCpp, more: Value) -> Result<ChatCompletion, Error> {

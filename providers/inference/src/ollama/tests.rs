@@ -56,7 +56,7 @@ async fn vectors_are_written_as_the_request_says() {
     let provider = ollama(&upstream).await;
     for (format, expected) in [("float", json!([1.0, -2.5])), ("base64", json!("AACAPwAAIMA="))] {
         let body = json!({ "model": "all-minilm", "input": "a", "encoding_format": format });
-        let request = EmbeddingRequest { body: body.as_object().unwrap().clone() };
+        let request = EmbeddingRequest { body: body.as_object().unwrap().clone().into() };
         let answer = provider.embeddings(&Context::default(), request).await.unwrap();
         let answer: Value = serde_json::from_slice(&answer.into_bytes()).unwrap();
         assert_eq!(answer["data"][0]["embedding"], expected, "{format}");

@@ -20,7 +20,7 @@ async fn provider() -> Arc<dyn InferenceProvider> {
 }
 
 async fn embed(body: Value) -> chaski_api::Result<EmbeddingList> {
-    let request = EmbeddingRequest { body: body.as_object().unwrap().clone() };
+    let request = EmbeddingRequest { body: body.as_object().unwrap().clone().into() };
     provider().await.embeddings(&Context::default(), request).await?.into_value()
 }
 

@@ -56,7 +56,7 @@ async fn completions_and_embeddings_pass_through() {
     let provider = vllm(&upstream).await;
     let cx = Context::default();
     let body = json!({ "model": "m", "prompt": "Violets are", "stream": false });
-    let request = TextCompletionRequest { body: body.as_object().unwrap().clone() };
+    let request = TextCompletionRequest { body: body.as_object().unwrap().clone().into() };
     let Reply::Full(answer) = provider.completion(&cx, request).await.unwrap() else {
         panic!("no stream was asked for")
     };
@@ -64,7 +64,7 @@ async fn completions_and_embeddings_pass_through() {
     let body = json!({
         "model": "m", "input": ["a"], "dimensions": 384, "encoding_format": "base64",
     });
-    let request = EmbeddingRequest { body: body.as_object().unwrap().clone() };
+    let request = EmbeddingRequest { body: body.as_object().unwrap().clone().into() };
     let answer = provider.embeddings(&cx, request).await.unwrap().into_bytes();
     assert_eq!(serde_json::from_slice::<Value>(&answer).unwrap(), vectors);
     assert_eq!(upstream.requests()[0].json()["max_tokens"], 4096);

@@ -15,10 +15,9 @@ use chaski_api::{
         CompletionRequest, CompletionResponse, CompletionStreamChunk, MetricInResponse, StopReason,
     },
     models::Model,
-    openai::{TextCompletion, TextCompletionRequest},
+    openai::{Body, TextCompletion, TextCompletionRequest},
 };
 use chaski_provider::{Context, Inference, Payload, Reply};
-use serde_json::Map;
 use std::collections::VecDeque;
 
 /// Continues a text with `model`, the one that the request names.
@@ -57,7 +56,7 @@ pub(super) async fn completion(
 /// The request in OpenAI's form.
 fn body(request: &CompletionRequest) -> Result<TextCompletionRequest> {
     let prompt = content::plain_text(&request.content, "completions")?;
-    let mut body = Map::new();
+    let mut body = Body::default();
     body.insert("model".to_owned(), request.model_id.clone().into());
     body.insert("prompt".to_owned(), prompt.into());
     body.insert("stream".to_owned(), (request.stream == Some(true)).into());

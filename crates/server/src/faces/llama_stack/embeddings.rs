@@ -6,10 +6,10 @@ use chaski_api::{
     Error, ErrorKind, Result,
     inference::{EmbeddingContents, EmbeddingsRequest, EmbeddingsResponse},
     models::{Model, ModelType},
-    openai::EmbeddingRequest,
+    openai::{Body, EmbeddingRequest},
 };
 use chaski_provider::{Context, Inference};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Turns texts into vectors with `model`, the one that the request names.
 ///
@@ -32,7 +32,7 @@ pub(super) async fn embeddings(
         return Ok(EmbeddingsResponse { embeddings: Vec::new() });
     }
     let asked = texts.len();
-    let mut body = Map::new();
+    let mut body = Body::default();
     body.insert("model".to_owned(), request.model_id.into());
     body.insert("input".to_owned(), json!(texts));
     // A third of the bytes of the same numbers in decimal, and no rounding.

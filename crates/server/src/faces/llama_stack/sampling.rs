@@ -3,12 +3,12 @@
 use chaski_api::{
     Error, Result,
     inference::{LogProbConfig, ResponseFormat, SamplingParams, SamplingStrategy, TokenLogProbs},
-    openai::{ChoiceLogprobs, TextLogprobs},
+    openai::{Body, ChoiceLogprobs, TextLogprobs},
 };
 use serde_json::{Map, Value, json};
 
 /// Puts the sampling parameters into a request; what is not given is left to the upstream.
-pub(super) fn write_sampling(params: Option<&SamplingParams>, body: &mut Map<String, Value>) {
+pub(super) fn write_sampling(params: Option<&SamplingParams>, body: &mut Body) {
     let defaults = SamplingParams::default();
     let params = params.unwrap_or(&defaults);
     match &params.strategy {
@@ -43,10 +43,7 @@ pub(super) fn write_sampling(params: Option<&SamplingParams>, body: &mut Map<Str
 ///
 /// # Errors
 /// `Unsupported` for grammars.
-pub(super) fn write_format(
-    format: Option<&ResponseFormat>,
-    body: &mut Map<String, Value>,
-) -> Result<()> {
+pub(super) fn write_format(format: Option<&ResponseFormat>, body: &mut Body) -> Result<()> {
     match format {
         None => Ok(()),
         Some(ResponseFormat::Grammar(_)) => {
@@ -122,14 +119,14 @@ mod tests {
 
     fn sampled(params: Value) -> Value {
         let params = SamplingParams::from_json(params).expect("the parameters are well formed");
-        let mut body = Map::new();
+        let mut body = Body::default();
         write_sampling(Some(&params), &mut body);
         body.into()
     }
 
     #[test]
     fn sampling_is_written_as_given() {
-        let mut body = Map::new();
+        let mut body = Body::default();
         write_sampling(None, &mut body);
         assert_eq!(Value::from(body), json!({ "temperature": 0.0 }));
         let top_p = json!({ "strategy": { "type": "top_p", "temperature": 0.7 }, "max_tokens": 5 });
@@ -148,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_schema_becomes_a_named_response_format_and_a_grammar_is_refused() {
-        let mut body = Map::new();
+        let mut body = Body::default();
         let format = |value| ResponseFormat::from_json(value).expect("the format is well formed");
         let schema = json!({ "type": "object", "title": "My answer" });
         let schema_format = format(json!({ "type": "json_schema", "json_schema": schema }));

@@ -9,20 +9,20 @@ use chaski_api::{
     Error, ErrorKind, Result, Wire,
     inference::{ChatCompletionRequest, CompletionRequest, EmbeddingsRequest},
     models::Model,
-    openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
+    openai::{Body, ChatRequest, EmbeddingRequest, TextCompletionRequest},
 };
 use chaski_provider::{
     ChatReply, Context, EmbeddingReply, EventStream, Inference, Payload, Reply, TextReply,
 };
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::Mutex;
 
 /// Answers with what it was given: one value, or events when a stream is asked for.
 struct Scripted {
     events: Mutex<Vec<Result<Value>>>,
-    asked: Mutex<Vec<Map<String, Value>>>,
+    asked: Mutex<Vec<Body>>,
 }
 
 impl Scripted {
@@ -34,10 +34,7 @@ impl Scripted {
         Self { events: Mutex::new(events), asked: Mutex::default() }
     }
 
-    fn reply<F: Wire, E: Wire + Send + 'static>(
-        &self,
-        body: Map<String, Value>,
-    ) -> Result<Reply<F, E>> {
+    fn reply<F: Wire, E: Wire + Send + 'static>(&self, body: Body) -> Result<Reply<F, E>> {
         let stream = body.get("stream").and_then(Value::as_bool).unwrap_or_default();
         self.asked.lock().unwrap().push(body);
         let events = std::mem::take(&mut *self.events.lock().unwrap());
@@ -52,7 +49,7 @@ impl Scripted {
     }
 
     fn asked(&self) -> Value {
-        self.asked.lock().unwrap().last().cloned().map_or(Value::Null, Value::Object)
+        self.asked.lock().unwrap().last().cloned().map_or(Value::Null, Value::from)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::faces::python;
 use chaski_api::{
     Error, Result,
     inference::{ChatCompletionRequest, Parameters, ToolChoice, ToolDefinition, ToolPromptFormat},
+    openai::Body,
 };
 use serde_json::{Map, Value, json};
 
@@ -57,7 +58,7 @@ impl<'a> ToolUse<'a> {
     }
 
     /// Puts the tools into a request of OpenAI's API.
-    pub(super) fn write(&self, body: &mut Map<String, Value>) {
+    pub(super) fn write(&self, body: &mut Body) {
         if self.offered.is_empty() {
             return;
         }
@@ -141,7 +142,7 @@ mod tests {
 
     fn written(fields: Value) -> Result<Value> {
         let request = request(fields);
-        let mut body = Map::new();
+        let mut body = Body::default();
         ToolUse::of(&request)?.write(&mut body);
         Ok(body.into())
     }

@@ -35,7 +35,7 @@ pub(super) fn translate(request: &ChatRequest) -> Result<Value> {
     let body = &request.body;
     let mut options = Map::new();
     for (name, own) in OWN.iter().chain(SHARED) {
-        if let Some(value) = body.get(*name).filter(|value| !value.is_null()) {
+        if let Some(value) = body.get(name).filter(|value| !value.is_null()) {
             options.insert((*own).to_owned(), value.clone());
         }
     }
