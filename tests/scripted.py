@@ -9,6 +9,7 @@ The path `/auth` decides on tokens: `good...` is let in, `broken...` breaks, any
 import base64
 import hashlib
 import json
+import socket
 import struct
 import threading
 import time
@@ -59,9 +60,18 @@ class Scripted:
         upstream = self
         self.requests = []
         self.deserted = threading.Event()
+        self.connections = set()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                upstream.connections.add(self.connection)
+
+            def finish(self):
+                upstream.connections.discard(self.connection)
+                super().finish()
 
             def log_message(self, *_):
                 pass
@@ -237,6 +247,15 @@ class Scripted:
     def last(self, path):
         """The last request whose path ends so."""
         return [request for request in self.requests if request["path"].endswith(path)][-1]
+
+    def die(self):
+        """Closes every connection and takes no new one."""
+        self.stop()
+        for connection in list(self.connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def stop(self):
         self.server.shutdown()

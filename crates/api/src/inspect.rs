@@ -89,4 +89,36 @@ wire! {
         /// In the order of the configuration.
         pub data: Vec<ProviderSummary>,
     }
+
+    /// What the requests for one model took at one provider, since the start of the server.
+    pub struct ModelUsage {
+        /// The model that requests name.
+        pub model_id: String,
+        /// The provider instance.
+        pub provider_id: String,
+        /// The provider's name of the model.
+        pub provider_model_id: String,
+        /// Requests sent to the provider.
+        pub requests: i64,
+        /// Those that failed, or whose stream broke off.
+        pub failures: i64,
+        /// Tokens of prompts, as the provider counted them.
+        pub prompt_tokens: i64,
+        /// Tokens of answers, as the provider counted them.
+        pub completion_tokens: i64,
+        /// What they cost, for models with a `cost`.
+        pub cost: Option<f64>,
+        /// The currency of the cost.
+        pub currency: Option<String>,
+        /// Requests under way at the provider for its model, whatever model they named here.
+        pub under_way: i64,
+        /// Whether it failed a while ago and is tried last.
+        pub resting: bool,
+    }
+
+    /// What requests took.
+    pub struct UsageList {
+        /// An entry for each model and each of its targets, in the order of registration.
+        pub data: Vec<ModelUsage>,
+    }
 }

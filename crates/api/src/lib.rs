@@ -9,6 +9,7 @@ pub mod inference;
 pub mod inspect;
 pub mod models;
 pub mod openai;
+pub mod routing;
 pub mod wire;
 
 mod apis;

@@ -1,6 +1,9 @@
 //! The model as a registered resource.
 
-use crate::wire;
+use crate::{
+    routing::{self, COST, Cost, ROUTING, Routing},
+    wire,
+};
 use serde_json::{Map, Value};
 
 wire! {
@@ -92,5 +95,15 @@ impl Model {
     /// The length of the vectors of an embedding model, from its metadata.
     pub fn embedding_dimension(&self) -> Option<i64> {
         self.metadata.get("embedding_dimension").and_then(Value::as_i64)
+    }
+
+    /// Where its requests may go, if that is more than its own provider, from its metadata.
+    pub fn routing(&self) -> Option<Routing> {
+        routing::from_metadata(&self.metadata, ROUTING)
+    }
+
+    /// What its tokens cost, from its metadata.
+    pub fn cost(&self) -> Option<Cost> {
+        routing::from_metadata(&self.metadata, COST)
     }
 }

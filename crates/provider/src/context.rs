@@ -1,5 +1,6 @@
 //! What accompanies a request: who asks, and with which credentials.
 
+use crate::Trail;
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Instant};
 
@@ -56,6 +57,8 @@ pub struct Context {
     pub provider_data: ProviderData,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// What becomes of the request, for the head of the answer.
+    pub trail: Arc<Trail>,
 }
 
 impl Context {

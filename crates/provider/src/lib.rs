@@ -8,6 +8,8 @@ mod entry;
 mod inference;
 mod resource;
 mod stream;
+mod tokens;
+mod trail;
 
 pub use context::{Context, Principal, ProviderData};
 pub use deps::{Deps, Tasks};
@@ -15,3 +17,5 @@ pub use entry::{Build, Entry, Provider, ProviderConfig, Spec};
 pub use inference::{ChatReply, EmbeddingReply, Inference, InferenceProvider, TextReply};
 pub use resource::{Hosts, Lifecycle, Resource};
 pub use stream::{EventStream, Payload, Reply, until_error};
+pub use tokens::{Counted, Tokens, tokens_in};
+pub use trail::{Served, Trail};

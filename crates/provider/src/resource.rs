@@ -6,6 +6,7 @@ use chaski_api::{
     Api, Result,
     inspect::{HealthStatus, ProviderHealth},
     models::Model,
+    routing::{Cost, ROUTING, Routing},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -30,6 +31,20 @@ pub trait Resource: Clone + Debug + Serialize + DeserializeOwned + Send + Sync +
     fn set_identifier(&mut self, id: &str);
     /// Names another provider instance.
     fn set_provider_id(&mut self, id: &str);
+    /// The provider's id of it.
+    fn provider_resource_id(&self) -> &str;
+    /// Names another id of the provider.
+    fn set_provider_resource_id(&mut self, id: &str);
+    /// Where its requests may go, if that is more than its own provider.
+    fn routing(&self) -> Option<Routing> {
+        None
+    }
+    /// Says where its requests may go. Its own provider is that of the first target.
+    fn set_routing(&mut self, _routing: Option<&Routing>) {}
+    /// What its tokens cost.
+    fn cost(&self) -> Option<Cost> {
+        None
+    }
     /// Marks a resource that nobody registered, but that its provider offers by itself.
     fn mark_discovered(&mut self) {}
 }
@@ -91,6 +106,24 @@ impl Resource for Model {
     }
     fn set_provider_id(&mut self, id: &str) {
         id.clone_into(&mut self.provider_id);
+    }
+    fn provider_resource_id(&self) -> &str {
+        &self.provider_resource_id
+    }
+    fn set_provider_resource_id(&mut self, id: &str) {
+        id.clone_into(&mut self.provider_resource_id);
+    }
+    fn routing(&self) -> Option<Routing> {
+        Self::routing(self)
+    }
+    fn set_routing(&mut self, routing: Option<&Routing>) {
+        match routing {
+            Some(routing) => drop(self.metadata.insert(ROUTING.to_owned(), routing.to_json())),
+            None => drop(self.metadata.shift_remove(ROUTING)),
+        }
+    }
+    fn cost(&self) -> Option<Cost> {
+        Self::cost(self)
     }
     fn mark_discovered(&mut self) {
         self.metadata.insert("discovered".to_owned(), true.into());

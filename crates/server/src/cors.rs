@@ -47,6 +47,8 @@ pub(crate) fn adorn(answer: &mut HeaderMap, origin: HeaderValue) {
     answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     answer.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("x-request-id, retry-after"),
+        HeaderValue::from_static(
+            "x-request-id, retry-after, x-chaski-provider, x-chaski-model, x-chaski-attempts",
+        ),
     );
 }

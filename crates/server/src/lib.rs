@@ -22,6 +22,7 @@ mod router;
 mod routes;
 mod serve;
 mod sse;
+mod trail;
 mod version;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
     json, log,
     router::{Found, Parameters},
     routes::{Answered, Route},
-    sse, version,
+    sse, trail, version,
 };
 use bytes::{Bytes, BytesMut};
 use chaski_api::{Api, Error, ErrorKind, Face, Result};
@@ -118,8 +118,12 @@ async fn routed(
         Found::OtherMethods(methods) => other_method(face, &methods),
         Found::Elsewhere(path) => elsewhere(arrival, head, &path),
         Found::Endpoint(target, parameters) => {
+            let trail = Arc::clone(&cx.trail);
             let served = serve(&app, target, parameters, cx, head, body).await;
-            served.unwrap_or_else(|error| refuse(&error, face))
+            let mut response = served.unwrap_or_else(|error| refuse(&error, face));
+            let status = response.status();
+            trail::adorn(response.headers_mut(), status, &trail);
+            response
         }
     }
 }
@@ -185,6 +189,7 @@ fn context(
         principal,
         provider_data: provider_data(headers, app.options.limits.json_depth),
         deadline: since.checked_add(app.options.limits.total_timeout),
+        trail: Arc::default(),
     }
 }
 

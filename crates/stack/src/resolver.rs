@@ -4,10 +4,10 @@
 
 use crate::{
     Catalog,
-    config::{RunConfig, nearest, redacted_map},
+    config::{RunConfig, check_targets, nearest, redacted_map},
     reference,
 };
-use chaski_api::{Api, Issue, Segment, models::ModelType};
+use chaski_api::{Api, Issue, Segment, models::ModelType, routing::Target};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -319,13 +319,15 @@ fn check_models(config: &RunConfig, plan: &mut Plan) {
             ));
             continue;
         }
+        check_targets(model, config, &usable, &mut |mut loc, msg| {
+            loc.splice(..0, [key("models"), Segment::Index(index)]);
+            problems.push((loc, msg));
+        });
         match model.provider_id.as_deref() {
             Some(id) if !usable.contains(&id) => {
-                let hint = nearest(id, usable.iter().copied());
-                let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-                problems.push((at("provider_id"), format!("Provider `{id}` not found{hint}")));
+                problems.push((at("provider_id"), unknown_provider(id, &usable)));
             }
-            None if usable.len() != 1 => {
+            None if usable.len() != 1 && model.targets.is_none() => {
                 problems.push((at("provider_id"), crate::table::no_provider(&usable)));
             }
             Some(_) | None => {}
@@ -341,10 +343,22 @@ fn check_models(config: &RunConfig, plan: &mut Plan) {
     }
 }
 
-/// Whether a model of the configuration is to be registered: neither it nor its provider is
-/// switched off by an unset variable.
+/// The text for a provider that is not configured.
+pub(crate) fn unknown_provider(id: &str, usable: &[&str]) -> String {
+    let hint = nearest(id, usable.iter().copied());
+    let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    format!("Provider `{id}` not found{hint}")
+}
+
+/// Whether a model of the configuration is to be registered: neither it nor its provider, or all
+/// of its targets, are switched off by an unset variable.
 pub(crate) fn is_wanted(model: &crate::config::ModelEntry) -> bool {
-    !model.model_id.is_empty() && model.provider_id.as_deref().is_none_or(|id| !is_disabled(id))
+    let switched_off = |targets: &Vec<Target>| {
+        !targets.is_empty() && targets.iter().all(|target| is_disabled(&target.provider_id))
+    };
+    !model.model_id.is_empty()
+        && model.provider_id.as_deref().is_none_or(|id| !is_disabled(id))
+        && !model.targets.as_ref().is_some_and(switched_off)
 }
 
 fn warn_of_resources(config: &RunConfig, plan: &mut Plan) {

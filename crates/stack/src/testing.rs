@@ -3,7 +3,7 @@
 use crate::{Catalog, Stack, StackOptions, config::RunConfig};
 use async_trait::async_trait;
 use chaski_api::{
-    Api, Error, Reader, Result, Secret, Wire,
+    Api, Error, ErrorKind, Reader, Result, Secret, Wire,
     models::Model,
     openai::{ChatRequest, EmbeddingList, EmbeddingRequest, TextCompletionRequest},
 };
@@ -12,7 +12,7 @@ use chaski_provider::{
     Lifecycle, Payload, Provider, ProviderConfig, Reply, Spec, Tasks, TextReply,
 };
 use chaski_store::{KvStore, Memory};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::BoxFuture};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -86,6 +86,10 @@ impl Fail {
     }
 }
 
+/// Answers chats in place of the fake, given what is asked.
+pub(crate) type Chats =
+    Arc<dyn Fn(&ChatRequest) -> BoxFuture<'static, Result<ChatReply>> + Send + Sync>;
+
 /// What a fake does, and what it saw.
 #[derive(Default)]
 pub(crate) struct Script {
@@ -100,6 +104,29 @@ pub(crate) struct Script {
     pub(crate) bodies: Mutex<Vec<Value>>,
     pub(crate) keys: Mutex<Vec<(Option<String>, Option<String>)>>,
     pub(crate) stopped: AtomicUsize,
+    pub(crate) chats: Mutex<Option<Chats>>,
+    /// What everything but a chat fails with.
+    pub(crate) refusal: Mutex<Option<ErrorKind>>,
+}
+
+impl Script {
+    /// Answers chats so from now on.
+    pub(crate) fn chats(
+        &self,
+        answer: impl Fn(&ChatRequest) -> BoxFuture<'static, Result<ChatReply>> + Send + Sync + 'static,
+    ) {
+        *self.chats.lock().unwrap() = Some(Arc::new(answer));
+    }
+
+    /// How many requests came.
+    pub(crate) fn asked(&self) -> usize {
+        self.bodies.lock().unwrap().len()
+    }
+
+    fn refused(&self) -> Result<()> {
+        let refusal = self.refusal.lock().unwrap().clone();
+        refusal.map_or(Ok(()), |kind| Err(Error::new(kind, "told to")))
+    }
 }
 
 static SCRIPTS: LazyLock<Mutex<HashMap<String, Arc<Script>>>> = LazyLock::new(Mutex::default);
@@ -123,6 +150,10 @@ impl Fake {
 impl Inference for Fake {
     async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
         self.seen(cx, &request.body);
+        let told = self.0.chats.lock().unwrap().clone();
+        if let Some(told) = told {
+            return told(&request).await;
+        }
         let event = || Ok(Payload::Raw("{}".into()));
         let events = vec![event(), Err(Error::internal("first")), event(), event()];
         Ok(Reply::Stream(futures_util::stream::iter(events).boxed()))
@@ -130,11 +161,13 @@ impl Inference for Fake {
 
     async fn completion(&self, cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
         self.seen(cx, &request.body);
+        self.0.refused()?;
         Ok(Reply::Full(Payload::Raw("{}".into())))
     }
 
     async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
         self.seen(cx, &request.body);
+        self.0.refused()?;
         let list = json!({ "data": [] });
         Ok(Payload::Value(EmbeddingList::from_json(list).unwrap()))
     }

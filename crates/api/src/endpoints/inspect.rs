@@ -2,7 +2,7 @@
 
 use crate::{
     Api, Described, Endpoint, EndpointSpec, Method,
-    inspect::{HealthInfo, ProviderSummaryList, RouteList, VersionInfo},
+    inspect::{HealthInfo, ProviderSummaryList, RouteList, UsageList, VersionInfo},
 };
 
 crate::wire! {
@@ -82,6 +82,19 @@ impl Endpoint for ListProviderSummaries {
     );
 }
 
+pub struct ListUsage;
+impl Endpoint for ListUsage {
+    type Request = NoParameters;
+    type Response = UsageList;
+    type Event = ();
+    const SPEC: EndpointSpec = get(
+        "/v1/inspect/usage",
+        "list_usage",
+        "Requests, tokens and costs by model and provider, since the start of the server.",
+        false,
+    );
+}
+
 pub const ALL: &[Described] = &[
     Described::of::<Health>(),
     Described::of::<Live>(),
@@ -89,4 +102,5 @@ pub const ALL: &[Described] = &[
     Described::of::<Version>(),
     Described::of::<ListRoutes>(),
     Described::of::<ListProviderSummaries>(),
+    Described::of::<ListUsage>(),
 ];

@@ -14,7 +14,7 @@ mod tests;
 
 pub use declare::alternatives;
 pub use reader::Reader;
-pub use scalars::{Above, AtLeast, Between, Secret};
+pub use scalars::{Above, AtLeast, AtLeastNumber, Between, Secret};
 pub use schema::Schemas;
 
 use crate::{error::Issue, openai::Body};

@@ -172,6 +172,29 @@ impl<const MIN: i64> Wire for Above<MIN> {
     }
 }
 
+/// A number of at least `MIN`.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct AtLeastNumber<const MIN: i64>(pub f64);
+
+impl<const MIN: i64> Wire for AtLeastNumber<MIN> {
+    fn read(value: Value, reader: &mut Reader) -> Option<Self> {
+        let number = f64::read(value, reader)?;
+        #[expect(clippy::cast_precision_loss, reason = "the bounds are small constants")]
+        if number >= MIN as f64 {
+            Some(Self(number))
+        } else {
+            reader.issue(
+                "greater_than_equal",
+                format!("Input should be greater than or equal to {MIN}"),
+            )
+        }
+    }
+    fn schema(_: &mut Schemas) -> Value {
+        json!({ "type": "number", "minimum": MIN })
+    }
+}
+
 /// A key, a token or a password: never printed, never serialised.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]

@@ -5,10 +5,11 @@ use chaski_api::{
     Error,
     endpoints::{
         self,
-        inspect::{Health, ListProviderSummaries, ListRoutes, Live, Ready, Version},
+        inspect::{Health, ListProviderSummaries, ListRoutes, ListUsage, Live, Ready, Version},
     },
     inspect::{
-        HealthInfo, ProviderSummary, ProviderSummaryList, RouteInfo, RouteList, VersionInfo,
+        HealthInfo, ProviderSummary, ProviderSummaryList, RouteInfo, RouteList, UsageList,
+        VersionInfo,
     },
 };
 
@@ -39,6 +40,9 @@ pub(super) fn register(routes: &mut Routes) {
             provider_type: provider.provider_type,
         });
         Ok(ProviderSummaryList { data: rows.collect() })
+    });
+    routes.on::<ListUsage, _, _>(|app, _cx, _request| async move {
+        Ok(UsageList { data: app.stack.usage() })
     });
 }
 

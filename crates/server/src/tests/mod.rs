@@ -7,3 +7,4 @@ mod life;
 mod provider;
 mod requests;
 mod streams;
+mod trail;

@@ -7,6 +7,7 @@ mod redact;
 mod run;
 mod server;
 mod storage;
+mod targets;
 mod unknown;
 mod upgrade;
 mod yaml;
@@ -18,6 +19,7 @@ pub(crate) use redact::{redacted_map, redacted_text};
 pub use run::*;
 pub use server::*;
 pub use storage::*;
+pub(crate) use targets::check_targets;
 pub use yaml::to_yaml;
 
 use crate::{Catalog, resolver};

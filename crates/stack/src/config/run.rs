@@ -1,7 +1,12 @@
 //! The run configuration: version 2 of the reference's `run.yaml`, and our additions.
 
 use super::{ServerConfig, StorageConfig};
-use chaski_api::{Reader, Schemas, Wire, models::ModelType};
+use chaski_api::{
+    Reader, Schemas, Wire,
+    models::ModelType,
+    routing::{Cost, Strategy, Target},
+    wire::AtLeastNumber,
+};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -29,6 +34,15 @@ chaski_api::wire! {
         pub model_type: ModelType = ModelType::Llm,
         /// Free-form facts; `embedding_dimension` is required for embedding models.
         pub metadata: Map<String, Value> = Map::new(),
+        /// Several provider models behind this one, in place of `provider_id` and
+        /// `provider_model_id`. Where one does not begin to answer, the next one is tried.
+        pub targets: Option<Vec<Target>>,
+        /// How one of the targets is chosen; `fallback` unless given.
+        pub strategy: Option<Strategy>,
+        /// For how long a target that failed is tried last, in seconds; 10 unless given.
+        pub cooldown_seconds: Option<AtLeastNumber<0>>,
+        /// What its tokens cost, for the metrics of answers and for `GET /v1/inspect/usage`.
+        pub cost: Option<Cost>,
     }
 
     /// A shield to register at start.

@@ -1,30 +1,41 @@
-//! Inference: the registered model says which provider generates.
+//! Inference: the registered model says which provider generates, or which of several.
 
-use crate::{Routed, RoutingTable};
+use super::{
+    call::Call,
+    choose::{Dice, Set, choose},
+    metered::{Answer, Meter},
+    retry,
+};
+use crate::{RoutingTable, table::Placed};
 use async_trait::async_trait;
 use chaski_api::{
-    Error, Result,
+    Error, ErrorKind, Result,
     models::{Model, ModelType},
     openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
 };
 use chaski_provider::{
-    ChatReply, Context, EmbeddingReply, Inference, Reply, TextReply, until_error,
+    ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, TextReply,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
+use tokio::time::timeout_at;
 
 /// Hands each request to the provider of its model, under the provider's name for it.
+///
+/// A model with several targets is tried at one after the other, until one has begun to answer:
+/// a stream has begun with its first event.
 pub(crate) struct InferenceRouter {
     models: Arc<RoutingTable<Model>>,
+    dice: Arc<Dice>,
 }
 
 impl InferenceRouter {
-    pub(crate) fn new(models: Arc<RoutingTable<Model>>) -> Self {
-        Self { models }
+    pub(crate) fn new(models: Arc<RoutingTable<Model>>, dice: Dice) -> Self {
+        Self { models, dice: Arc::new(dice) }
     }
 
-    async fn route(&self, id: &str, wanted: ModelType) -> Result<Routed<Model>> {
-        let model = self.models.get(id).await?;
-        let wrong = match (wanted, model.model_type) {
+    async fn place(&self, id: &str, wanted: ModelType) -> Result<Arc<Placed<Model>>> {
+        let placed = self.models.place(id).await?;
+        let wrong = match (wanted, placed.resource.model_type) {
             (ModelType::Llm, ModelType::Embedding) => {
                 "an embedding model and does not support chat completions"
             }
@@ -32,45 +43,154 @@ impl InferenceRouter {
                 "an LLM model and does not support embeddings"
             }
             (ModelType::Llm, ModelType::Llm) | (ModelType::Embedding, ModelType::Embedding) => {
-                return self.models.route_to(model).await;
+                return Ok(placed);
             }
         };
         Err(Error::invalid(format!("Model '{id}' is {wrong}")).with_param("model"))
     }
+
+    async fn answer<C: Call>(&self, cx: &Context, request: C) -> Result<C::Answer> {
+        let placed = self.place(request.model(), C::WANTED).await?;
+        if let [only] = placed.places.as_slice() {
+            cx.trail.lead_to(&only.served);
+            cx.trail.settle();
+            let provider = only.ready().await?;
+            return attempt(&placed, 0, &*provider, cx, request).await;
+        }
+        let streams = request.streams();
+        let (cx, dice) = (cx.clone(), Arc::clone(&self.dice));
+        let trial = async move {
+            let outcome = one_after_the_other(&placed, &dice, &cx, request).await;
+            cx.trail.settle();
+            outcome
+        };
+        C::Answer::later(Box::pin(trial), streams).await
+    }
 }
 
-fn guarded<F, E: Send + 'static>(reply: Reply<F, E>) -> Reply<F, E> {
-    match reply {
-        Reply::Stream(events) => Reply::Stream(until_error(events)),
-        Reply::Full(answer) => Reply::Full(answer),
+/// Gives the request to `provider`, that of the place at `index`.
+async fn attempt<C: Call>(
+    placed: &Arc<Placed<Model>>,
+    index: usize,
+    provider: &dyn InferenceProvider,
+    cx: &Context,
+    mut request: C,
+) -> Result<C::Answer> {
+    let place = &placed.places[index];
+    request.set_model(&place.resource_id);
+    let meter = Meter::new(placed, index, &cx.trail);
+    match request.send(provider, &cx.for_provider(place.provider_data_keys())).await {
+        Ok(answer) => Ok(answer.metered(meter)),
+        Err(error) => {
+            meter.failed(&error);
+            Err(error)
+        }
     }
+}
+
+/// Tries the places of a model until one has begun to answer. Those that failed a while ago come
+/// last.
+async fn one_after_the_other<C: Call>(
+    placed: &Arc<Placed<Model>>,
+    dice: &Dice,
+    cx: &Context,
+    request: C,
+) -> Result<C::Answer> {
+    let (mut open, mut resting) = (Set::first(placed.places.len()), Set::EMPTY);
+    let mut request = Some(request);
+    let mut failure = None;
+    loop {
+        let first_round = !open.is_empty();
+        let set = if first_round { &mut open } else { &mut resting };
+        if set.is_empty() || failure.is_some() && is_over(cx) {
+            break;
+        }
+        let index = choose(placed, *set, dice);
+        set.remove(index);
+        let place = &placed.places[index];
+        if first_round && !place.load.admits(placed.cooldown) {
+            resting.insert(index);
+            continue;
+        }
+        cx.trail.lead_to(&place.served);
+        let is_last = open.is_empty() && resting.is_empty();
+        let copy = if is_last { request.take() } else { request.clone() };
+        let Some(copy) = copy else { break };
+        let error = match begin(placed, index, is_last, cx, copy).await {
+            Ok(answer) => {
+                place.load.works();
+                return Ok(answer);
+            }
+            Err(Failed { error, elsewhere: true }) => error,
+            Err(Failed { error, elsewhere: false }) => {
+                // It has answered, although not as the caller would like.
+                place.load.works();
+                return Err(error);
+            }
+        };
+        tracing::debug!(
+            target: "router",
+            model = %placed.resource.identifier,
+            provider = %place.provider_id,
+            provider_model = %place.resource_id,
+            more = !is_last,
+            "a target did not answer: {}",
+            error.chain()
+        );
+        failure = Some(error);
+    }
+    Err(failure.unwrap_or_else(|| Error::internal("a model has no targets")))
+}
+
+/// A failure, and whether another target may make it good.
+struct Failed {
+    error: Error,
+    elsewhere: bool,
+}
+
+/// Gives the request to the place at `index`, and waits until the answer has begun.
+async fn begin<C: Call>(
+    placed: &Arc<Placed<Model>>,
+    index: usize,
+    is_last: bool,
+    cx: &Context,
+    request: C,
+) -> Result<C::Answer, Failed> {
+    let place = &placed.places[index];
+    // Where there is another one, nobody waits for a provider that starts.
+    let provider = if is_last { place.ready().await } else { place.provider() };
+    let provider = provider.map_err(|error| Failed { error, elsewhere: true })?;
+    let work = async {
+        let answer = attempt(placed, index, &*provider, cx, request).await?;
+        answer.begun().await
+    };
+    let outcome = match cx.deadline {
+        Some(deadline) => timeout_at(deadline.into(), work).await.unwrap_or_else(|_| {
+            let message = "there was no answer within the time that the request has";
+            place.usage.failed();
+            place.load.failed(placed.cooldown);
+            Err(Error::new(ErrorKind::Timeout, message))
+        }),
+        None => work.await,
+    };
+    outcome.map_err(|error| Failed { elsewhere: retry::helps(&error), error })
+}
+
+fn is_over(cx: &Context) -> bool {
+    cx.deadline.is_some_and(|deadline| deadline <= Instant::now())
 }
 
 #[async_trait]
 impl Inference for InferenceRouter {
-    async fn chat(&self, cx: &Context, mut request: ChatRequest) -> Result<ChatReply> {
-        let routed = self.route(request.model(), ModelType::Llm).await?;
-        request.set_model(&routed.resource.provider_resource_id);
-        routed.provider.chat(&routed.context(cx), request).await.map(guarded)
+    async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
+        self.answer(cx, request).await
     }
 
-    async fn completion(
-        &self,
-        cx: &Context,
-        mut request: TextCompletionRequest,
-    ) -> Result<TextReply> {
-        let routed = self.route(request.model(), ModelType::Llm).await?;
-        request.set_model(&routed.resource.provider_resource_id);
-        routed.provider.completion(&routed.context(cx), request).await.map(guarded)
+    async fn completion(&self, cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
+        self.answer(cx, request).await
     }
 
-    async fn embeddings(
-        &self,
-        cx: &Context,
-        mut request: EmbeddingRequest,
-    ) -> Result<EmbeddingReply> {
-        let routed = self.route(request.model(), ModelType::Embedding).await?;
-        request.set_model(&routed.resource.provider_resource_id);
-        routed.provider.embeddings(&routed.context(cx), request).await
+    async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
+        self.answer(cx, request).await
     }
 }

@@ -6,12 +6,12 @@ use crate::{
     instance::{Instance, Pace},
     registry::Registry,
     resolver::{self, Availability, Plan},
-    routers::{self, InferenceRouter},
-    table::LIST_PAUSE,
+    routers::{self, Dice, InferenceRouter},
+    table::{LIST_PAUSE, Place, targets},
 };
 use chaski_api::{
     Api, Error, Reader, Result, Wire,
-    inspect::{HealthStatus, ProviderHealth, ProviderInfo},
+    inspect::{HealthStatus, ModelUsage, ProviderHealth, ProviderInfo},
     models::Model,
 };
 use chaski_provider::{Deps, Inference, InferenceProvider};
@@ -117,7 +117,7 @@ impl Stack {
             tracing::warn!(target: "core", "some providers are still starting");
         }
 
-        let inference = Arc::new(InferenceRouter::new(Arc::clone(&models)));
+        let inference = Arc::new(InferenceRouter::new(Arc::clone(&models), Dice::default()));
         Ok(Arc::new(Self { config, models, inference, plan, inference_instances: instances, deps }))
     }
 
@@ -135,6 +135,12 @@ impl Stack {
                 health: self.health(planned),
             })
             .collect()
+    }
+
+    /// What the requests for each model took, by the targets of the model.
+    pub fn usage(&self) -> Vec<ModelUsage> {
+        let models = self.models.placed();
+        models.iter().flat_map(|placed| placed.places.iter().map(Place::spent)).collect()
     }
 
     fn health(&self, planned: &resolver::Planned) -> ProviderHealth {
@@ -221,7 +227,8 @@ fn discovering(plan: &Plan, declared: &[Model]) -> HashSet<String> {
         let asked = planned.config.get("refresh_models").cloned();
         let asked = asked.and_then(|value| bool::read(value, &mut Reader::default()));
         asked.unwrap_or_else(|| {
-            !declared.iter().any(|model| model.provider_id == planned.provider_id)
+            let mut targets = declared.iter().flat_map(targets);
+            !targets.any(|target| target.provider_id == planned.provider_id)
         })
     };
     let inference = plan.instances.iter().filter(|planned| planned.api == Api::Inference);

@@ -1,16 +1,28 @@
 //! The table of one kind of resource: reads from an immutable snapshot, writes to the store first.
 
+mod load;
+mod snapshot;
+mod usage;
+
+pub(crate) use load::{Load, UnderWay};
+#[cfg(test)]
+pub(crate) use snapshot::placed;
+pub(crate) use snapshot::{Place, Placed, targets};
+pub(crate) use usage::Usage;
+
+use snapshot::{Ledger, Snapshot, part, with_part};
+
 use crate::{
     instance::Instance,
     registry::{Note, Origin, Record, Registry},
 };
 use arc_swap::ArcSwap;
-use chaski_api::{Error, Result};
+use chaski_api::{Error, Result, routing::Target};
 use chaski_provider::{Context, Hosts, Resource};
 use futures_util::StreamExt;
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -67,41 +79,11 @@ struct Records<R> {
     /// What providers offer by themselves, by their place in the configuration. Never stored.
     offered: BTreeMap<usize, Vec<R>>,
     next_sequence: u64,
+    ledger: Ledger,
 }
 
-/// What readers see.
-struct Snapshot<R> {
-    order: Vec<R>,
-    by_id: HashMap<String, usize>,
-}
-
-impl<R: Resource> Snapshot<R> {
-    fn of(records: &Records<R>) -> Self {
-        let mut snapshot = Self { order: Vec::new(), by_id: HashMap::new() };
-        for record in &records.kept {
-            snapshot.add(record.resource.clone());
-        }
-        for mut resource in records.offered.values().flatten().cloned() {
-            // Of two providers with the same offer, the second is reached under its own name.
-            if snapshot.by_id.contains_key(resource.identifier()) {
-                let own = format!("{}/{}", resource.provider_id(), resource.identifier());
-                resource.set_identifier(&own);
-            }
-            if !snapshot.by_id.contains_key(resource.identifier()) {
-                snapshot.add(resource);
-            }
-        }
-        snapshot
-    }
-
-    fn add(&mut self, resource: R) {
-        self.by_id.insert(resource.identifier().to_owned(), self.order.len());
-        self.order.push(resource);
-    }
-
-    fn get(&self, id: &str) -> Option<&R> {
-        self.by_id.get(id).map(|index| &self.order[*index])
-    }
+fn same<R: Resource>(one: &R, other: &R) -> bool {
+    serde_json::to_value(one).ok() == serde_json::to_value(other).ok()
 }
 
 /// The text for a resource that names no provider where there is not exactly one.
@@ -131,13 +113,17 @@ impl<R: Resource> RoutingTable<R> {
         let mut changes = Vec::new();
 
         let ids: HashSet<&str> = declared.iter().map(Resource::identifier).collect();
-        let configured = |id: &str| instances.iter().any(|instance| instance.id == id);
+        let configured = |resource: &R| {
+            targets(resource)
+                .iter()
+                .any(|target| instances.iter().any(|one| one.id == target.provider_id))
+        };
         kept.retain(|record| {
             // The file that made it has dropped it. Records of providers that are gone stay, so
             // that nothing is lost by a provider that is switched off for a while.
             let dropped = record.note.origin == Origin::Configuration
                 && !ids.contains(record.resource.identifier())
-                && configured(record.resource.provider_id());
+                && configured(&record.resource);
             if dropped {
                 changes.extend(Registry::<R>::forget(record.resource.identifier()));
             }
@@ -170,12 +156,13 @@ impl<R: Resource> RoutingTable<R> {
         }
         registry.apply(changes).await?;
 
-        let records = Records { kept, offered: BTreeMap::new(), next_sequence };
+        let ledger = Ledger::default();
+        let mut records = Records { kept, offered: BTreeMap::new(), next_sequence, ledger };
         Ok(Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::of(&mut records, &instances)),
             instances,
             discovering,
             registry,
-            snapshot: ArcSwap::from_pointee(Snapshot::of(&records)),
             records: Mutex::new(records),
             last_refresh: Mutex::new(None),
             listed: Notify::new(),
@@ -186,15 +173,25 @@ impl<R: Resource> RoutingTable<R> {
     /// background, so that the next list is fresh.
     pub fn list(&self) -> Vec<R> {
         self.listed.notify_one();
+        self.snapshot.load().order.iter().map(|placed| placed.resource.clone()).collect()
+    }
+
+    /// All resources with the places where their requests may go.
+    pub(crate) fn placed(&self) -> Vec<Arc<Placed<R>>> {
         self.snapshot.load().order.clone()
     }
 
-    fn find(&self, id: &str) -> Option<R> {
-        self.snapshot.load().get(id).cloned()
+    fn find(&self, id: &str) -> Option<Arc<Placed<R>>> {
+        self.snapshot.load().get(id).map(Arc::clone)
     }
 
     /// The resource called `id`; providers that list their own are asked again if it is not known.
     pub async fn get(&self, id: &str) -> Result<R> {
+        self.place(id).await.map(|placed| placed.resource.clone())
+    }
+
+    /// The resource called `id` with the places where its requests may go, found like by `get`.
+    pub(crate) async fn place(&self, id: &str) -> Result<Arc<Placed<R>>> {
         if let Some(found) = self.find(id) {
             return Ok(found);
         }
@@ -206,31 +203,19 @@ impl<R: Resource> RoutingTable<R> {
         })
     }
 
-    /// Where requests for `id` go.
+    /// Where requests for `id` go; the first place, if there are several.
     pub async fn route(&self, id: &str) -> Result<Routed<R>> {
-        let resource = self.get(id).await.map_err(|error| {
+        let placed = self.place(id).await.map_err(|error| {
             let message = self.not_served(id);
             Error { message, ..error }
         })?;
-        self.route_to(resource).await
-    }
-
-    /// Where requests for a resource of this table go.
-    pub(crate) async fn route_to(&self, resource: R) -> Result<Routed<R>> {
-        let instance = self.instance(resource.provider_id()).ok_or_else(|| {
-            Error::not_found(format!(
-                "{} `{}` belongs to provider `{}`, which is not configured any more; \
-                 configure it again, or delete the {}",
-                R::TITLE,
-                resource.identifier(),
-                resource.provider_id(),
-                R::KIND,
-            ))
-            .with_code(format!("{}_not_found", R::KIND))
-            .with_param(R::KIND)
-        })?;
-        let provider = instance.ready().await?;
-        Ok(Routed { provider, resource, provider_data_keys: instance.provider_data_keys() })
+        let [place, ..] = placed.places.as_slice() else {
+            return Err(Error::internal("a resource has no place"));
+        };
+        let mut resource = placed.resource.clone();
+        resource.set_provider_resource_id(&place.resource_id);
+        let provider_data_keys = place.provider_data_keys();
+        Ok(Routed { provider: place.ready().await?, resource, provider_data_keys })
     }
 
     fn not_served(&self, id: &str) -> String {
@@ -266,29 +251,52 @@ impl<R: Resource> RoutingTable<R> {
 
     /// Registers a resource, or updates it; answers what is stored.
     pub async fn register(&self, resource: R) -> Result<R> {
-        let id = resource.provider_id().to_owned();
-        let instance = self
-            .instance(&id)
-            .ok_or_else(|| Error::invalid(format!("Provider `{id}` not found")))?;
-        let resource = instance.ready().await?.on_register(resource).await?;
-        self.keep(resource.clone(), Origin::Request, None).await?;
+        let mut resource = resource;
+        for (index, target) in targets(&resource).into_iter().enumerate() {
+            let id = &target.provider_id;
+            let instance = self
+                .instance(id)
+                .ok_or_else(|| Error::invalid(format!("Provider `{id}` not found")))?;
+            let completed = instance.ready().await?.on_register(part(&resource, &target)).await?;
+            resource = with_part(&resource, index, completed);
+        }
+        self.keep(resource.clone()).await?;
         Ok(resource)
     }
 
-    /// Writes a record, unless it is no longer `expected`, if that is given.
-    async fn keep(&self, resource: R, origin: Origin, expected: Option<&Value>) -> Result<()> {
+    /// Writes the record of a request.
+    async fn keep(&self, resource: R) -> Result<()> {
         let mut records = self.records.lock().await;
-        let position = records
-            .kept
-            .iter()
-            .position(|record| record.resource.identifier() == resource.identifier());
-        if expected.is_some() {
-            let current =
-                position.and_then(|index| serde_json::to_value(&records.kept[index].resource).ok());
-            if current.as_ref() != expected {
-                return Ok(());
-            }
+        let id = resource.identifier();
+        let position = records.kept.iter().position(|record| record.resource.identifier() == id);
+        self.write(&mut records, position, resource, Origin::Request).await
+    }
+
+    /// Keeps what a provider made of its part of a declared resource, unless somebody has
+    /// registered it anew in the meantime.
+    async fn keep_part(&self, index: usize, target: &Target, before: R, after: R) -> Result<()> {
+        let mut records = self.records.lock().await;
+        let id = before.identifier();
+        let position = records.kept.iter().position(|record| record.resource.identifier() == id);
+        let current = position.map(|position| &records.kept[position].resource);
+        let Some(current) = current else { return Ok(()) };
+        let same_target = targets(current).get(index) == Some(target);
+        // Of the first part everything counts, of the others the id alone.
+        if !same_target || index == 0 && !same(&part(current, target), &before) {
+            return Ok(());
         }
+        let whole = with_part(current, index, after);
+        self.write(&mut records, position, whole, Origin::Configuration).await
+    }
+
+    /// Writes a record, in place of that at `position` if there is one.
+    async fn write(
+        &self,
+        records: &mut Records<R>,
+        position: Option<usize>,
+        resource: R,
+        origin: Origin,
+    ) -> Result<()> {
         let note = match position {
             Some(index) => Note { origin, ..records.kept[index].note.clone() },
             None => Note { sequence: records.next_sequence, origin, declared: None },
@@ -301,7 +309,7 @@ impl<R: Resource> RoutingTable<R> {
             records.next_sequence += 1;
             records.kept.push(record);
         }
-        self.publish(&records);
+        self.publish(records);
         Ok(())
     }
 
@@ -321,14 +329,16 @@ impl<R: Resource> RoutingTable<R> {
             };
             self.registry.apply(Registry::<R>::forget(id).into()).await?;
             records.kept.remove(position);
-            self.publish(&records);
+            self.publish(&mut records);
         }
-        // The record is gone whatever the provider says; one that is down is not waited for.
-        if let Some(Ok(provider)) =
-            self.instance(resource.provider_id()).map(|instance| instance.provider())
-            && let Err(error) = provider.on_unregister(&resource).await
-        {
-            tracing::warn!(target: "core", id, "the provider of a removed resource objects: {}", error.chain());
+        for target in targets(&resource) {
+            // The record is gone whatever the provider says; one that is down is not waited for.
+            let instance = self.instance(&target.provider_id);
+            if let Some(Ok(provider)) = instance.map(|instance| instance.provider())
+                && let Err(error) = provider.on_unregister(&part(&resource, &target)).await
+            {
+                tracing::warn!(target: "core", id, "the provider of a removed resource objects: {}", error.chain());
+            }
         }
         Ok(())
     }
@@ -340,15 +350,17 @@ impl<R: Resource> RoutingTable<R> {
             records
                 .kept
                 .iter()
-                .filter(|record| record.resource.provider_id() == provider_id)
                 .filter(|record| record.note.origin == Origin::Configuration)
+                .filter(|record| {
+                    targets(&record.resource).iter().any(|one| one.provider_id == provider_id)
+                })
                 .map(|record| record.resource.clone())
                 .collect()
         };
         futures_util::stream::iter(declared)
             .for_each_concurrent(REGISTER_AT_ONCE, |resource| async move {
                 let id = resource.identifier().to_owned();
-                if let Err(error) = self.complete(resource, provider).await {
+                if let Err(error) = self.complete(resource, provider_id, provider).await {
                     tracing::warn!(
                         target: "core",
                         id,
@@ -363,17 +375,26 @@ impl<R: Resource> RoutingTable<R> {
         self.refresh(Some(provider_id)).await;
     }
 
-    /// Lets the provider look at a declared resource, and keeps what it makes of it.
-    async fn complete(&self, resource: R, provider: &Arc<R::Provider>) -> Result<()> {
-        let before = serde_json::to_value(&resource).ok();
-        let completed = timeout(REGISTER_TIME, provider.on_register(resource))
-            .await
-            .unwrap_or_else(|_| Err(Error::unavailable("no answer")))?;
-        if serde_json::to_value(&completed).ok() == before {
-            return Ok(());
+    /// Lets the provider look at its parts of a declared resource, and keeps what it makes of them.
+    async fn complete(
+        &self,
+        resource: R,
+        provider_id: &str,
+        provider: &Arc<R::Provider>,
+    ) -> Result<()> {
+        for (index, target) in targets(&resource).into_iter().enumerate() {
+            if target.provider_id != provider_id {
+                continue;
+            }
+            let before = part(&resource, &target);
+            let after = timeout(REGISTER_TIME, provider.on_register(before.clone()))
+                .await
+                .unwrap_or_else(|_| Err(Error::unavailable("no answer")))?;
+            if !same(&after, &before) {
+                self.keep_part(index, &target, before, after).await?;
+            }
         }
-        // Somebody may have registered it anew in the meantime.
-        self.keep(completed, Origin::Configuration, before.as_ref()).await
+        Ok(())
     }
 
     /// Asks providers that list their own resources what they offer now: one, or all that are up.
@@ -411,7 +432,7 @@ impl<R: Resource> RoutingTable<R> {
             records.offered.insert(index, offered);
         }
         if changed {
-            self.publish(&records);
+            self.publish(&mut records);
         }
     }
 
@@ -438,8 +459,8 @@ impl<R: Resource> RoutingTable<R> {
         }
     }
 
-    fn publish(&self, records: &Records<R>) {
-        self.snapshot.store(Arc::new(Snapshot::of(records)));
+    fn publish(&self, records: &mut Records<R>) {
+        self.snapshot.store(Arc::new(Snapshot::of(records, &self.instances)));
     }
 }
 

@@ -1,0 +1,154 @@
+//! The tokens of a request, as the provider counted them: read from the answer, and nothing else
+//! of it.
+
+use crate::Payload;
+use chaski_api::openai::{ChatChunk, ChatCompletion, EmbeddingList, TextCompletion, Usage};
+use memchr::memmem::FinderRev;
+use serde::Deserialize;
+use std::sync::LazyLock;
+
+/// The tokens of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tokens {
+    pub prompt: u64,
+    pub completion: u64,
+}
+
+impl Tokens {
+    /// The greater of both counts: the events of a stream repeat or complete what came before.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            prompt: self.prompt.max(other.prompt),
+            completion: self.completion.max(other.completion),
+        }
+    }
+}
+
+/// An answer, or an event, that may say how many tokens it took.
+pub trait Counted {
+    /// The tokens, if it says so.
+    fn tokens(&self) -> Option<Tokens>;
+}
+
+/// No request has more tokens, whatever an upstream says, so that sums stay in range.
+const MOST: u64 = 1_000_000_000_000;
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default().min(MOST)
+}
+
+fn of_usage(usage: Option<&Usage>) -> Option<Tokens> {
+    let usage = usage?;
+    Some(Tokens { prompt: count(usage.prompt_tokens), completion: count(usage.completion_tokens) })
+}
+
+impl Counted for ChatCompletion {
+    fn tokens(&self) -> Option<Tokens> {
+        of_usage(self.usage.as_ref())
+    }
+}
+
+impl Counted for ChatChunk {
+    fn tokens(&self) -> Option<Tokens> {
+        of_usage(self.usage.as_ref())
+    }
+}
+
+impl Counted for TextCompletion {
+    fn tokens(&self) -> Option<Tokens> {
+        of_usage(self.usage.as_ref())
+    }
+}
+
+impl Counted for EmbeddingList {
+    fn tokens(&self) -> Option<Tokens> {
+        let usage = self.usage.as_ref()?;
+        Some(Tokens { prompt: count(usage.prompt_tokens), completion: 0 })
+    }
+}
+
+impl<T: Counted> Counted for Payload<T> {
+    fn tokens(&self) -> Option<Tokens> {
+        match self {
+            Self::Value(value) => value.tokens(),
+            Self::Raw(text) => tokens_in(text),
+        }
+    }
+}
+
+/// The part of a `usage` object that counts, in the names of OpenAI and of Anthropic.
+#[derive(Deserialize)]
+struct Counts {
+    #[serde(default, alias = "input_tokens")]
+    prompt_tokens: Option<f64>,
+    #[serde(default, alias = "output_tokens")]
+    completion_tokens: Option<f64>,
+}
+
+/// The tokens that the last `usage` object of a JSON text counts. The rest is not parsed: inside a
+/// string the quotes of the key would be escaped, so that it cannot be mistaken.
+pub fn tokens_in(text: &[u8]) -> Option<Tokens> {
+    static KEY: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new("\"usage\""));
+    let at = KEY.rfind(text)?;
+    let rest = text[at + KEY.needle().len()..].trim_ascii_start().strip_prefix(b":")?;
+    let rest = rest.trim_ascii_start();
+    if !rest.starts_with(b"{") {
+        return None;
+    }
+    let counts = serde_json::Deserializer::from_slice(rest).into_iter::<Counts>().next()?.ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates"
+    )]
+    let count = |number: Option<f64>| (number.unwrap_or_default() as u64).min(MOST);
+    Some(Tokens {
+        prompt: count(counts.prompt_tokens),
+        completion: count(counts.completion_tokens),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, Tokens, tokens_in};
+
+    fn tokens(text: &str) -> Option<(u64, u64)> {
+        tokens_in(text.as_bytes()).map(|Tokens { prompt, completion }| (prompt, completion))
+    }
+
+    #[test]
+    fn the_count_is_found_without_parsing_the_rest() {
+        let openai = r#"{"choices":[{"text":"a"}],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}"#;
+        assert_eq!(tokens(openai), Some((3, 5)));
+        let details = r#"{"usage" : {"prompt_tokens":3,"prompt_tokens_details":{"cached_tokens":1},"completion_tokens":5.0},"x":1}"#;
+        assert_eq!(tokens(details), Some((3, 5)));
+        assert_eq!(tokens(r#"{"usage":{"input_tokens":4,"output_tokens":1}}"#), Some((4, 1)));
+        assert_eq!(
+            tokens(r#"{"data":[],"usage":{"prompt_tokens":2,"total_tokens":2}}"#),
+            Some((2, 0))
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_count_is_none() {
+        for text in [
+            "{}",
+            r#"{"usage":null}"#,
+            r#"{"usage":"#,
+            r#"{"usage":{"prompt_tokens":"#,
+            r#"{"usage":{"prompt_tokens":"many"}}"#,
+            r#"{"text":"\"usage\":{\"prompt_tokens\":9}"}"#,
+        ] {
+            assert_eq!(tokens(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn negative_and_huge_counts_stay_in_range() {
+        assert_eq!(
+            tokens(r#"{"usage":{"prompt_tokens":-5,"completion_tokens":1e300}}"#),
+            Some((0, MOST))
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! What became of a request: who was asked, how often, and what it took. Written by routers, read
+//! where the head of the answer is made.
+
+use crate::Tokens;
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use chaski_api::routing::Cost;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+/// A provider model that answers requests, as the head of an answer names it.
+#[derive(Debug, PartialEq)]
+pub struct Served {
+    /// The provider instance, in visible ASCII.
+    pub provider: Bytes,
+    /// The provider's name of the model, in visible ASCII.
+    pub model: Bytes,
+    /// What its tokens cost.
+    pub cost: Option<Cost>,
+}
+
+impl Served {
+    pub fn new(provider: &str, model: &str, cost: Option<Cost>) -> Self {
+        Self { provider: visible(provider), model: visible(model), cost }
+    }
+}
+
+/// The text with everything that a header cannot hold written as `%XX`.
+fn visible(text: &str) -> Bytes {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Bytes::copy_from_slice(text.as_bytes());
+    }
+    let escaped = text.bytes().map(|byte| match byte {
+        b'%' => "%25".to_owned(),
+        byte if byte.is_ascii_graphic() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    escaped.collect::<String>().into()
+}
+
+/// What became of a request. Written and read without locks.
+#[derive(Debug, Default)]
+pub struct Trail {
+    attempts: AtomicU32,
+    served: ArcSwapOption<Served>,
+    settled: AtomicBool,
+    prompt: AtomicU64,
+    completion: AtomicU64,
+}
+
+impl Trail {
+    /// Notes who is asked now.
+    pub fn lead_to(&self, served: &Arc<Served>) {
+        self.served.store(Some(Arc::clone(served)));
+    }
+
+    /// Notes that a request is sent to a provider.
+    pub fn attempt(&self) {
+        self.attempts.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that nobody else will be asked.
+    pub fn settle(&self) {
+        self.settled.store(true, Relaxed);
+    }
+
+    /// Notes the tokens that the provider counted.
+    pub fn spend(&self, tokens: Tokens) {
+        self.prompt.fetch_add(tokens.prompt, Relaxed);
+        self.completion.fetch_add(tokens.completion, Relaxed);
+    }
+
+    /// How many requests were sent to providers.
+    pub fn attempts(&self) -> u32 {
+        self.attempts.load(Relaxed)
+    }
+
+    /// Who was asked last.
+    pub fn served(&self) -> Option<Arc<Served>> {
+        self.served.load_full()
+    }
+
+    /// Whether nobody else will be asked.
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Relaxed)
+    }
+
+    /// The tokens that the provider counted so far.
+    pub fn tokens(&self) -> Tokens {
+        Tokens { prompt: self.prompt.load(Relaxed), completion: self.completion.load(Relaxed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Served;
+
+    #[test]
+    fn names_are_written_so_that_a_header_can_hold_them() {
+        let served = Served::new("my vllm", "org/modèle-1.5:tag", None);
+        assert_eq!(&served.provider[..], b"my%20vllm");
+        assert_eq!(&served.model[..], b"org/mod%C3%A8le-1.5:tag");
+    }
+}

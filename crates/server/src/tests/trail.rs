@@ -1,0 +1,83 @@
+//! The headers that say who answered.
+
+use super::harness::{Answer, chat, llama_chat, start, start_with};
+use crate::ServerOptions;
+use serde_json::{Value, json};
+
+fn who(answer: &Answer) -> [&str; 3] {
+    ["x-chaski-provider", "x-chaski-model", "x-chaski-attempts"].map(|name| answer.header(name))
+}
+
+#[tokio::test]
+async fn every_answer_of_inference_says_who_gave_it() {
+    let server = start(ServerOptions::default()).await;
+    let [openai, llama] = ["/v1/chat/completions", "/v1/inference/chat-completion"];
+    for (path, body, status) in [
+        (openai, chat("say hello", false), 200),
+        (openai, chat("say hello", true), 200),
+        (openai, chat("fail 503", false), 503),
+        (openai, chat("break-at-once", true), 503),
+        (llama, llama_chat("say hello", false), 200),
+        (llama, llama_chat("say hello", true), 200),
+        (llama, llama_chat("fail 429", true), 429),
+    ] {
+        let answer = server.post(path, &body).await;
+        assert_eq!(answer.status, status, "{path} {body}");
+        assert_eq!(who(&answer), ["told", "m", "1"], "{path} {body}");
+    }
+    let embeddings = json!({ "model": "e", "input": "x" });
+    let answer = server.post("/v1/embeddings", &embeddings).await;
+    assert_eq!(who(&answer), ["told", "e", "1"]);
+}
+
+#[tokio::test]
+async fn answers_that_no_provider_gave_say_nothing() {
+    let server = start(ServerOptions::default()).await;
+    let unknown = json!({ "model": "nope", "messages": [] });
+    for answer in [
+        server.get("/v1/models").await,
+        server.post("/v1/chat/completions", &unknown).await,
+        server.post("/v1/chat/completions", &json!({})).await,
+    ] {
+        assert_eq!(who(&answer), ["", "", ""], "{}", answer.line());
+    }
+}
+
+#[tokio::test]
+async fn the_target_that_answered_is_the_one_that_is_named() {
+    let provider =
+        |id: &str, kind: &str| json!({ "provider_id": id, "provider_type": kind, "config": {} });
+    let targets = json!([
+        { "provider_id": "lacking", "provider_model_id": "x" },
+        { "provider_id": "my told", "provider_model_id": "org/y" },
+    ]);
+    let server = start_with(
+        ServerOptions::default(),
+        json!({
+            "providers": { "inference": [
+                provider("lacking", "remote::tgi"), provider("my told", "remote::vllm"),
+            ] },
+            "models": [{ "model_id": "m", "targets": targets }],
+        }),
+    )
+    .await;
+    for stream in [false, true] {
+        let answer = server.post("/v1/chat/completions", &chat("say hello", stream)).await;
+        assert_eq!(who(&answer), ["my%20told", "org/y", "1"]);
+    }
+    let answer = server.post("/v1/chat/completions", &chat("fail 503", true)).await;
+    assert_eq!((answer.status, who(&answer)), (503, ["my%20told", "org/y", "1"]));
+
+    let listed = server.get("/v1/models").await.json();
+    let listed = &listed["data"][0];
+    assert_eq!(listed["metadata"]["routing"]["targets"][1]["provider_model_id"], "org/y");
+    assert_eq!(listed["provider_id"], "lacking");
+    let usage = server.get("/v1/inspect/usage").await.json();
+    let rows: Vec<(&Value, &Value)> = usage["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (&row["provider_id"], &row["requests"]))
+        .collect();
+    assert_eq!(rows, [(&json!("lacking"), &json!(0)), (&json!("my told"), &json!(3))]);
+}

@@ -1,0 +1,63 @@
+//! The requests of inference as the router sees them, whatever they ask for.
+
+use super::metered::Answer;
+use chaski_api::{
+    Result,
+    models::ModelType,
+    openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
+};
+use chaski_provider::{
+    ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, TextReply,
+};
+use futures_util::future::BoxFuture;
+
+/// A request that is handed to the provider of its model.
+pub(crate) trait Call: Clone + Send + Sync + 'static {
+    type Answer: Answer;
+    /// What the model must do.
+    const WANTED: ModelType;
+
+    fn model(&self) -> &str;
+    fn set_model(&mut self, id: &str);
+    /// Whether the answer is wanted as a stream.
+    fn streams(&self) -> bool;
+    /// Gives it to a provider.
+    fn send<'a>(
+        self,
+        provider: &'a dyn InferenceProvider,
+        cx: &'a Context,
+    ) -> BoxFuture<'a, Result<Self::Answer>>;
+}
+
+/// The requests, the methods of [`Inference`] that take them, and the answers.
+macro_rules! calls {
+    ($($request:ty => $method:ident -> $answer:ty, $wanted:ident;)*) => {
+        $(impl Call for $request {
+            type Answer = $answer;
+            const WANTED: ModelType = ModelType::$wanted;
+
+            fn model(&self) -> &str {
+                self.model()
+            }
+            fn set_model(&mut self, id: &str) {
+                self.set_model(id);
+            }
+            fn streams(&self) -> bool {
+                self.stream()
+            }
+            fn send<'a>(
+                self,
+                provider: &'a dyn InferenceProvider,
+                cx: &'a Context,
+            ) -> BoxFuture<'a, Result<$answer>> {
+                Inference::$method(provider, cx, self)
+            }
+        })*
+    };
+}
+
+calls! {
+    ChatRequest => chat -> ChatReply, Llm;
+    TextCompletionRequest => completion -> TextReply, Llm;
+    EmbeddingRequest => embeddings -> EmbeddingReply, Embedding;
+}

@@ -1,0 +1,186 @@
+//! Answers on their way from a provider: counted, watched for failures, ended by the first error.
+
+use crate::table::{Place, Placed, UnderWay};
+use chaski_api::{Error, Result, models::Model};
+use chaski_provider::{Counted, EventStream, Payload, Reply, Tokens, Trail};
+use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// An answer of a provider.
+pub(crate) trait Answer: Sized + Send + 'static {
+    /// Waits until it has begun: for the first event, if it is a stream.
+    fn begun(self) -> BoxFuture<'static, Result<Self>>;
+
+    /// What `answer` comes to. Where a stream is wanted it is there at once, and `answer` runs when
+    /// its first event is asked for.
+    fn later(
+        answer: BoxFuture<'static, Result<Self>>,
+        streams: bool,
+    ) -> BoxFuture<'static, Result<Self>>;
+
+    /// The answer, with everything that `meter` looks for seen as it passes.
+    fn metered(self, meter: Meter) -> Self;
+}
+
+/// What watches over one answer.
+pub(crate) struct Meter {
+    placed: Arc<Placed<Model>>,
+    index: usize,
+    trail: Arc<Trail>,
+    tokens: Tokens,
+    /// Counts the request as under way until the answer has ended.
+    _under_way: UnderWay,
+}
+
+impl Meter {
+    /// Counts a request that is sent to the place at `index`.
+    pub(crate) fn new(placed: &Arc<Placed<Model>>, index: usize, trail: &Arc<Trail>) -> Self {
+        let place = &placed.places[index];
+        place.usage.sent();
+        trail.attempt();
+        Self {
+            placed: Arc::clone(placed),
+            index,
+            trail: Arc::clone(trail),
+            tokens: Tokens::default(),
+            _under_way: place.load.enter(),
+        }
+    }
+
+    fn place(&self) -> &Place<Model> {
+        &self.placed.places[self.index]
+    }
+
+    fn see(&mut self, tokens: Option<Tokens>) {
+        if let Some(tokens) = tokens {
+            self.tokens = self.tokens.max(tokens);
+        }
+    }
+
+    /// Notes that the provider did not answer, or not to the end.
+    pub(crate) fn failed(&self, error: &Error) {
+        self.place().usage.failed();
+        if self.placed.places.len() > 1
+            && let Some(pause) = super::retry::rest(error, self.placed.cooldown)
+        {
+            self.place().load.failed(pause);
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if self.tokens != Tokens::default() {
+            self.place().usage.spent(self.tokens);
+            self.trail.spend(self.tokens);
+        }
+    }
+}
+
+/// A stream that counts what it takes. Nothing follows its first error.
+struct Metered<E> {
+    events: EventStream<Payload<E>>,
+    /// Nothing after the end.
+    meter: Option<Meter>,
+}
+
+impl<E: Unpin> Stream for Metered<E>
+where
+    Payload<E>: Counted,
+{
+    type Item = Result<Payload<E>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let Some(meter) = &mut this.meter else { return Poll::Ready(None) };
+        let event = this.events.poll_next_unpin(cx);
+        match &event {
+            Poll::Ready(Some(Ok(event))) => meter.see(event.tokens()),
+            Poll::Ready(Some(Err(error))) => {
+                meter.failed(error);
+                this.meter = None;
+            }
+            Poll::Ready(None) => this.meter = None,
+            Poll::Pending => {}
+        }
+        event
+    }
+}
+
+impl<F, E> Answer for Reply<F, E>
+where
+    F: Send + 'static,
+    E: Send + Unpin + 'static,
+    Payload<F>: Counted,
+    Payload<E>: Counted,
+{
+    fn begun(self) -> BoxFuture<'static, Result<Self>> {
+        let Self::Stream(mut events) = self else {
+            return std::future::ready(Ok(self)).boxed();
+        };
+        async move {
+            match events.next().await {
+                Some(Ok(first)) => {
+                    let first = futures_util::stream::once(std::future::ready(Ok(first)));
+                    Ok(Self::Stream(first.chain(events).boxed()))
+                }
+                Some(Err(error)) => Err(error),
+                None => Ok(Self::Stream(futures_util::stream::empty().boxed())),
+            }
+        }
+        .boxed()
+    }
+
+    fn later(
+        answer: BoxFuture<'static, Result<Self>>,
+        streams: bool,
+    ) -> BoxFuture<'static, Result<Self>> {
+        if !streams {
+            return answer;
+        }
+        let events = answer.map(|answer| match answer {
+            Ok(Self::Stream(events)) => events,
+            Ok(Self::Full(_)) => {
+                let error = Error::internal("a request for a stream was answered at once");
+                futures_util::stream::once(std::future::ready(Err(error))).boxed()
+            }
+            Err(error) => futures_util::stream::once(std::future::ready(Err(error))).boxed(),
+        });
+        std::future::ready(Ok(Self::Stream(events.flatten_stream().boxed()))).boxed()
+    }
+
+    fn metered(self, mut meter: Meter) -> Self {
+        match self {
+            Self::Full(payload) => {
+                meter.see(payload.tokens());
+                Self::Full(payload)
+            }
+            Self::Stream(events) => Self::Stream(Metered { events, meter: Some(meter) }.boxed()),
+        }
+    }
+}
+
+impl<F: Send + 'static> Answer for Payload<F>
+where
+    Self: Counted,
+{
+    fn begun(self) -> BoxFuture<'static, Result<Self>> {
+        std::future::ready(Ok(self)).boxed()
+    }
+
+    fn later(
+        answer: BoxFuture<'static, Result<Self>>,
+        _streams: bool,
+    ) -> BoxFuture<'static, Result<Self>> {
+        answer
+    }
+
+    fn metered(self, mut meter: Meter) -> Self {
+        meter.see(self.tokens());
+        self
+    }
+}
