@@ -127,6 +127,12 @@ impl Answer {
         self
     }
 
+    /// The bytes of the body.
+    #[expect(clippy::len_without_is_empty, reason = "tests ask where to cut, not whether")]
+    pub fn len(&self) -> usize {
+        self.body.len()
+    }
+
     /// Never answers: for tests of time limits and of clients that give up.
     pub fn never() -> Self {
         Self::text("").held_by(&Gate::closed())

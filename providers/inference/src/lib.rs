@@ -1,12 +1,13 @@
 //! The inference providers, one folder each, and their table.
 
+mod adapter;
+mod hosted;
 mod images;
 mod llama_cpp;
 mod llama_models;
 mod local;
 mod ollama;
 mod openai;
-mod openai_compatible;
 mod sentence_transformers;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,9 @@
 //! What holds for every provider of this crate, and helpers for their tests.
 
+pub(crate) mod contract;
+pub(crate) mod openai_script;
+mod subjects;
+
 use super::ALL;
 use chaski_api::{
     Result,
@@ -35,7 +39,7 @@ pub(crate) async fn build(
 
 pub(crate) fn model(id: &str, model_type: ModelType, metadata: Value) -> Model {
     let Value::Object(metadata) = metadata else { panic!("metadata is an object") };
-    crate::openai_compatible::offered_model(id.to_owned(), id.to_owned(), model_type, metadata)
+    crate::adapter::offered_model(id.to_owned(), id.to_owned(), model_type, metadata)
 }
 
 pub(crate) fn llm(id: &str) -> Model {

@@ -46,8 +46,13 @@ impl Backend {
             if trimmed.ends_with("/v1") { trimmed.to_owned() } else { format!("{trimmed}/v1") };
         let http = Http::new(HttpOptions::default())?;
         let key = key.map(Secret::new);
-        let settings =
-            Settings { url: url.clone(), tls: Tls::Verified, key: key.clone(), max_tokens: None };
+        let settings = Settings {
+            url: url.clone(),
+            tls: Tls::Verified,
+            key: key.clone(),
+            max_tokens: None,
+            ..Settings::default()
+        };
         let connection = Box::new(Connection::new(http.clone(), &DIALECT, settings)?);
         Ok(Self::Server { http, url, key, connection })
     }

@@ -119,7 +119,8 @@ pub(super) fn from_answer(
     };
     let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let is_page = media_type.is_some_and(|value| value.starts_with(b"text/html"));
-    let said = serde_json::from_slice(body).ok().and_then(|body| said(&body)).or_else(|| {
+    let body_json = serde_json::from_slice(body).ok();
+    let said = body_json.and_then(|body| said(alone(&body))).or_else(|| {
         let text = String::from_utf8_lossy(body);
         let text = text.trim();
         let is_text = !is_page && !text.is_empty() && !text.starts_with(['<', '{', '[']);
@@ -149,6 +150,14 @@ pub(crate) fn error_in(body: &Value, secrets: &[String]) -> Option<Error> {
     };
     let nothing = || Said { message: error.to_string(), code: None, param: None };
     Some(said(body).unwrap_or_else(nothing).into_error(kind, secrets))
+}
+
+/// The error of a list that holds nothing else, which is how Google sends it.
+fn alone(body: &Value) -> &Value {
+    match body.as_array().map(Vec::as_slice) {
+        Some([only]) => only,
+        _ => body,
+    }
 }
 
 /// What an upstream said about its error.
@@ -192,7 +201,8 @@ fn said(body: &Value) -> Option<Said> {
         }
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) | None => {}
     }
-    match body.get("detail") {
+    // Mistral puts that list into its message.
+    match body.get("detail").or_else(|| body.get("message")?.get("detail")) {
         Some(Value::String(message)) => return plain(message.clone()),
         Some(Value::Array(details)) if !details.is_empty() => {
             let messages: Vec<String> = details.iter().map(detail).collect();

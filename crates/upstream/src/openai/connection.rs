@@ -1,6 +1,10 @@
 //! Calls to an upstream that speaks the OpenAI API.
 
-use super::{Dialect, Relay, request, vectors};
+use super::{
+    Dialect, Listed, Relay,
+    address::{self, Address},
+    listing, request, vectors,
+};
 use crate::{
     Http, Request, Response, Tls,
     client::{error_in, secret_header},
@@ -10,7 +14,7 @@ use chaski_api::{
     Error, ErrorKind, Result, Secret,
     openai::{Body, ChatRequest, EmbeddingRequest, TextCompletionRequest},
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use std::time::{Duration, Instant};
@@ -20,7 +24,7 @@ use url::Url;
 const ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
 /// What a connection needs to know beside the dialect.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The base URL: `http://localhost:8000/v1`.
     pub url: String,
@@ -29,6 +33,10 @@ pub struct Settings {
     pub key: Option<Secret>,
     /// The limit for requests that have none.
     pub max_tokens: Option<i64>,
+    /// Headers that each request carries.
+    pub headers: HeaderMap,
+    /// How long an answer may be waited for, if not as long as usual.
+    pub first_byte_timeout: Option<Duration>,
 }
 
 /// What accompanies one call.
@@ -49,29 +57,6 @@ pub enum Answer {
     Stream(Box<Relay>),
 }
 
-/// A model that an upstream lists.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Listed {
-    pub id: String,
-    /// In seconds since 1970.
-    #[serde(default)]
-    pub created: Option<i64>,
-    // Upstreams have three names for the same number, and some send two of them.
-    #[serde(default)]
-    max_model_len: Option<i64>,
-    #[serde(default)]
-    context_length: Option<i64>,
-    #[serde(default)]
-    context_window: Option<i64>,
-}
-
-impl Listed {
-    /// The tokens that fit into a prompt and its answer together, where the upstream says so.
-    pub fn context_length(&self) -> Option<i64> {
-        self.max_model_len.or(self.context_length).or(self.context_window)
-    }
-}
-
 /// An upstream that speaks a dialect of OpenAI's API.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -80,10 +65,15 @@ pub struct Connection {
     tls: Tls,
     key: Option<HeaderValue>,
     max_tokens: Option<i64>,
-    chat: Url,
-    completions: Url,
-    embeddings: Url,
-    models: Url,
+    headers: HeaderMap,
+    first_byte_timeout: Option<Duration>,
+    base: Url,
+    chat: Address,
+    completions: Address,
+    embeddings: Address,
+    models: Address,
+    /// Models whose chats go to an address of their own.
+    chats: Vec<(&'static str, Url)>,
 }
 
 impl Connection {
@@ -92,24 +82,26 @@ impl Connection {
     /// # Errors
     /// `InvalidRequest` if the URL or the key cannot be used.
     pub fn new(http: Http, dialect: &'static Dialect, settings: Settings) -> Result<Self> {
-        let base = base_url(dialect, &settings.url)?;
-        let at = |path: &str| {
-            let mut url = base.clone();
-            url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-            url
-        };
+        let base = address::base_url(dialect, &settings.url)?;
+        let at = |path, what| Address::new(&base, path, what);
         let key = settings.key.filter(|key| !key.is_empty());
         let key = key.map(|key| secret_header(dialect.key_header.1, &key)).transpose()?;
+        let chats = dialect.model_urls.iter();
+        let chats = chats.map(|(model, url)| Ok((*model, address::base_url(dialect, url)?)));
         Ok(Self {
             http,
             dialect,
             tls: settings.tls,
             key,
             max_tokens: settings.max_tokens,
-            chat: at("/chat/completions"),
-            completions: at("/completions"),
-            embeddings: at("/embeddings"),
-            models: at(dialect.models_path),
+            headers: settings.headers,
+            first_byte_timeout: settings.first_byte_timeout,
+            chat: at(dialect.chat_path, "chat completions"),
+            completions: at(dialect.completions_path, "completions"),
+            embeddings: at(dialect.embeddings_path, "embeddings"),
+            models: at(dialect.models_path, "lists of models"),
+            chats: chats.collect::<Result<_>>()?,
+            base,
         })
     }
 
@@ -146,10 +138,11 @@ impl Connection {
     /// What the upstream answers, or that it does not; see [`Http::send`].
     pub async fn embeddings(&self, call: Call<'_>, request: EmbeddingRequest) -> Result<Bytes> {
         let mut body = request.body;
-        request::fit(&mut body, self.dialect, None);
+        request::fit_embeddings(&mut body, self.dialect);
+        let url = self.embeddings.of(self.dialect, model(&body))?;
         let base64 = self.dialect.float_vectors
             && body.shift_remove("encoding_format").is_some_and(|format| format == "base64");
-        let response = self.post(&self.embeddings, call, &body, false).await?;
+        let response = self.post(url, call, &body, false).await?;
         let answer = self.whole(response).await?;
         if !base64 {
             return Ok(answer);
@@ -163,29 +156,50 @@ impl Connection {
     /// # Errors
     /// What the upstream answers, or that it does not within `limit`.
     pub async fn models(&self, call: Call<'_>, limit: Duration) -> Result<Vec<Listed>> {
-        #[derive(Deserialize)]
-        struct List {
-            data: Vec<Listed>,
-        }
-        let request = Request::get(self.dialect.name, self.models.clone())
-            .first_byte_timeout(limit)
-            .read_timeout(limit);
+        let text = self.get(call, self.models.of(self.dialect, "")?, limit).await?;
+        listing::read(&text).ok_or_else(|| {
+            let error = serde_json::from_slice(&text).ok().and_then(|body| error_in(&body, &[]));
+            error.unwrap_or_else(|| self.broken("sent a list of models that cannot be understood"))
+        })
+    }
+
+    /// The answer of another part of the upstream, at `path` after the base URL.
+    ///
+    /// # Errors
+    /// What the upstream answers, or that it does not within `limit`.
+    pub async fn ask(&self, call: Call<'_>, path: &str, limit: Duration) -> Result<Bytes> {
+        self.get(call, address::after(&self.base, path), limit).await
+    }
+
+    /// The answer of another part of the upstream to a JSON text, at `path` after the base URL.
+    ///
+    /// # Errors
+    /// What the upstream answers, or that it does not.
+    pub async fn tell(&self, call: Call<'_>, path: &str, body: &Body) -> Result<Bytes> {
+        let url = address::after(&self.base, path);
+        self.post(url, call, body, false).await?.bytes(ANSWER_BYTES).await
+    }
+
+    async fn get(&self, call: Call<'_>, url: Url, limit: Duration) -> Result<Bytes> {
+        let request =
+            Request::get(self.dialect.name, url).first_byte_timeout(limit).read_timeout(limit);
         let response = self.http.send(self.equipped(request, call)?).await?;
-        let text = self.whole(response.success().await?).await?;
-        let list: List = serde_json::from_slice(&text).map_err(|error| {
-            self.broken("sent a list of models that cannot be understood").caused_by(error)
-        })?;
-        Ok(list.data)
+        response.success().await?.bytes(ANSWER_BYTES).await
     }
 
     async fn complete(
         &self,
-        url: &Url,
+        address: &Address,
         call: Call<'_>,
         mut body: Body,
         stream: bool,
     ) -> Result<Answer> {
         request::fit(&mut body, self.dialect, self.max_tokens);
+        let own = self.chats.iter().find(|(id, _)| *id == model(&body));
+        let url = match own {
+            Some((_, url)) if body.contains_key("messages") => url.clone(),
+            _ => address.of(self.dialect, model(&body))?,
+        };
         let response = self.post(url, call, &body, stream).await?;
         if !stream {
             return self.whole(response).await.map(Answer::Full);
@@ -201,18 +215,23 @@ impl Connection {
         Ok(Answer::Stream(Box::new(Relay::new(response.stream(), secrets))))
     }
 
-    async fn post(&self, url: &Url, call: Call<'_>, body: &Body, stream: bool) -> Result<Response> {
+    async fn post(&self, url: Url, call: Call<'_>, body: &Body, stream: bool) -> Result<Response> {
         let accept = if stream { "text/event-stream" } else { "application/json" };
-        let request = Request::post(self.dialect.name, url.clone())
+        let request = Request::post(self.dialect.name, url)
             .json(body.to_bytes())
             .header(header::ACCEPT, HeaderValue::from_static(accept))
             .retries(self.http.retries());
+        let request = match self.first_byte_timeout {
+            Some(limit) => request.first_byte_timeout(limit),
+            None => request,
+        };
         self.http.send(self.equipped(request, call)?).await?.success().await
     }
 
     /// Adds what the call and the configuration say.
     fn equipped(&self, request: Request, call: Call<'_>) -> Result<Request> {
-        let mut request = request.tls(self.tls.clone()).deadline(call.deadline);
+        let mut request =
+            request.headers(&self.headers).tls(self.tls.clone()).deadline(call.deadline);
         let key = match call.key {
             Some(key) => Some(secret_header(self.dialect.key_header.1, &Secret::new(key))?),
             None => self.key.clone(),
@@ -262,10 +281,6 @@ impl Connection {
     }
 }
 
-fn base_url(dialect: &Dialect, text: &str) -> Result<Url> {
-    let url = Url::parse(text.trim()).ok();
-    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()).ok_or_else(|| {
-        let example = "use one such as `http://localhost:8000/v1`";
-        Error::invalid(format!("the URL of {} is not a web address; {example}", dialect.name))
-    })
+fn model(body: &Body) -> &str {
+    body.get("model").and_then(Value::as_str).unwrap_or_default()
 }

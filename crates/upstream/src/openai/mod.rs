@@ -1,13 +1,16 @@
 //! OpenAI's API as upstreams speak it: what differs between them is data, the rest is here once.
 
+mod address;
 mod connection;
 mod dialect;
+mod listing;
 mod relay;
 mod request;
 #[cfg(test)]
 mod tests;
 mod vectors;
 
-pub use connection::{Answer, Call, Connection, Listed, Settings};
-pub use dialect::Dialect;
+pub use connection::{Answer, Call, Connection, Settings};
+pub use dialect::{Dialect, JsonSchema, Logprobs, Translated};
+pub use listing::Listed;
 pub use relay::Relay;

@@ -19,6 +19,7 @@ fn connection(upstream: &FakeUpstream) -> Connection {
         tls: Tls::Verified,
         key: Some(Secret::new("configured-key")),
         max_tokens: Some(4096),
+        ..Settings::default()
     };
     let http = Http::new(HttpOptions::default()).unwrap();
     Connection::new(http, &DIALECT, settings).unwrap()
@@ -296,11 +297,11 @@ async fn models_are_listed_in_the_forms_that_upstreams_use() {
     let upstream = FakeUpstream::answering(Script::json(body)).await;
     let listed = connection(&upstream).models(Call::default(), Duration::from_secs(5)).await;
     let listed = listed.unwrap();
-    assert_eq!(listed[0].context_length(), Some(131_072));
+    assert_eq!(listed[0].context_length, Some(131_072));
     assert_eq!(listed[0].created, Some(1_700_000_000));
     assert_eq!((listed[1].id.as_str(), listed[1].created), ("b", None));
-    assert_eq!(listed[1].context_length(), None);
-    assert_eq!(listed[2].context_length(), Some(8192));
+    assert_eq!(listed[1].context_length, None);
+    assert_eq!(listed[2].context_length, Some(8192));
     assert_eq!(upstream.only_request().path, "/v1/models");
     for body in [json!({}), json!({ "data": [{}] }), json!({ "data": {} })] {
         let upstream = FakeUpstream::answering(Script::json(body)).await;
@@ -319,6 +320,7 @@ async fn a_dialect_may_have_a_header_of_its_own_for_the_key() {
         tls: Tls::Verified,
         key: Some(Secret::new("k-1")),
         max_tokens: None,
+        ..Settings::default()
     };
     let http = Http::new(HttpOptions::default()).unwrap();
     let connection = Connection::new(http, &OTHER, settings).unwrap();
@@ -335,6 +337,7 @@ fn a_base_url_must_be_a_web_address_and_a_key_must_fit_into_a_header() {
             tls: Tls::Verified,
             key: Some(Secret::new(key)),
             max_tokens: None,
+            ..Settings::default()
         };
         let http = Http::new(HttpOptions::default()).unwrap();
         Connection::new(http, &DIALECT, settings)

@@ -6,8 +6,8 @@ mod native;
 mod tests;
 
 use crate::{
+    adapter::{Adapter, Vendor},
     llama_models::{self, Alias},
-    openai_compatible::{Adapter, Vendor},
 };
 use async_trait::async_trait;
 use chaski_api::{
@@ -19,7 +19,7 @@ use chaski_provider::{
     ChatReply, Context, Deps, InferenceProvider, Provider, ProviderConfig, Spec,
 };
 use chaski_upstream::{
-    Http, Tls, Url,
+    Http, Url,
     openai::{Connection, Dialect, Settings},
 };
 use models::{Library, NAME};
@@ -114,8 +114,7 @@ impl Provider for Ollama {
         let url = config.url.trim().trim_end_matches('/');
         let url = url.strip_suffix("/v1").unwrap_or(url);
         let url = if url.is_empty() { URL } else { url };
-        let settings =
-            Settings { url: format!("{url}/v1"), tls: Tls::Verified, key: None, max_tokens: None };
+        let settings = Settings { url: format!("{url}/v1"), ..Settings::default() };
         let library = Library::new(deps.http.clone(), url)?;
         let chat = library.at("/api/chat")?;
         let vendor =

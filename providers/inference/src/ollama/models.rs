@@ -1,6 +1,6 @@
 //! Ollama's own API for the models that it holds.
 
-use crate::openai_compatible::{LISTING, offered_model};
+use crate::adapter::{LISTING, offered_model};
 use chaski_api::{
     Error, ErrorKind, Result,
     models::{Model, ModelType},

@@ -3,22 +3,15 @@
 #[cfg(test)]
 mod tests;
 
-use crate::openai_compatible::{Adapter, LISTING, Vendor, offered_model};
-use async_trait::async_trait;
-use chaski_api::{
-    Api, Result, Secret,
-    models::{Model, ModelType},
-};
+use crate::hosted::{Catalogue, Hosted};
+use chaski_api::{Api, Result, Secret};
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
-use chaski_upstream::{
-    Tls,
-    openai::{Call, Connection, Dialect, Listed, Settings},
-};
-use serde_json::{Map, Value, json};
+use chaski_upstream::openai::{Dialect, Settings};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 const PREFIX: &str = "openai/";
-const BASE_URL: &str = "https://api.openai.com/v1";
+const URL: &str = "https://api.openai.com/v1";
 const KEY: &str = "openai_api_key";
 
 const DIALECT: Dialect = Dialect {
@@ -31,27 +24,30 @@ const DIALECT: Dialect = Dialect {
     ..Dialect::OPENAI
 };
 
-/// The lengths of the vectors of the embedding models.
-const EMBEDDINGS: &[(&str, i64)] = &[
-    ("text-embedding-3-small", 1536),
-    ("text-embedding-3-large", 3072),
-    ("text-embedding-ada-002", 1536),
-];
-
-/// What the ids of listed models contain that neither chat nor embed.
-const OTHER_MODELS: &[&str] = &[
-    "audio",
-    "babbage",
-    "dall-e",
-    "davinci",
-    "image",
-    "moderation",
-    "realtime",
-    "sora",
-    "transcribe",
-    "tts",
-    "whisper",
-];
+const CATALOGUE: Catalogue = Catalogue {
+    service: URL,
+    prefix: PREFIX,
+    embedders: &[
+        ("text-embedding-3-small", 1536, 8192),
+        ("text-embedding-3-large", 3072, 8192),
+        ("text-embedding-ada-002", 1536, 8192),
+    ],
+    others: &[
+        "audio",
+        "babbage",
+        "dall-e",
+        "davinci",
+        "image",
+        "moderation",
+        "realtime",
+        "sora",
+        "transcribe",
+        "tts",
+        "whisper",
+    ],
+    dated: true,
+    ..Catalogue::EMPTY
+};
 
 const DOCS: &str = "\
 Serves the models of [OpenAI](https://platform.openai.com/docs).
@@ -86,11 +82,7 @@ impl ProviderConfig for OpenAiConfig {
 }
 
 /// The provider `remote::openai`.
-pub(crate) struct OpenAi {
-    refresh_models: Option<bool>,
-    /// Whether the server is OpenAI's own.
-    original: bool,
-}
+pub(crate) struct OpenAi;
 
 impl Provider for OpenAi {
     type Api = dyn InferenceProvider;
@@ -103,61 +95,8 @@ impl Provider for OpenAi {
 
     async fn build(config: OpenAiConfig, deps: Deps) -> Result<Arc<Self::Api>> {
         let base_url = config.base_url.filter(|url| !url.trim().is_empty());
-        let vendor = Self { refresh_models: config.refresh_models, original: base_url.is_none() };
-        let settings = Settings {
-            url: base_url.unwrap_or_else(|| BASE_URL.to_owned()),
-            tls: Tls::Verified,
-            key: config.api_key,
-            max_tokens: None,
-        };
-        Ok(Arc::new(Adapter::new(deps.http, &DIALECT, settings, vendor)?))
+        let url = base_url.unwrap_or_else(|| URL.to_owned());
+        let settings = Settings { url, key: config.api_key, ..Settings::default() };
+        Hosted::provider(deps, &DIALECT, &CATALOGUE, settings, config.refresh_models)
     }
-}
-
-#[async_trait]
-impl Vendor for OpenAi {
-    /// OpenAI serves models that it does not list, and lists only with a key: nothing is checked.
-    async fn on_register(&self, _upstream: &Connection, model: Model) -> Result<Model> {
-        Ok(model)
-    }
-
-    async fn offered(&self, upstream: &Connection) -> Result<Option<Vec<Model>>> {
-        if self.refresh_models == Some(false) || (self.original && !upstream.has_key()) {
-            return Ok(None);
-        }
-        let listed = upstream.models(Call::default(), LISTING).await?;
-        Ok(Some(listed.into_iter().filter_map(model).collect()))
-    }
-
-    async fn check(&self, upstream: &Connection) -> Result<()> {
-        if self.original && !upstream.has_key() {
-            // Callers bring their own keys.
-            return Ok(());
-        }
-        upstream.models(Call::default(), LISTING).await.map(drop)
-    }
-
-    fn needs_key(&self) -> bool {
-        self.original
-    }
-}
-
-fn model(listed: Listed) -> Option<Model> {
-    if OTHER_MODELS.iter().any(|part| listed.id.contains(part)) {
-        return None;
-    }
-    let mut metadata = Map::new();
-    if let Some(created) = listed.created {
-        metadata.insert("created".to_owned(), created.into());
-    }
-    let embedding = EMBEDDINGS.iter().find(|(id, _)| *id == listed.id);
-    let model_type = match embedding {
-        Some((_, dimension)) => {
-            metadata.insert("embedding_dimension".to_owned(), (*dimension).into());
-            ModelType::Embedding
-        }
-        None => ModelType::Llm,
-    };
-    let identifier = format!("{PREFIX}{}", listed.id);
-    Some(offered_model(identifier, listed.id, model_type, metadata))
 }

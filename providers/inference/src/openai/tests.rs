@@ -102,7 +102,8 @@ async fn chat_and_embedding_models_are_offered_under_openais_name() {
         ]
     );
     assert_eq!(offered[1].model_type, ModelType::Embedding);
-    let metadata = json!({ "created": 1_705_948_997, "embedding_dimension": 1536 });
+    let metadata =
+        json!({ "created": 1_705_948_997, "embedding_dimension": 1536, "context_length": 8192 });
     assert_eq!(Value::Object(offered[1].metadata.clone()), metadata);
     provider.check().await.unwrap();
     assert_eq!(upstream.requests()[0].header("authorization"), "Bearer sk-config");

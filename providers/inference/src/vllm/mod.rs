@@ -4,8 +4,8 @@
 mod tests;
 
 use crate::{
+    adapter::{Adapter, LISTING, TlsVerify, Vendor, offered_model},
     llama_models,
-    openai_compatible::{Adapter, LISTING, TlsVerify, Vendor, offered_model},
 };
 use async_trait::async_trait;
 use chaski_api::{
@@ -95,6 +95,7 @@ impl Provider for Vllm {
             tls: config.tls_verify.tls(),
             key: config.api_token,
             max_tokens: Some(config.max_tokens.0),
+            ..Settings::default()
         };
         let vendor = Self { refresh_models: config.refresh_models };
         Ok(Arc::new(Adapter::new(deps.http, &DIALECT, settings, vendor)?))
@@ -131,7 +132,7 @@ impl Vendor for Vllm {
         let model = |listed: chaski_upstream::openai::Listed| {
             let mut metadata = Map::new();
             // `created` is when the list was made: with it the model would change each time.
-            if let Some(length) = listed.context_length() {
+            if let Some(length) = listed.context_length {
                 metadata.insert("context_length".to_owned(), length.into());
             }
             offered_model(listed.id.clone(), listed.id, ModelType::Llm, metadata)

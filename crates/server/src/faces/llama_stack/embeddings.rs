@@ -4,7 +4,7 @@ use super::content;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chaski_api::{
     Error, ErrorKind, Result,
-    inference::{EmbeddingContents, EmbeddingsRequest, EmbeddingsResponse},
+    inference::{EmbeddingContents, EmbeddingsRequest, EmbeddingsResponse, TextTruncation},
     models::{Model, ModelType},
     openai::{Body, EmbeddingRequest},
 };
@@ -39,6 +39,14 @@ pub(super) async fn embeddings(
     body.insert("encoding_format".to_owned(), "base64".into());
     if let Some(length) = dimensions(model, request.output_dimension) {
         body.insert("dimensions".to_owned(), length.into());
+    }
+    // OpenAI's API has no place for these: what speaks to an upstream translates them, or leaves
+    // them out.
+    if let Some(task) = request.task_type {
+        body.insert("task_type".to_owned(), json!(task));
+    }
+    if let Some(end) = request.text_truncation.filter(|end| *end != TextTruncation::None) {
+        body.insert("text_truncation".to_owned(), json!(end));
     }
     let reply = inference.embeddings(cx, EmbeddingRequest { body }).await?.into_value()?;
     let mut vectors = reply.data;

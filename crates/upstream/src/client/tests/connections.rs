@@ -149,6 +149,7 @@ async fn a_connection_is_used_again_although_the_end_of_a_stream_comes_late() {
         tls: Tls::Verified,
         key: None,
         max_tokens: None,
+        ..crate::openai::Settings::default()
     };
     let connection = Connection::new(http(), &Dialect::OPENAI, settings).unwrap();
     for _ in 0..3 {

@@ -44,6 +44,22 @@ async fn errors_of_upstreams_keep_their_status_and_their_message() {
         ),
         (404, json!({ "detail": "Not Found" }), "Not Found", None, None),
         (
+            400,
+            json!([{ "error": { "code": 400, "message": "no such field", "status": "INVALID" } }]),
+            "no such field",
+            Some("400"),
+            None,
+        ),
+        (
+            422,
+            json!({ "object": "error", "type": "invalid", "message": { "detail": [
+                { "loc": ["body", "top_k"], "msg": "Extra inputs are not permitted" },
+            ]}}),
+            "body.top_k: Extra inputs are not permitted",
+            None,
+            None,
+        ),
+        (
             422,
             json!({ "detail": [
                 { "loc": ["body", "messages", 0], "msg": "Field required", "type": "missing" },

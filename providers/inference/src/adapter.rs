@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chaski_api::{
     Error, ErrorKind, Reader, Result, Schemas, Wire,
     models::{Model, ModelTag, ModelType},
-    openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
+    openai::{Body, ChatRequest, EmbeddingRequest, TextCompletionRequest},
 };
 use chaski_provider::{
     ChatReply, Context, EmbeddingReply, Hosts, Inference, Lifecycle, Payload, Reply, TextReply,
@@ -35,6 +35,16 @@ pub(crate) trait Vendor: Send + Sync + 'static {
     /// Whether the upstream answers.
     async fn check(&self, upstream: &Connection) -> Result<()> {
         upstream.models(Call::default(), LISTING).await.map(drop)
+    }
+
+    /// Completes the body of a chat or a completion before it is sent.
+    async fn prepare(
+        &self,
+        _upstream: &Connection,
+        _call: Call<'_>,
+        _body: &mut Body,
+    ) -> Result<()> {
+        Ok(())
     }
 
     /// The answer of an API of the vendor's own, for chats that lose something in OpenAI's.
@@ -72,7 +82,10 @@ impl<V: Vendor> Adapter<V> {
 
     fn call<'a>(&self, cx: &'a Context) -> Result<Call<'a>> {
         let dialect = self.upstream.dialect();
-        let key = dialect.provider_data.and_then(|name| cx.provider_data.text(name));
+        let key = dialect
+            .provider_data
+            .filter(|_| !(dialect.configured_key_first && self.upstream.has_key()))
+            .and_then(|name| cx.provider_data.text(name));
         if key.is_none() && !self.upstream.has_key() && self.vendor.needs_key() {
             let (vendor, name) = (dialect.name, dialect.provider_data.unwrap_or_default());
             let message = format!(
@@ -103,11 +116,18 @@ impl<V: Vendor> Inference for Adapter<V> {
         if let Some(answer) = self.vendor.own_chat(cx, &request).await? {
             return Ok(answer);
         }
+        self.vendor.prepare(&self.upstream, call, &mut request.body).await?;
         self.upstream.chat(call, request).await.map(reply)
     }
 
-    async fn completion(&self, cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
-        self.upstream.completion(self.call(cx)?, request).await.map(reply)
+    async fn completion(
+        &self,
+        cx: &Context,
+        mut request: TextCompletionRequest,
+    ) -> Result<TextReply> {
+        let call = self.call(cx)?;
+        self.vendor.prepare(&self.upstream, call, &mut request.body).await?;
+        self.upstream.completion(call, request).await.map(reply)
     }
 
     async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {

@@ -1,0 +1,134 @@
+//! Which script each provider of the table has for the contract suite.
+
+use super::{
+    contract::{Does, InProcess, Scene, Script, Subject, broken_promises},
+    openai_script::OpenAiScript,
+};
+use crate::ALL;
+use chaski_testkit::{Answer, Seen};
+use serde_json::{Value, json};
+
+const CHATS: &[Does] = &[Does::Chat, Does::Calls];
+
+/// Providers over an upstream, by type.
+const SCRIPTED: &[(&str, &'static dyn Script)] = &[
+    (
+        "remote::ollama",
+        &OpenAiScript {
+            // Its own API lists the models.
+            other: |_| Answer::json(json!({ "models": [{ "name": "m" }] })),
+            ..OpenAiScript::new(at_url)
+        },
+    ),
+    ("remote::openai", &OpenAiScript::new(|url| json!({ "base_url": format!("{url}/v1") }))),
+    ("remote::vllm", &OpenAiScript::new(|url| json!({ "url": format!("{url}/v1") }))),
+];
+
+fn at_url(url: &str) -> Value {
+    json!({ "url": url })
+}
+
+/// Providers that run models in this process.
+const IN_PROCESS: &[InProcess] = &[
+    InProcess {
+        provider_type: "inline::llama-cpp",
+        config: || json!({ "context_length": 1024 }),
+        model: "smollm2-135m-instruct",
+        does: &[Does::Chat, Does::Calls, Does::Completions],
+    },
+    InProcess {
+        provider_type: "inline::sentence-transformers",
+        config: || json!({}),
+        model: "all-minilm-l6-v2",
+        does: &[Does::Embeddings],
+    },
+];
+
+fn is_covered(provider_type: &str) -> bool {
+    SCRIPTED.iter().any(|(known, _)| *known == provider_type)
+        || IN_PROCESS.iter().any(|known| known.provider_type == provider_type)
+}
+
+#[test]
+fn no_provider_is_left_out_of_the_contract() {
+    let left_out: Vec<&str> = ALL
+        .iter()
+        .map(|entry| entry.spec.provider_type)
+        .filter(|provider_type| !is_covered(provider_type))
+        .collect();
+    assert!(
+        left_out.is_empty(),
+        "the contract suite does not cover {left_out:?}: give each a line in `SCRIPTED` of \
+         providers/inference/src/tests/subjects.rs, or in `IN_PROCESS` if it has no upstream"
+    );
+}
+
+#[test]
+fn the_contract_covers_registered_providers_once() {
+    let scripted = SCRIPTED.iter().map(|(provider_type, _)| *provider_type);
+    let all: Vec<&str> =
+        scripted.chain(IN_PROCESS.iter().map(|known| known.provider_type)).collect();
+    for (index, provider_type) in all.iter().enumerate() {
+        let registered = ALL.iter().any(|entry| entry.spec.provider_type == *provider_type);
+        assert!(registered, "`{provider_type}` is not in the table of providers");
+        assert!(!all[..index].contains(provider_type), "`{provider_type}` stands there twice");
+    }
+}
+
+#[tokio::test]
+async fn every_provider_over_an_upstream_keeps_its_promises() {
+    let mut broken = Vec::new();
+    for (provider_type, script) in SCRIPTED {
+        broken.extend(broken_promises(Subject { provider_type, script: *script }).await);
+    }
+    assert!(broken.is_empty(), "{} promises are broken:\n{}", broken.len(), broken.join("\n"));
+}
+
+/// An upstream whose streams end before they have said that they do.
+struct Endless(OpenAiScript);
+
+impl Script for Endless {
+    fn config(&self, url: &str) -> Value {
+        self.0.config(url)
+    }
+
+    fn does(&self) -> &'static [Does] {
+        CHATS
+    }
+
+    fn is_call(&self, request: &Seen) -> bool {
+        self.0.is_call(request)
+    }
+
+    fn answer(&self, request: &Seen, scene: Scene) -> Answer {
+        let answer = self.0.answer(request, scene);
+        if scene == Scene::Plain && request.json()["stream"] == true {
+            let end = answer.len() - "data: [DONE]\n\n".len() - 20;
+            return answer.cut_after(end);
+        }
+        answer
+    }
+}
+
+#[tokio::test]
+async fn broken_promises_are_named_with_the_provider() {
+    const SCRIPT: Endless = Endless(OpenAiScript::new(at_url));
+    let subject = Subject { provider_type: "remote::vllm", script: &SCRIPT };
+    let broken = broken_promises(subject).await;
+    let is_named = |promise: &str| {
+        let start = format!("remote::vllm: {promise}: ");
+        broken.iter().any(|broken| broken.starts_with(&start))
+    };
+    assert!(is_named("a stream ends once, with usage"), "{broken:?}");
+    assert!(is_named("the network may cut anywhere"), "{broken:?}");
+    assert!(is_named("what it does not do is refused"), "{broken:?}");
+    assert!(!is_named("an answer is whole"), "{broken:?}");
+    assert!(!is_named("calls of functions are whole"), "{broken:?}");
+}
+
+#[tokio::test]
+async fn every_provider_in_this_process_keeps_its_promises() {
+    for known in IN_PROCESS {
+        known.keeps_its_promises().await;
+    }
+}
