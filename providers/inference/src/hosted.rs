@@ -180,3 +180,9 @@ impl Vendor for Hosted {
         self.original
     }
 }
+
+/// The URL of a service with the path to its API, unless it has that already.
+pub(crate) fn at_version(url: &str, path: &str) -> String {
+    let url = url.trim().trim_end_matches('/');
+    if url.is_empty() || url.ends_with("/v1") { url.to_owned() } else { format!("{url}{path}") }
+}

@@ -1,16 +1,32 @@
 //! The inference providers, one folder each, and their table.
 
 mod adapter;
+mod azure;
+mod cerebras;
+mod databricks;
+mod deepseek;
+mod fireworks;
+mod gemini;
+mod groq;
 mod hosted;
 mod images;
 mod llama_cpp;
+mod llama_cpp_server;
 mod llama_models;
+mod lm_studio;
 mod local;
+mod mistral;
+mod nvidia;
 mod ollama;
 mod openai;
+mod openai_compatible;
+mod openrouter;
+mod runpod;
+mod sambanova;
 mod sentence_transformers;
 #[cfg(test)]
 mod tests;
+mod together;
 mod vllm;
 
 use chaski_provider::{Entry, InferenceProvider};
@@ -22,4 +38,20 @@ pub const ALL: &[Entry<dyn InferenceProvider>] = &[
     Entry::of::<ollama::Ollama>(),
     Entry::of::<openai::OpenAi>(),
     Entry::of::<vllm::Vllm>(),
+    Entry::of::<openai_compatible::OpenAiCompatible>(),
+    Entry::of::<azure::Azure>(),
+    Entry::of::<cerebras::Cerebras>(),
+    Entry::of::<databricks::Databricks>(),
+    Entry::of::<deepseek::DeepSeek>(),
+    Entry::of::<fireworks::Fireworks>(),
+    Entry::of::<gemini::Gemini>(),
+    Entry::of::<groq::Groq>(),
+    Entry::of::<llama_cpp_server::LlamaCppServer>(),
+    Entry::of::<lm_studio::LmStudio>(),
+    Entry::of::<mistral::Mistral>(),
+    Entry::of::<nvidia::Nvidia>(),
+    Entry::of::<openrouter::OpenRouter>(),
+    Entry::of::<runpod::RunPod>(),
+    Entry::of::<sambanova::SambaNova>(),
+    Entry::of::<together::Together>(),
 ];

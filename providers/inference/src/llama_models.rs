@@ -64,11 +64,19 @@ pub(crate) struct Alias {
     pub llama_model: Option<&'static str>,
     /// Other names that are accepted.
     pub others: &'static [&'static str],
+    /// Whether the repository of the Llama model is such a name.
+    repository: bool,
 }
 
 impl Alias {
+    /// A Llama model, known by its short name.
     pub(crate) const fn llama(id: &'static str, llama_model: &'static str) -> Self {
-        Self { id, llama_model: Some(llama_model), others: &[] }
+        Self { id, llama_model: Some(llama_model), others: &[], repository: false }
+    }
+
+    /// A Llama model, known by its short name and its repository on Hugging Face.
+    pub(crate) const fn repository(id: &'static str, llama_model: &'static str) -> Self {
+        Self { repository: true, ..Self::llama(id, llama_model) }
     }
 
     pub(crate) const fn or(self, others: &'static [&'static str]) -> Self {
@@ -76,7 +84,10 @@ impl Alias {
     }
 
     fn is(&self, name: &str) -> bool {
-        self.id == name || self.llama_model == Some(name) || self.others.contains(&name)
+        self.id == name
+            || self.llama_model == Some(name)
+            || self.others.contains(&name)
+            || (self.repository && self.llama_model.and_then(repository) == Some(name))
     }
 }
 

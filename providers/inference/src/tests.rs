@@ -2,6 +2,7 @@
 
 pub(crate) mod contract;
 pub(crate) mod openai_script;
+pub(crate) mod published;
 mod subjects;
 
 use super::ALL;

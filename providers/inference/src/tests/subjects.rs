@@ -9,9 +9,40 @@ use chaski_testkit::{Answer, Seen};
 use serde_json::{Value, json};
 
 const CHATS: &[Does] = &[Does::Chat, Does::Calls];
+const CHATS_AND_TEXTS: &[Does] = &[Does::Chat, Does::Calls, Does::Completions];
+const CHATS_AND_VECTORS: &[Does] = &[Does::Chat, Does::Calls, Does::Embeddings];
 
 /// Providers over an upstream, by type.
 const SCRIPTED: &[(&str, &'static dyn Script)] = &[
+    ("remote::azure", &OpenAiScript::new(|url| json!({ "url": url, "api_key": "k" }))),
+    (
+        "remote::cerebras",
+        &OpenAiScript {
+            does: CHATS_AND_TEXTS,
+            ..OpenAiScript::new(|url| json!({ "base_url": url, "api_key": "k" }))
+        },
+    ),
+    (
+        "remote::databricks",
+        &OpenAiScript { always_usage: true, ..OpenAiScript::new(|url| json!({ "url": url })) },
+    ),
+    ("remote::deepseek", &OpenAiScript { does: CHATS, ..OpenAiScript::new(at_url) }),
+    ("remote::fireworks", &OpenAiScript::new(at_url)),
+    (
+        "remote::gemini",
+        &OpenAiScript {
+            does: CHATS_AND_VECTORS,
+            ..OpenAiScript::new(|url| json!({ "base_url": url }))
+        },
+    ),
+    ("remote::groq", &OpenAiScript { does: CHATS, ..OpenAiScript::new(at_url) }),
+    ("remote::llama-cpp-server", &OpenAiScript::new(at_url)),
+    ("remote::lm-studio", &OpenAiScript::new(at_url)),
+    (
+        "remote::mistral",
+        &OpenAiScript { does: CHATS_AND_VECTORS, always_usage: true, ..OpenAiScript::new(at_url) },
+    ),
+    ("remote::nvidia", &OpenAiScript::new(at_url)),
     (
         "remote::ollama",
         &OpenAiScript {
@@ -21,6 +52,11 @@ const SCRIPTED: &[(&str, &'static dyn Script)] = &[
         },
     ),
     ("remote::openai", &OpenAiScript::new(|url| json!({ "base_url": format!("{url}/v1") }))),
+    ("remote::openai-compatible", &OpenAiScript::new(at_url)),
+    ("remote::openrouter", &OpenAiScript::new(at_url)),
+    ("remote::runpod", &OpenAiScript::new(at_url)),
+    ("remote::sambanova", &OpenAiScript { does: CHATS_AND_VECTORS, ..OpenAiScript::new(at_url) }),
+    ("remote::together", &OpenAiScript::new(at_url)),
     ("remote::vllm", &OpenAiScript::new(|url| json!({ "url": format!("{url}/v1") }))),
 ];
 
@@ -113,10 +149,10 @@ impl Script for Endless {
 #[tokio::test]
 async fn broken_promises_are_named_with_the_provider() {
     const SCRIPT: Endless = Endless(OpenAiScript::new(at_url));
-    let subject = Subject { provider_type: "remote::vllm", script: &SCRIPT };
+    let subject = Subject { provider_type: "remote::openai-compatible", script: &SCRIPT };
     let broken = broken_promises(subject).await;
     let is_named = |promise: &str| {
-        let start = format!("remote::vllm: {promise}: ");
+        let start = format!("remote::openai-compatible: {promise}: ");
         broken.iter().any(|broken| broken.starts_with(&start))
     };
     assert!(is_named("a stream ends once, with usage"), "{broken:?}");
