@@ -14,6 +14,23 @@ fn environment() -> Environment {
         ("OLLAMA_URL", "http://localhost:11434"),
         ("ENABLE_OLLAMA", "1"),
         ("OPENAI_API_KEY", "a key"),
+        ("AZURE_API_BASE", "a URL"),
+        ("AZURE_API_KEY", "a key"),
+        ("CEREBRAS_API_KEY", "a key"),
+        ("DATABRICKS_API_TOKEN", "a key"),
+        ("DATABRICKS_URL", "a URL"),
+        ("DEEPSEEK_API_KEY", "a key"),
+        ("FIREWORKS_API_KEY", "a key"),
+        ("GEMINI_API_KEY", "a key"),
+        ("GROQ_API_KEY", "a key"),
+        ("HF_API_TOKEN", "a key"),
+        ("INFERENCE_ENDPOINT_NAME", "a name"),
+        ("MISTRAL_API_KEY", "a key"),
+        ("OPENAI_COMPATIBLE_URL", "a URL"),
+        ("OPENROUTER_API_KEY", "a key"),
+        ("SAMBANOVA_API_KEY", "a key"),
+        ("TGI_URL", "a URL"),
+        ("TOGETHER_API_KEY", "a key"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();

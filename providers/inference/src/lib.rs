@@ -8,6 +8,8 @@ mod deepseek;
 mod fireworks;
 mod gemini;
 mod groq;
+mod hf_endpoint;
+mod hf_serverless;
 mod hosted;
 mod images;
 mod llama_cpp;
@@ -26,6 +28,9 @@ mod sambanova;
 mod sentence_transformers;
 #[cfg(test)]
 mod tests;
+mod text_embeddings_inference;
+mod text_generation;
+mod tgi;
 mod together;
 mod vllm;
 
@@ -46,6 +51,8 @@ pub const ALL: &[Entry<dyn InferenceProvider>] = &[
     Entry::of::<fireworks::Fireworks>(),
     Entry::of::<gemini::Gemini>(),
     Entry::of::<groq::Groq>(),
+    Entry::of::<hf_endpoint::HfEndpoint>(),
+    Entry::of::<hf_serverless::HfServerless>(),
     Entry::of::<llama_cpp_server::LlamaCppServer>(),
     Entry::of::<lm_studio::LmStudio>(),
     Entry::of::<mistral::Mistral>(),
@@ -53,5 +60,7 @@ pub const ALL: &[Entry<dyn InferenceProvider>] = &[
     Entry::of::<openrouter::OpenRouter>(),
     Entry::of::<runpod::RunPod>(),
     Entry::of::<sambanova::SambaNova>(),
+    Entry::of::<text_embeddings_inference::TextEmbeddingsInference>(),
+    Entry::of::<tgi::Tgi>(),
     Entry::of::<together::Together>(),
 ];

@@ -25,9 +25,11 @@ pub(crate) fn tables() -> Vec<(&'static str, Vec<Listed>)> {
     vec![("providers/inference", chaski_providers_inference::ALL.iter().map(Listed::of).collect())]
 }
 
-/// The folder of a provider: `remote::vllm` lives in `vllm`, `inline::llama-cpp` in `llama_cpp`.
+/// The folder of a provider: `remote::vllm` lives in `vllm`, `inline::llama-cpp` in `llama_cpp`,
+/// `remote::hf::endpoint` in `hf_endpoint`.
 fn folder(provider_type: &str) -> String {
-    provider_type.rsplit("::").next().unwrap_or(provider_type).replace('-', "_")
+    let name = provider_type.split_once("::").map_or(provider_type, |(_, name)| name);
+    name.replace("::", "_").replace('-', "_")
 }
 
 /// Whether a folder holds a provider; others hold what several providers share.
@@ -121,5 +123,6 @@ mod tests {
     fn a_provider_lives_in_the_folder_of_its_name() {
         assert_eq!(folder("inline::llama-cpp"), "llama_cpp");
         assert_eq!(folder("remote::vllm"), "vllm");
+        assert_eq!(folder("remote::hf::endpoint"), "hf_endpoint");
     }
 }

@@ -36,6 +36,30 @@ const SCRIPTED: &[(&str, &'static dyn Script)] = &[
         },
     ),
     ("remote::groq", &OpenAiScript { does: CHATS, ..OpenAiScript::new(at_url) }),
+    (
+        "remote::hf::endpoint",
+        &OpenAiScript {
+            does: CHATS_AND_TEXTS,
+            // Hugging Face and the endpoint are one here.
+            other: |seen| match seen.path.as_str() {
+                "/v2/endpoint/n/e" => {
+                    let url = format!("http://{}", seen.header("host"));
+                    Answer::json(json!({ "status": { "state": "running", "url": url } }))
+                }
+                _ => text_generation(seen),
+            },
+            ..OpenAiScript::new(
+                |url| json!({ "endpoint_name": "n/e", "endpoints_url": url, "hub_url": url }),
+            )
+        },
+    ),
+    (
+        "remote::hf::serverless",
+        &OpenAiScript {
+            does: CHATS,
+            ..OpenAiScript::new(|url| json!({ "huggingface_repo": "m", "url": url }))
+        },
+    ),
     ("remote::llama-cpp-server", &OpenAiScript::new(at_url)),
     ("remote::lm-studio", &OpenAiScript::new(at_url)),
     (
@@ -56,12 +80,32 @@ const SCRIPTED: &[(&str, &'static dyn Script)] = &[
     ("remote::openrouter", &OpenAiScript::new(at_url)),
     ("remote::runpod", &OpenAiScript::new(at_url)),
     ("remote::sambanova", &OpenAiScript { does: CHATS_AND_VECTORS, ..OpenAiScript::new(at_url) }),
+    (
+        "remote::text-embeddings-inference",
+        &OpenAiScript { does: &[Does::Embeddings], ..OpenAiScript::new(at_url) },
+    ),
+    (
+        "remote::tgi",
+        &OpenAiScript {
+            does: CHATS_AND_TEXTS,
+            other: text_generation,
+            ..OpenAiScript::new(at_url)
+        },
+    ),
     ("remote::together", &OpenAiScript::new(at_url)),
     ("remote::vllm", &OpenAiScript::new(|url| json!({ "url": format!("{url}/v1") }))),
 ];
 
 fn at_url(url: &str) -> Value {
     json!({ "url": url })
+}
+
+/// What Text Generation Inference says about itself; it does not count tokens.
+fn text_generation(seen: &Seen) -> Answer {
+    match seen.path.as_str() {
+        "/info" => Answer::json(json!({ "model_id": "m", "max_total_tokens": 100_000 })),
+        _ => Answer::text("no such page").status(404),
+    }
 }
 
 /// Providers that run models in this process.
