@@ -1,0 +1,4 @@
+//! Prompts and answers from outside.
+
+mod answers;
+mod prompts;
