@@ -1,4 +1,4 @@
-//! The names of Meta's Llama models, and what vendors call them.
+//! What vendors call Meta's Llama models.
 
 use chaski_api::{
     Error, Result,
@@ -6,54 +6,10 @@ use chaski_api::{
 };
 use serde_json::Value;
 
-/// The short name of a model, and its repository on Hugging Face.
-const LLAMA_MODELS: &[(&str, &str)] = &[
-    ("Llama-2-7b", "meta-llama/Llama-2-7b"),
-    ("Llama-2-13b", "meta-llama/Llama-2-13b"),
-    ("Llama-2-70b", "meta-llama/Llama-2-70b"),
-    ("Llama-2-7b-chat", "meta-llama/Llama-2-7b-chat"),
-    ("Llama-2-13b-chat", "meta-llama/Llama-2-13b-chat"),
-    ("Llama-2-70b-chat", "meta-llama/Llama-2-70b-chat"),
-    ("Llama-3-8B", "meta-llama/Llama-3-8B"),
-    ("Llama-3-70B", "meta-llama/Llama-3-70B"),
-    ("Llama-3-8B-Instruct", "meta-llama/Llama-3-8B-Instruct"),
-    ("Llama-3-70B-Instruct", "meta-llama/Llama-3-70B-Instruct"),
-    ("Llama3.1-8B", "meta-llama/Llama-3.1-8B"),
-    ("Llama3.1-70B", "meta-llama/Llama-3.1-70B"),
-    ("Llama3.1-405B:bf16-mp8", "meta-llama/Llama-3.1-405B"),
-    ("Llama3.1-405B", "meta-llama/Llama-3.1-405B-FP8"),
-    ("Llama3.1-405B:bf16-mp16", "meta-llama/Llama-3.1-405B"),
-    ("Llama3.1-8B-Instruct", "meta-llama/Llama-3.1-8B-Instruct"),
-    ("Llama3.1-70B-Instruct", "meta-llama/Llama-3.1-70B-Instruct"),
-    ("Llama3.1-405B-Instruct:bf16-mp8", "meta-llama/Llama-3.1-405B-Instruct"),
-    ("Llama3.1-405B-Instruct", "meta-llama/Llama-3.1-405B-Instruct-FP8"),
-    ("Llama3.1-405B-Instruct:bf16-mp16", "meta-llama/Llama-3.1-405B-Instruct"),
-    ("Llama3.2-1B", "meta-llama/Llama-3.2-1B"),
-    ("Llama3.2-3B", "meta-llama/Llama-3.2-3B"),
-    ("Llama3.2-11B-Vision", "meta-llama/Llama-3.2-11B-Vision"),
-    ("Llama3.2-90B-Vision", "meta-llama/Llama-3.2-90B-Vision"),
-    ("Llama3.2-1B-Instruct", "meta-llama/Llama-3.2-1B-Instruct"),
-    ("Llama3.2-3B-Instruct", "meta-llama/Llama-3.2-3B-Instruct"),
-    ("Llama3.2-1B-Instruct:int4-qlora-eo8", "meta-llama/Llama-3.2-1B-Instruct-QLORA_INT4_EO8"),
-    (
-        "Llama3.2-1B-Instruct:int4-spinquant-eo8",
-        "meta-llama/Llama-3.2-1B-Instruct-SpinQuant_INT4_EO8",
-    ),
-    ("Llama3.2-3B-Instruct:int4-qlora-eo8", "meta-llama/Llama-3.2-3B-Instruct-QLORA_INT4_EO8"),
-    (
-        "Llama3.2-3B-Instruct:int4-spinquant-eo8",
-        "meta-llama/Llama-3.2-3B-Instruct-SpinQuant_INT4_EO8",
-    ),
-    ("Llama3.2-11B-Vision-Instruct", "meta-llama/Llama-3.2-11B-Vision-Instruct"),
-    ("Llama3.2-90B-Vision-Instruct", "meta-llama/Llama-3.2-90B-Vision-Instruct"),
-    ("Llama3.3-70B-Instruct", "meta-llama/Llama-3.3-70B-Instruct"),
-    ("Llama-Guard-3-11B-Vision", "meta-llama/Llama-Guard-3-11B-Vision"),
-    ("Llama-Guard-3-1B:int4", "meta-llama/Llama-Guard-3-1B-INT4"),
-    ("Llama-Guard-3-1B", "meta-llama/Llama-Guard-3-1B"),
-    ("Llama-Guard-3-8B", "meta-llama/Llama-Guard-3-8B"),
-    ("Llama-Guard-3-8B:int8", "meta-llama/Llama-Guard-3-8B-INT8"),
-    ("Llama-Guard-2-8B", "meta-llama/Llama-Guard-2-8B"),
-];
+/// The Llama models that generate text.
+fn generators() -> impl Iterator<Item = &'static chaski_llama::Model> {
+    chaski_llama::MODELS.iter().filter(|model| model.architecture.is_some())
+}
 
 /// What a vendor calls a model, and the other names for it.
 #[derive(Debug, Clone, Copy)]
@@ -93,8 +49,8 @@ impl Alias {
 
 /// The repository on Hugging Face of the Llama model with this short name or repository.
 pub(crate) fn repository(name: &str) -> Option<&'static str> {
-    let mut rows = LLAMA_MODELS.iter();
-    rows.find(|(short, repository)| *short == name || *repository == name).map(|(_, repo)| *repo)
+    let known = |model: &&chaski_llama::Model| model.descriptor == name || model.repository == name;
+    generators().find(known).map(|model| model.repository)
 }
 
 /// Replaces another name of a model by the vendor's, and checks `metadata.llama_model`.
@@ -132,13 +88,13 @@ pub(crate) fn resolve(mut model: Model, aliases: &[Alias]) -> Result<Model> {
 
 fn check_repository(stated: &Value) -> Result<()> {
     let name = stated.as_str().map_or_else(|| stated.to_string(), str::to_owned);
-    if LLAMA_MODELS.iter().any(|(_, repository)| *repository == name) {
+    if generators().any(|model| model.repository == name) {
         return Ok(());
     }
     let mut all: Vec<&str> = Vec::new();
-    for (_, repository) in LLAMA_MODELS {
-        if !all.contains(repository) {
-            all.push(repository);
+    for model in generators() {
+        if !all.contains(&model.repository) {
+            all.push(model.repository);
         }
     }
     Err(Error::invalid(format!(

@@ -24,7 +24,7 @@ pub(super) fn stop_reason(finish: Option<&str>, calls: bool) -> StopReason {
 /// `Upstream` if there is no choice, `InvalidRequest` if the arguments of a call are not JSON.
 pub(super) fn message(
     completion: ChatCompletion,
-    offers: impl Fn(&str) -> bool,
+    offered: &[String],
 ) -> Result<(AnswerMessage, Option<Vec<TokenLogProbs>>)> {
     let choice = completion.choices.into_iter().next().ok_or_else(no_choice)?;
     let mut text = choice.message.content.or(choice.message.refusal).unwrap_or_default();
@@ -37,11 +37,11 @@ pub(super) fn message(
     let calls: Result<Vec<ToolCall>> =
         assembly.into_calls().iter().map(super::calls::RawCall::parse).collect();
     let mut calls = calls?;
-    if calls.is_empty()
-        && let Some(call) = python_tag::call(&text).filter(|call| offers(&call.tool_name))
-    {
-        calls.push(call);
-        text.clear();
+    if calls.is_empty() {
+        calls = python_tag::calls(&text, offered);
+        if !calls.is_empty() {
+            text.clear();
+        }
     }
     let message = AnswerMessage {
         role: AssistantTag::Assistant,

@@ -42,8 +42,7 @@ pub(super) async fn chat_completion(
             Ok(Reply::Stream(translated(events, ChatEvents::new(offered), prompt)))
         }
         Reply::Full(payload) => {
-            let offers = |name: &str| offered.iter().any(|tool| tool == name);
-            let (message, logprobs) = answer::message(payload.into_value()?, offers)?;
+            let (message, logprobs) = answer::message(payload.into_value()?, &offered)?;
             let prompt = prompt.finish().await;
             let completion_tokens = count(&message, format).await;
             Ok(Reply::Full(Payload::Value(ChatCompletionResponse {

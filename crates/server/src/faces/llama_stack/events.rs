@@ -110,15 +110,16 @@ impl Translation for ChatEvents {
             out.push_back(event(ChatEventType::Progress, delta, None, None));
         }
         if let Some(tagged) = self.tagged.take() {
-            let parsed =
-                python_tag::call(&tagged).filter(|parsed| self.offered.contains(&parsed.tool_name));
-            called |= parsed.is_some();
-            let delta = match parsed {
-                Some(parsed) => whole(&parsed),
-                None => call(tagged.into(), ToolCallParseStatus::Failed),
-            };
+            let parsed = python_tag::calls(&tagged, &self.offered);
+            called |= !parsed.is_empty();
             let reason = answer::stop_reason(self.finish.as_deref(), called);
-            out.push_back(event(ChatEventType::Progress, delta, None, Some(reason)));
+            let mut deltas: Vec<ContentDelta> = parsed.iter().map(whole).collect();
+            if deltas.is_empty() {
+                deltas.push(call(tagged.into(), ToolCallParseStatus::Failed));
+            }
+            for delta in deltas {
+                out.push_back(event(ChatEventType::Progress, delta, None, Some(reason)));
+            }
         }
         let reason = answer::stop_reason(self.finish.as_deref(), called);
         let last = event(ChatEventType::Complete, text(String::new()), None, Some(reason));

@@ -2,49 +2,29 @@
 //! understand them.
 
 use chaski_api::inference::ToolCall;
-use serde_json::{Map, Value};
+pub(super) use chaski_llama::tokens::PYTHON_TAG as TAG;
 
-/// What stands before such a call.
-pub(super) const TAG: &str = "<|python_tag|>";
-
-/// The call in a text that begins with the tag: a JSON object, `name.call(query="...")`, or else
-/// code for the code interpreter.
-pub(super) fn call(text: &str) -> Option<ToolCall> {
-    let mut text = text.strip_prefix(TAG)?.trim();
-    for end in ["<|eom_id|>", "<|eot_id|>"] {
-        text = text.strip_suffix(end).unwrap_or(text).trim_end();
+/// The calls of offered tools in a text that begins with the tag.
+pub(super) fn calls(text: &str, offered: &[String]) -> Vec<ToolCall> {
+    if !text.starts_with(TAG) {
+        return Vec::new();
     }
-    let (name, arguments) = object(text).or_else(|| query(text)).unwrap_or_else(|| {
-        ("code_interpreter".to_owned(), [("code".to_owned(), text.into())].into_iter().collect())
-    });
-    Some(ToolCall { call_id: uuid::Uuid::new_v4().to_string(), tool_name: name, arguments })
-}
-
-fn object(text: &str) -> Option<(String, Map<String, Value>)> {
-    let mut members: Map<String, Value> = serde_json::from_str(text).ok()?;
-    let name = members.get("name")?.as_str()?.to_owned();
-    let arguments = match members.remove("parameters").or_else(|| members.remove("arguments")) {
-        Some(Value::Object(arguments)) => arguments,
-        _ => Map::new(),
+    let call = |call: chaski_llama::Call| ToolCall {
+        call_id: uuid::Uuid::new_v4().to_string(),
+        tool_name: call.name,
+        arguments: call.arguments,
     };
-    Some((name, arguments))
-}
-
-fn query(text: &str) -> Option<(String, Map<String, Value>)> {
-    let (name, rest) = text.split_once(".call(query=\"")?;
-    let word = |c: char| c.is_alphanumeric() || c == '_';
-    let query = rest.strip_suffix("\")")?;
-    (!name.is_empty() && name.chars().all(word))
-        .then(|| (name.to_owned(), [("query".to_owned(), query.into())].into_iter().collect()))
+    chaski_llama::parse(text, offered).calls.into_iter().map(call).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn the_three_forms_of_a_call_are_understood() {
+        let offered = ["f", "brave_search", "code_interpreter"].map(str::to_owned);
         for (text, name, arguments) in [
             (
                 r#"<|python_tag|>{"type": "function", "name": "f", "parameters": {"a": 1}}"#,
@@ -58,9 +38,10 @@ mod tests {
             ),
             ("<|python_tag|>print(1)<|eom_id|>", "code_interpreter", json!({ "code": "print(1)" })),
         ] {
-            let call = call(text).expect("the text holds a call");
+            let [call] = calls(text, &offered).try_into().expect("the text holds a call");
             assert_eq!((call.tool_name.as_str(), Value::from(call.arguments)), (name, arguments));
         }
-        assert!(call("print(1)").is_none());
+        assert!(calls("print(1)", &offered).is_empty());
+        assert!(calls("<|python_tag|>print(1)", &[]).is_empty());
     }
 }
