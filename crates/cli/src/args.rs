@@ -2,7 +2,7 @@
 
 use crate::environment::VARIABLES;
 use chaski_api::Api;
-use clap::{Args, CommandFactory, Parser, Subcommand, builder::PossibleValuesParser};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use std::{fmt::Write, path::PathBuf};
 
@@ -37,6 +37,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<ModelCommand>,
     },
+    /// The same as `model download`.
+    Download(DownloadArgs),
+    /// The same as `model verify-download`.
+    VerifyDownload(VerifyArgs),
     /// Talk with a model in the terminal.
     Chat(ChatArgs),
     /// Print a completion script for a shell.
@@ -160,8 +164,11 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// List the weights that can be pulled by name, and those that are here.
+    /// List the weights that can be pulled by name and Meta's Llama models, and what is here.
     List {
+        /// Also the Llama models of the generations before 3.1.
+        #[arg(long)]
+        show_all: bool,
         /// Only those that are here.
         #[arg(long)]
         downloaded: bool,
@@ -179,21 +186,103 @@ pub(crate) enum ModelCommand {
         #[arg(value_name = "NAME|URL", required = true)]
         sources: Vec<String>,
     },
-    /// Say what is known about weights.
+    /// Say what is known about a model.
     Describe {
-        /// A name of `chaski model list`.
-        name: String,
+        #[command(flatten)]
+        model: ModelName,
         #[command(flatten)]
         table: TableArgs,
     },
-    /// Delete weights from this machine.
+    /// Show the prompt format of a Llama model.
+    PromptFormat(PromptFormatArgs),
+    /// Bring the files of Llama models to this machine, as Meta publishes them; a broken download
+    /// goes on where it stopped.
+    Download(DownloadArgs),
+    /// Check the files of a Llama model against their list of checksums.
+    VerifyDownload(VerifyArgs),
+    /// Delete a model from this machine.
     Remove {
-        /// A name of `chaski model list --downloaded`.
-        name: String,
+        #[command(flatten)]
+        model: ModelName,
         /// Do not ask.
         #[arg(long, short)]
         force: bool,
     },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ModelName {
+    /// A name of `chaski model list`.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// The same as the name alone.
+    #[arg(long, short, value_name = "NAME")]
+    model_id: Option<String>,
+}
+
+impl ModelName {
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_deref().or(self.model_id.as_deref()).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct PromptFormatArgs {
+    /// The short name of a Llama model of generation 3.1 or 3.2.
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) model_name: Option<String>,
+    /// List the models whose prompt format is described.
+    #[arg(long, short)]
+    pub(crate) list: bool,
+}
+
+/// Where Llama models come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DownloadSource {
+    /// Meta's own host, with the link that Meta sends by mail.
+    Meta,
+    /// The repositories of `meta-llama` on Hugging Face.
+    Huggingface,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DownloadArgs {
+    /// Where the files come from.
+    #[arg(long, value_enum, default_value_t = DownloadSource::Meta)]
+    pub(crate) source: DownloadSource,
+    /// The short names of Llama models, with commas between them.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    pub(crate) model_id: Vec<String>,
+    /// The token for Hugging Face [env: `HF_TOKEN`]. A token on the command line can be seen by
+    /// other users of the machine.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) hf_token: Option<String>,
+    /// The link from Meta's mail, with `*` in place of the file.
+    #[arg(long, value_name = "URL")]
+    pub(crate) meta_url: Option<String>,
+    /// How many requests are open at a time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub(crate) max_parallel: u16,
+    /// Files of a repository on Hugging Face to leave out; `*` means any text.
+    #[arg(
+        long,
+        value_name = "PATTERN,PATTERN",
+        value_delimiter = ',',
+        default_value = "*.safetensors"
+    )]
+    pub(crate) ignore_patterns: Vec<String>,
+    /// A file with the models and the link of each of their files; other options are not used.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The short name of the model.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model_id: String,
 }
 
 #[derive(Debug, Default, Args)]

@@ -63,6 +63,11 @@ pub(crate) const HF_TOKEN: Variable = Variable {
     twin: None,
     meaning: "The token for downloads from Hugging Face.",
 };
+pub(crate) const HF_ENDPOINT: Variable = Variable {
+    name: "HF_ENDPOINT",
+    twin: None,
+    meaning: "The address of Hugging Face or of a mirror; `https://huggingface.co` by default.",
+};
 pub(crate) const NO_COLOR: Variable =
     Variable { name: "NO_COLOR", twin: None, meaning: "With any value, nothing is coloured." };
 
@@ -78,6 +83,7 @@ pub const VARIABLES: &[Variable] = &[
     NO_VERSION_CHECK,
     EGRESS_ALLOW,
     HF_TOKEN,
+    HF_ENDPOINT,
     NO_COLOR,
 ];
 
@@ -140,6 +146,11 @@ impl Environment {
             Some(path) => self.folder(path),
             None => Ok(self.config_dir()?.join("weights")),
         }
+    }
+
+    /// The folder for Llama models as Meta publishes them.
+    pub(crate) fn checkpoints_dir(&self) -> Outcome<PathBuf> {
+        Ok(self.config_dir()?.join("checkpoints"))
     }
 
     /// The folder that a variable names; `~` at its start is the home folder.

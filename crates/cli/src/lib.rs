@@ -18,7 +18,7 @@ mod source;
 pub use args::command;
 pub use environment::{VARIABLES, Variable};
 
-use args::{Cli, Command, StackCommand};
+use args::{Cli, Command, ModelCommand, StackCommand};
 use clap::FromArgMatches;
 use environment::Environment;
 use failure::{Failure, Outcome};
@@ -65,6 +65,12 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Model { command: None }) => help(&["model"], output),
         Some(Command::Model { command: Some(command) }) => {
             model::run(&command, &environment, output)
+        }
+        Some(Command::Download(args)) => {
+            model::run(&ModelCommand::Download(args), &environment, output)
+        }
+        Some(Command::VerifyDownload(args)) => {
+            model::run(&ModelCommand::VerifyDownload(args), &environment, output)
         }
         Some(Command::Chat(args)) => chat::run(&args, &environment, output),
         Some(Command::Completions { shell }) => {

@@ -74,24 +74,29 @@ fn framed(headers: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 fn plain(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let lines = |cell: &str| cell.lines().map(|line| line.chars().count()).max();
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([headers[column].chars().count()]).max().unwrap_or_default()
+        let cells = rows.iter().filter_map(|row| lines(row.get(column)?));
+        cells.chain(lines(headers[column])).max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..headers.len()).map(width).collect();
     let mut out = String::new();
-    let mut put = |cells: &mut dyn Iterator<Item = &str>| {
-        let mut line = String::new();
-        for (cell, width) in cells.zip(&widths) {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "{cell:<width$}  ");
+    let mut put = |cells: &[&str]| {
+        let height = cells.iter().map(|cell| cell.lines().count()).max().unwrap_or_default().max(1);
+        for row in 0..height {
+            let mut line = String::new();
+            for (cell, width) in cells.iter().zip(&widths) {
+                let cell = cell.lines().nth(row).unwrap_or_default();
+                // Writing to a string cannot fail.
+                let _ = write!(line, "{cell:<width$}  ");
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
         }
-        out.push_str(line.trim_end());
-        out.push('\n');
     };
-    put(&mut headers.iter().copied());
+    put(headers);
     for row in rows {
-        put(&mut row.iter().map(String::as_str));
+        put(&row.iter().map(String::as_str).collect::<Vec<_>>());
     }
     out
 }
@@ -105,5 +110,7 @@ mod tests {
         let rows =
             [vec!["a".to_owned(), "first".to_owned()], vec!["long".to_owned(), String::new()]];
         assert_eq!(plain(&["ID", "Text"], &rows), "ID    Text\na     first\nlong\n");
+        let rows = [vec!["a".to_owned(), "{\n  b\n}".to_owned()]];
+        assert_eq!(plain(&["ID", "Text"], &rows), "ID  Text\na   {\n      b\n    }\n");
     }
 }

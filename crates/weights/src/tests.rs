@@ -24,7 +24,12 @@ impl OneFile {
 }
 
 impl Fetch for OneFile {
-    fn get<'a>(&'a self, url: &'a str, from: u64) -> BoxFuture<'a, Result<Fetched, FetchFailure>> {
+    fn part<'a>(
+        &'a self,
+        url: &'a str,
+        from: u64,
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Result<Fetched, FetchFailure>> {
         self.asked.lock().unwrap().push((url.to_owned(), from));
         let rest = self.content[usize::try_from(from).unwrap()..].to_vec();
         let length = Some(rest.len() as u64);
@@ -36,7 +41,7 @@ impl Fetch for OneFile {
         }
         let status = if from > 0 { 206 } else { 200 };
         let body = stream::iter(pieces).boxed();
-        Box::pin(async move { Ok(Fetched { status, length, body }) })
+        Box::pin(async move { Ok(Fetched { status, length, total: None, body }) })
     }
 }
 
@@ -44,7 +49,12 @@ impl Fetch for OneFile {
 struct Unreachable;
 
 impl Fetch for Unreachable {
-    fn get<'a>(&'a self, _: &'a str, _: u64) -> BoxFuture<'a, Result<Fetched, FetchFailure>> {
+    fn part<'a>(
+        &'a self,
+        _: &'a str,
+        _: u64,
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Result<Fetched, FetchFailure>> {
         Box::pin(async { Err(FetchFailure("the network is down".to_owned())) })
     }
 }

@@ -51,33 +51,3 @@ fn the_templates_are_listed_with_what_they_are() {
     let shown = place.run(&["list-templates"]).succeeded().out;
     assert_eq!(shown.lines().count(), listed.len() + 1);
 }
-
-#[test]
-fn weights_are_listed_described_and_removed() {
-    let place = Place::new();
-    let listed = place.run(&["model", "list", "--json"]).succeeded().json();
-    let listed = listed.as_array().unwrap();
-    assert!(listed.iter().all(|one| one["downloaded"] == false));
-    assert!(listed.iter().any(|one| one["name"] == "all-minilm-l6-v2"));
-    let found = place.run(&["model", "list", "-s", "MINILM"]).succeeded().out;
-    assert_eq!(found.lines().count(), 2, "{found}");
-    let none = place.run(&["model", "list", "--search", "zzz"]).succeeded().out;
-    assert_eq!(none, "Did not find any model matching `zzz`.\n");
-    let described = place.run(&["model", "describe", "all-MiniLM-L6-v2", "--json"]).succeeded();
-    assert_eq!(described.json()["catalogue"]["kind"], "embedding");
-    assert_eq!(place.run(&["model", "describe", "nope"]).code, Some(1));
-    assert_eq!(place.run(&["model", "remove", "nope", "--force"]).code, Some(1));
-    assert_eq!(place.run(&["model", "pull", "nope"]).code, Some(1));
-}
-
-#[test]
-fn weights_are_not_removed_unasked() {
-    let place = Place::new();
-    place.write("config/weights/mine.gguf", "no model");
-    place.run(&["model", "remove", "mine"]).failed_with(
-        2,
-        "error: `[folder]/config/weights/mine.gguf` is not removed unasked\nhint: add `--force`\n",
-    );
-    place.run(&["model", "remove", "mine", "--force"]).succeeded();
-    assert!(!place.path("config/weights/mine.gguf").exists());
-}

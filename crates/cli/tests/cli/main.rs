@@ -3,6 +3,7 @@
 mod chat;
 mod configuration;
 mod lists;
+mod models;
 mod serving;
 mod support;
 mod usage;

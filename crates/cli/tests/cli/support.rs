@@ -80,6 +80,13 @@ impl Place {
         self.finish(self.command(args).spawn().expect("the binary runs"), "")
     }
 
+    /// Runs the binary with variables in its environment.
+    pub(crate) fn run_in(&self, args: &[&str], variables: &[(&str, String)]) -> Ran {
+        let mut command = self.command(args);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        self.finish(command.spawn().expect("the binary runs"), "")
+    }
+
     pub(crate) fn run_with(&self, args: &[&str], input: &str) -> Ran {
         let child = self.command(args).stdin(Stdio::piped()).spawn().expect("the binary runs");
         self.finish(child, input)
