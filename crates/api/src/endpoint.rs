@@ -29,6 +29,7 @@ impl Method {
 pub enum Face {
     LlamaStack,
     OpenAi,
+    Anthropic,
 }
 
 /// The facts of an endpoint that are not types.

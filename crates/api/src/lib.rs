@@ -2,6 +2,7 @@
 //!
 //! This crate knows no runtime, no HTTP library and no storage: it is data and how data is read.
 
+pub mod anthropic;
 pub mod endpoint;
 pub mod endpoints;
 pub mod error;

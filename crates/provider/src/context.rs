@@ -46,6 +46,21 @@ impl std::fmt::Debug for ProviderData {
     }
 }
 
+/// Headers of the caller that belong to the API it speaks, for upstreams that speak the same one.
+#[derive(Debug, Clone, Default)]
+pub struct ApiHeaders(Option<Arc<[(&'static str, String)]>>);
+
+impl ApiHeaders {
+    /// The headers by their names in lower case.
+    pub fn new(headers: Vec<(&'static str, String)>) -> Self {
+        Self((!headers.is_empty()).then(|| headers.into()))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.iter().flat_map(|headers| headers.iter()).map(|(name, text)| (*name, text.as_str()))
+    }
+}
+
 /// What accompanies a request on its way; passed first, everywhere.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
@@ -55,6 +70,8 @@ pub struct Context {
     pub principal: Option<Arc<Principal>>,
     /// The caller's own credentials for providers.
     pub provider_data: ProviderData,
+    /// Headers of the API that the caller speaks, such as its version.
+    pub api_headers: ApiHeaders,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
     /// What becomes of the request, for the head of the answer.

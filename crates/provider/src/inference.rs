@@ -4,6 +4,7 @@ use crate::{Context, Hosts, Lifecycle, Payload, Reply};
 use async_trait::async_trait;
 use chaski_api::{
     Error, Result,
+    anthropic::{CountTokensRequest, MessagesEvent, MessagesRequest, MessagesResponse},
     models::Model,
     openai::{
         ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingRequest, TextCompletion,
@@ -14,6 +15,7 @@ use chaski_api::{
 pub type ChatReply = Reply<ChatCompletion, ChatChunk>;
 pub type TextReply = Reply<TextCompletion, TextCompletion>;
 pub type EmbeddingReply = Payload<EmbeddingList>;
+pub type MessagesReply = Reply<MessagesResponse, MessagesEvent>;
 
 /// Generating text and vectors, in OpenAI's shapes. Providers, routers and decorators are alike.
 ///
@@ -41,6 +43,35 @@ pub trait Inference: Send + Sync {
         _request: EmbeddingRequest,
     ) -> Result<EmbeddingReply> {
         Err(Error::unsupported("this provider does not support embeddings"))
+    }
+
+    /// The answer of an upstream that speaks Anthropic's Messages API itself, as it came. Nothing
+    /// from the others: the request is then translated, and asked for by `chat`.
+    ///
+    /// `model` is the name of the model, in place of the one in the request.
+    async fn messages(
+        &self,
+        _cx: &Context,
+        _model: &str,
+        _request: &MessagesRequest,
+    ) -> Result<Option<MessagesReply>> {
+        Ok(None)
+    }
+
+    /// How many tokens the prompt of a request in Anthropic's form has, where the upstream counts
+    /// them itself. `model` is as in `messages`.
+    async fn message_tokens(
+        &self,
+        _cx: &Context,
+        _model: &str,
+        _request: &CountTokensRequest,
+    ) -> Result<Option<i64>> {
+        Ok(None)
+    }
+
+    /// How many tokens the prompt of a chat has, where the provider can tell without answering it.
+    async fn chat_tokens(&self, _cx: &Context, _request: &ChatRequest) -> Result<Option<i64>> {
+        Ok(None)
     }
 }
 

@@ -11,10 +11,12 @@ mod stream;
 mod tokens;
 mod trail;
 
-pub use context::{Context, Principal, ProviderData};
+pub use context::{ApiHeaders, Context, Principal, ProviderData};
 pub use deps::{Deps, Tasks};
 pub use entry::{Build, Entry, Provider, ProviderConfig, Spec};
-pub use inference::{ChatReply, EmbeddingReply, Inference, InferenceProvider, TextReply};
+pub use inference::{
+    ChatReply, EmbeddingReply, Inference, InferenceProvider, MessagesReply, TextReply,
+};
 pub use resource::{Hosts, Lifecycle, Resource};
 pub use stream::{EventStream, Payload, Reply, until_error};
 pub use tokens::{Counted, Tokens, tokens_in};

@@ -2,7 +2,10 @@
 //! of it.
 
 use crate::Payload;
-use chaski_api::openai::{ChatChunk, ChatCompletion, EmbeddingList, TextCompletion, Usage};
+use chaski_api::{
+    anthropic::{MessagesEvent, MessagesResponse, MessagesUsage},
+    openai::{ChatChunk, ChatCompletion, EmbeddingList, TextCompletion, Usage},
+};
 use memchr::memmem::FinderRev;
 use serde::Deserialize;
 use std::sync::LazyLock;
@@ -65,6 +68,30 @@ impl Counted for EmbeddingList {
     fn tokens(&self) -> Option<Tokens> {
         let usage = self.usage.as_ref()?;
         Some(Tokens { prompt: count(usage.prompt_tokens), completion: 0 })
+    }
+}
+
+fn of_messages(usage: &MessagesUsage) -> Tokens {
+    Tokens { prompt: count(usage.input_tokens), completion: count(usage.output_tokens) }
+}
+
+impl Counted for MessagesResponse {
+    fn tokens(&self) -> Option<Tokens> {
+        Some(of_messages(&self.usage))
+    }
+}
+
+impl Counted for MessagesEvent {
+    fn tokens(&self) -> Option<Tokens> {
+        match self {
+            Self::MessageStart(start) => Some(of_messages(&start.message.usage)),
+            Self::MessageDelta(delta) => Some(of_messages(&delta.usage)),
+            Self::ContentBlockStart(_)
+            | Self::ContentBlockDelta(_)
+            | Self::ContentBlockStop(_)
+            | Self::MessageStop(_)
+            | Self::Ping(_) => None,
+        }
     }
 }
 

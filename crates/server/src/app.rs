@@ -128,9 +128,15 @@ impl State {
             return (found, Face::OpenAi);
         }
         let found = self.router.find(method, path);
+        let of_anthropic = |below: &str| below.is_empty() || below.starts_with('/');
         let face = match &found {
             Found::Endpoint(target, _) => target.face,
-            Found::OtherMethods(_) | Found::Elsewhere(_) | Found::Nothing => Face::LlamaStack,
+            Found::OtherMethods(_) | Found::Elsewhere(_) | Found::Nothing => {
+                match path.strip_prefix(endpoints::anthropic::MOUNT) {
+                    Some(below) if of_anthropic(below) => Face::Anthropic,
+                    Some(_) | None => Face::LlamaStack,
+                }
+            }
         };
         (found, face)
     }

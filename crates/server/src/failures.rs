@@ -4,13 +4,25 @@ use crate::{body::ResponseBody, json::NOT_TEXT};
 use chaski_api::{Error, ErrorKind, Face, Issue, Segment};
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 /// What callers see of a fault of this server.
 const FAULT: &str = "Internal server error: An unexpected error occurred.";
 
+/// The status of Anthropic's API for a server that cannot answer now.
+const OVERLOADED: u16 = 529;
+
 /// How long to wait where the error does not know.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Whom an error is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Recipient {
+    /// The face of the route, which decides how errors look.
+    pub(crate) face: Face,
+    /// The id of the request.
+    pub(crate) request_id: Arc<str>,
+}
 
 /// The status that tells the caller what went wrong.
 pub(crate) fn status(error: &Error, face: Face) -> StatusCode {
@@ -21,7 +33,7 @@ pub(crate) fn status(error: &Error, face: Face) -> StatusCode {
         ErrorKind::NotFound => match face {
             // The reference has no 404 for things that are not registered, and clients know that.
             Face::LlamaStack => StatusCode::BAD_REQUEST,
-            Face::OpenAi => StatusCode::NOT_FOUND,
+            Face::OpenAi | Face::Anthropic => StatusCode::NOT_FOUND,
         },
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -32,7 +44,10 @@ pub(crate) fn status(error: &Error, face: Face) -> StatusCode {
             .and_then(|status| StatusCode::from_u16(status).ok())
             .unwrap_or(StatusCode::BAD_GATEWAY),
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        ErrorKind::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Unavailable { .. } => match face {
+            Face::Anthropic => StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::BAD_GATEWAY),
+            Face::LlamaStack | Face::OpenAi => StatusCode::SERVICE_UNAVAILABLE,
+        },
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -88,19 +103,61 @@ fn openai(error: &Error) -> Value {
         _ => ("invalid_request_error", None),
     };
     let code = error.code.as_deref().filter(|code| *code != NOT_TEXT).or(code);
-    let message = if error.kind == ErrorKind::Internal {
-        FAULT.to_owned()
-    } else if error.issues.is_empty() {
-        error.message.clone()
-    } else {
-        error.issues.iter().map(openai_issue).collect::<Vec<_>>().join("; ")
-    };
+    let message = message(error, openai_issue);
     let param = error.param.clone().or_else(|| {
         let issue = error.issues.first().filter(|issue| issue.kind != "json_invalid")?;
         let path = without_root(issue).path();
         (!path.is_empty()).then_some(path)
     });
     json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })
+}
+
+/// Anthropic's envelope (Anthropic API, "Errors").
+fn anthropic(error: &Error, request_id: &str) -> Value {
+    let kind = match status(error, Face::Anthropic).as_u16() {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        408 | 504 => "timeout_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | OVERLOADED => "overloaded_error",
+        // What this server does not do is not mended by asking again.
+        501 => "invalid_request_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    };
+    let message = message(error, anthropic_issue);
+    json!({
+        "type": "error",
+        "error": { "type": kind, "message": message },
+        "request_id": request_id,
+    })
+}
+
+/// The text of an error in one sentence, with its issues as `issue` writes them.
+fn message(error: &Error, issue: fn(&Issue) -> String) -> String {
+    if error.kind == ErrorKind::Internal {
+        FAULT.to_owned()
+    } else if error.issues.is_empty() {
+        error.message.clone()
+    } else {
+        error.issues.iter().map(issue).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// The path with points between its steps: `messages.0.role: Field required`.
+fn anthropic_issue(issue: &Issue) -> String {
+    if issue.kind == "json_invalid" {
+        return openai_issue(issue);
+    }
+    let steps = issue.loc.iter().skip(1).map(|step| match step {
+        Segment::Key(key) => key.to_string(),
+        Segment::Index(index) => index.to_string(),
+    });
+    let path = steps.collect::<Vec<_>>().join(".");
+    if path.is_empty() { issue.msg.clone() } else { format!("{path}: {}", issue.msg) }
 }
 
 /// The root of the path, `body` or `query`, is not part of OpenAI's names.
@@ -119,10 +176,11 @@ fn openai_issue(issue: &Issue) -> String {
 }
 
 /// The answer to a request that failed.
-pub(crate) fn response(error: &Error, face: Face) -> Response<ResponseBody> {
-    let status = status(error, face);
-    let text = match face {
+pub(crate) fn response(error: &Error, to: &Recipient) -> Response<ResponseBody> {
+    let status = status(error, to.face);
+    let text = match to.face {
         Face::OpenAi => openai(error).to_string(),
+        Face::Anthropic => anthropic(error, &to.request_id).to_string(),
         // The reference writes this one with spaces.
         Face::LlamaStack if error.kind == ErrorKind::Unauthenticated => python(&llama_stack(error)),
         Face::LlamaStack => llama_stack(error).to_string(),
@@ -147,11 +205,12 @@ pub(crate) fn response(error: &Error, face: Face) -> Response<ResponseBody> {
 }
 
 /// The last event of a stream that failed.
-pub(crate) fn event(error: &Error, face: Face) -> String {
-    match face {
+pub(crate) fn event(error: &Error, to: &Recipient) -> String {
+    match to.face {
         Face::OpenAi => openai(error).to_string(),
+        Face::Anthropic => anthropic(error, &to.request_id).to_string(),
         Face::LlamaStack => {
-            let status = status(error, face).as_u16();
+            let status = status(error, to.face).as_u16();
             let message = format!("{status}: {}", detail(error));
             python(&json!({ "error": { "message": message } }))
         }
@@ -229,6 +288,7 @@ mod tests {
             let text = match face {
                 Face::LlamaStack => super::llama_stack(error).to_string(),
                 Face::OpenAi => super::openai(error).to_string(),
+                Face::Anthropic => super::anthropic(error, "r").to_string(),
             };
             assert_eq!(format!("{} {text}", status(error, face).as_u16()), expected);
         }
@@ -288,18 +348,63 @@ mod tests {
         );
     }
 
+    fn to(face: Face) -> Recipient {
+        Recipient { face, request_id: "r".into() }
+    }
+
+    #[test]
+    fn the_errors_of_anthropics_face_have_its_types() {
+        let check = |kind: ErrorKind, expected: &str| {
+            let error = Error::new(kind, "no");
+            let value = anthropic(&error, "r");
+            let found =
+                format!("{} {}", status(&error, Face::Anthropic).as_u16(), value["error"]["type"]);
+            assert_eq!(found, expected);
+            assert_eq!((&value["type"], &value["request_id"]), (&json!("error"), &json!("r")));
+        };
+        check(ErrorKind::InvalidRequest, r#"400 "invalid_request_error""#);
+        check(ErrorKind::Unauthenticated, r#"401 "authentication_error""#);
+        check(ErrorKind::Upstream { status: Some(402) }, r#"402 "billing_error""#);
+        check(ErrorKind::Forbidden, r#"403 "permission_error""#);
+        check(ErrorKind::NotFound, r#"404 "not_found_error""#);
+        check(ErrorKind::TooLarge, r#"413 "request_too_large""#);
+        check(ErrorKind::RateLimited { retry_after: None }, r#"429 "rate_limit_error""#);
+        check(ErrorKind::Internal, r#"500 "api_error""#);
+        check(ErrorKind::Unsupported, r#"501 "invalid_request_error""#);
+        check(ErrorKind::Upstream { status: None }, r#"502 "api_error""#);
+        check(ErrorKind::Upstream { status: Some(503) }, r#"503 "overloaded_error""#);
+        check(ErrorKind::Timeout, r#"504 "timeout_error""#);
+        check(ErrorKind::Unavailable { retry_after: None }, r#"529 "overloaded_error""#);
+        check(ErrorKind::Upstream { status: Some(529) }, r#"529 "overloaded_error""#);
+        let secret = anthropic(&Error::internal("the file /secret is broken"), "r");
+        assert!(!secret.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn anthropics_face_names_places_with_points() {
+        let key = |key: &'static str| Segment::Key(key.into());
+        let issue = |loc, kind| Issue { loc, msg: "is wrong".to_owned(), kind };
+        let path = vec![key("body"), key("messages"), Segment::Index(0), key("role")];
+        let body = vec![key("body"), Segment::Index(7)];
+        let error = Error::malformed(vec![issue(path, "enum"), issue(body, "json_invalid")]);
+        assert_eq!(
+            anthropic(&error, "r")["error"]["message"],
+            "messages.0.role: is wrong; the body is not JSON: is wrong at character 7"
+        );
+    }
+
     #[test]
     fn events_are_written_as_python_writes_them() {
         let error = Error::not_found("Model 'é😀\"' not found");
         assert_eq!(
-            event(&error, Face::LlamaStack),
+            event(&error, &to(Face::LlamaStack)),
             "{\"error\": {\"message\": \"400: Invalid value: Model '\\u00e9\\ud83d\\ude00\\\"' not found\"}}"
         );
     }
 
     #[test]
     fn waiting_times_are_whole_seconds() {
-        let wait = |kind| response(&Error::new(kind, "busy"), Face::OpenAi).headers().clone();
+        let wait = |kind| response(&Error::new(kind, "busy"), &to(Face::OpenAi)).headers().clone();
         let headers =
             wait(ErrorKind::Unavailable { retry_after: Some(Duration::from_millis(1500)) });
         assert_eq!(headers[header::RETRY_AFTER], "2");

@@ -49,14 +49,16 @@ impl Shape {
     fn not_an_object(&self, what: &str) -> Error {
         match self.spec.face {
             Face::LlamaStack => self.all_missing(),
-            Face::OpenAi => Error::invalid(format!("the body must be a JSON object, not {what}")),
+            Face::OpenAi | Face::Anthropic => {
+                Error::invalid(format!("the body must be a JSON object, not {what}"))
+            }
         }
     }
 
     fn not_json(&self, content_type: &str) -> Error {
         match self.spec.face {
             Face::LlamaStack => self.all_missing(),
-            Face::OpenAi => Error::invalid(format!(
+            Face::OpenAi | Face::Anthropic => Error::invalid(format!(
                 "the body must be JSON (`content-type: application/json`), not `{content_type}`"
             )),
         }
@@ -97,7 +99,7 @@ impl Input {
 
     fn read_now<E: Endpoint>(mut self, shape: &Shape, depth: usize) -> Result<(E::Request, bool)> {
         let parameters = std::mem::take(&mut self.parameters);
-        if shape.spec.face == Face::OpenAi && shape.spec.method == Method::Post {
+        if shape.spec.face != Face::LlamaStack && shape.spec.method == Method::Post {
             let mut body = self.members(shape, depth)?;
             for (name, value) in parameters {
                 body.insert(name.to_owned(), value.into());
@@ -126,7 +128,7 @@ impl Input {
         request.map_err(|issues| malformed(shape, issues))
     }
 
-    /// The body of an OpenAI request, which may be passed on as it came.
+    /// The body of a request of OpenAI's or Anthropic's form, which may be passed on as it came.
     fn members(self, shape: &Shape, depth: usize) -> Result<Body> {
         if !self.body.is_empty() {
             self.check_content_type(shape)?;
@@ -152,7 +154,7 @@ impl Input {
         self.check_content_type(shape)?;
         match json::parse(&self.body, depth)? {
             Value::Object(mut object) => {
-                // The OpenAI face passes the body on, and there a null may mean something.
+                // The other faces pass the body on, and there a null may mean something.
                 if shape.spec.face == Face::LlamaStack && object.values().any(Value::is_null) {
                     object.retain(|_, value| !value.is_null());
                 }

@@ -25,7 +25,7 @@ pub(crate) fn document(version: &str, secured: bool) -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Chaski",
-            "summary": "The Llama Stack API, and OpenAI's for inference.",
+            "summary": "The Llama Stack API, and those of OpenAI and Anthropic for inference.",
             "version": version,
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
@@ -107,6 +107,7 @@ fn failure(description: &str, face: Face) -> Value {
     let schema = match face {
         Face::LlamaStack => "LlamaStackError",
         Face::OpenAi => "OpenAiError",
+        Face::Anthropic => "AnthropicError",
     };
     json!({
         "description": description,
@@ -114,7 +115,7 @@ fn failure(description: &str, face: Face) -> Value {
     })
 }
 
-fn error_schemas() -> [(&'static str, Value); 2] {
+fn error_schemas() -> [(&'static str, Value); 3] {
     let text = json!({ "type": "string" });
     let optional = json!({ "type": ["string", "null"] });
     let issue = json!({
@@ -158,6 +159,22 @@ fn error_schemas() -> [(&'static str, Value); 2] {
                     },
                 } },
                 "required": ["error"],
+            }),
+        ),
+        (
+            "AnthropicError",
+            json!({
+                "description": "Anthropic's error envelope.",
+                "type": "object",
+                "properties": {
+                    "type": { "const": "error" },
+                    "error": {
+                        "type": "object",
+                        "properties": { "type": text, "message": text },
+                    },
+                    "request_id": text,
+                },
+                "required": ["type", "error"],
             }),
         ),
     ]

@@ -4,7 +4,9 @@ use crate::{
     app::{Action, App, Page, Target},
     auth::{Question, credentials_shown},
     body::{RequestBody, ResponseBody},
-    cors, docs_page, failures, hosts,
+    cors, docs_page,
+    failures::{self, Recipient},
+    hosts,
     input::{self, Input},
     json, log,
     router::{Found, Parameters},
@@ -13,7 +15,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use chaski_api::{Api, Error, ErrorKind, Face, Result};
-use chaski_provider::{Context, Principal, ProviderData};
+use chaski_provider::{ApiHeaders, Context, Principal, ProviderData};
 use chaski_stack::Served;
 use futures_util::{FutureExt, StreamExt};
 use http::{
@@ -34,6 +36,11 @@ use uuid::Uuid;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Credentials of the caller for providers, as a JSON object.
 const PROVIDER_DATA: [&str; 2] = ["x-chaski-provider-data", "x-llamastack-provider-data"];
+
+/// The id of a request, as Anthropic's clients look for it.
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// What Anthropic's clients say about the API that they speak.
+const ANTHROPIC_HEADERS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
 
 /// Where a request came in.
 #[derive(Clone, Copy)]
@@ -64,12 +71,13 @@ async fn guarded(
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let origin = cors::allowed_origin(request.headers(), &app.options.cors);
     let id_value = HeaderValue::from_str(&id);
+    let stranger = Recipient { face: Face::LlamaStack, request_id: Arc::clone(&id) };
     let work = Box::pin(work(app, arrival, request, id, since));
     // A fault in one request is the fault of that request alone.
     let mut response = AssertUnwindSafe(work)
         .catch_unwind()
         .await
-        .unwrap_or_else(|_| refuse(&Error::internal("a handler panicked"), Face::LlamaStack));
+        .unwrap_or_else(|_| refuse(&Error::internal("a handler panicked"), &stranger));
     let headers = response.headers_mut();
     if let Ok(id) = id_value {
         headers.insert(REQUEST_ID, id);
@@ -109,23 +117,29 @@ async fn routed(
     since: Instant,
 ) -> Response<ResponseBody> {
     let (found, face) = app.find(&head.method, head.uri.path());
-    let cx = match admit(&app, arrival, head, &found, face, id, since).await {
-        Ok(cx) => cx,
-        Err(response) => return *response,
+    let to = Recipient { face, request_id: id };
+    let mut response = match admit(&app, arrival, head, &found, &to, since).await {
+        Err(response) => *response,
+        Ok(cx) => match found {
+            Found::Nothing => not_found(&to, head),
+            Found::OtherMethods(methods) => other_method(&to, &methods),
+            Found::Elsewhere(path) => elsewhere(arrival, head, &path),
+            Found::Endpoint(target, parameters) => {
+                let trail = Arc::clone(&cx.trail);
+                let served = serve(&app, target, parameters, cx, &to, head, body).await;
+                let mut response = served.unwrap_or_else(|error| refuse(&error, &to));
+                let status = response.status();
+                trail::adorn(response.headers_mut(), status, &trail);
+                response
+            }
+        },
     };
-    match found {
-        Found::Nothing => not_found(face, head),
-        Found::OtherMethods(methods) => other_method(face, &methods),
-        Found::Elsewhere(path) => elsewhere(arrival, head, &path),
-        Found::Endpoint(target, parameters) => {
-            let trail = Arc::clone(&cx.trail);
-            let served = serve(&app, target, parameters, cx, head, body).await;
-            let mut response = served.unwrap_or_else(|error| refuse(&error, face));
-            let status = response.status();
-            trail::adorn(response.headers_mut(), status, &trail);
-            response
-        }
+    if face == Face::Anthropic
+        && let Ok(id) = HeaderValue::from_str(&to.request_id)
+    {
+        response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id);
     }
+    response
 }
 
 /// Who asks, and whether that may be. Nothing of the body has been read when this returns.
@@ -134,11 +148,10 @@ async fn admit(
     arrival: Arrival,
     head: &Parts,
     found: &Found<'_, Target>,
-    face: Face,
-    id: Arc<str>,
+    to: &Recipient,
     since: Instant,
 ) -> Result<Context, Box<Response<ResponseBody>>> {
-    let refused = |error: Error| Box::new(refuse(&error, face));
+    let refused = |error: Error| Box::new(refuse(&error, to));
     let is_public = matches!(found, Found::Endpoint(target, _) if target.public);
     if app.is_draining() && !is_public {
         let mut response = refused(Error::unavailable("the server is shutting down"));
@@ -174,20 +187,21 @@ async fn admit(
     {
         return Err(Box::new(response));
     }
-    Ok(context(app, &head.headers, id, principal, since))
+    Ok(context(app, &head.headers, to, principal, since))
 }
 
 fn context(
     app: &App,
     headers: &HeaderMap,
-    request_id: Arc<str>,
+    to: &Recipient,
     principal: Option<Arc<Principal>>,
     since: Instant,
 ) -> Context {
     Context {
-        request_id,
+        request_id: Arc::clone(&to.request_id),
         principal,
         provider_data: provider_data(headers, app.options.limits.json_depth),
+        api_headers: api_headers(headers, to.face),
         deadline: since.checked_add(app.options.limits.total_timeout),
         trail: Arc::default(),
     }
@@ -206,12 +220,26 @@ fn provider_data(headers: &HeaderMap, depth: usize) -> ProviderData {
     ProviderData::default()
 }
 
+/// What the caller says about the API that it speaks; of several values, all.
+fn api_headers(headers: &HeaderMap, face: Face) -> ApiHeaders {
+    if face != Face::Anthropic {
+        return ApiHeaders::default();
+    }
+    let values = |name: &'static str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let values: Vec<&str> = values.collect();
+        (!values.is_empty()).then(|| (name, values.join(",")))
+    };
+    ApiHeaders::new(ANTHROPIC_HEADERS.into_iter().filter_map(values).collect())
+}
+
 /// Answers a request that was admitted and has somewhere to go.
 async fn serve(
     app: &App,
     target: &Target,
     parameters: Parameters,
     cx: Context,
+    to: &Recipient,
     head: &Parts,
     body: RequestBody,
 ) -> Result<Response<ResponseBody>> {
@@ -222,7 +250,7 @@ async fn serve(
     };
     match app.stack.served(spec.api) {
         Served::Yes => {}
-        Served::NotServed => return Ok(not_found(target.face, head)),
+        Served::NotServed => return Ok(not_found(to, head)),
         Served::Unavailable(reason) => return Err(Error::unsupported(reason)),
     }
     let Some(route) = route else {
@@ -244,12 +272,12 @@ async fn serve(
     let body = match read(app, head, body).await {
         Ok(body) => body,
         Err(Unread::Refused(error)) => return Err(error),
-        Err(Unread::Late) => return Ok(late(target.face)),
+        Err(Unread::Late) => return Ok(late(to)),
     };
     let query = head.uri.query().map(str::to_owned);
     let content_type = Input::content_type(&head.headers);
     let input = Input { body, content_type, query, parameters };
-    let response = run(app, route, target.face, cx, input).await?;
+    let response = run(app, route, to, cx, input).await?;
     Ok(match permit {
         Some(permit) => response.map(|body| body.holding(permit)),
         None => response,
@@ -260,7 +288,7 @@ async fn serve(
 async fn run(
     app: &App,
     route: &Route,
-    face: Face,
+    to: &Recipient,
     cx: Context,
     input: Input,
 ) -> Result<Response<ResponseBody>> {
@@ -283,7 +311,7 @@ async fn run(
         Some(first) => first,
         None => None,
     };
-    Ok(sse::response(first, events, face, app.options.keep_alive, deadline.into()))
+    Ok(sse::response(first, events, to.clone(), app.options.keep_alive, deadline.into()))
 }
 
 fn show(page: &Page) -> Response<ResponseBody> {
@@ -347,35 +375,37 @@ async fn read(app: &App, head: &Parts, mut body: RequestBody) -> Result<Bytes, U
 }
 
 /// The answer to a request that failed, which is logged here.
-fn refuse(error: &Error, face: Face) -> Response<ResponseBody> {
+fn refuse(error: &Error, to: &Recipient) -> Response<ResponseBody> {
     log::failure(error);
-    failures::response(error, face)
+    failures::response(error, to)
 }
 
 /// The texts here are those of the reference.
-fn not_found(face: Face, head: &Parts) -> Response<ResponseBody> {
-    match face {
+fn not_found(to: &Recipient, head: &Parts) -> Response<ResponseBody> {
+    match to.face {
         Face::LlamaStack => {
             failures::json_response(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#)
         }
-        Face::OpenAi => {
+        Face::OpenAi | Face::Anthropic => {
             let (method, path) = (&head.method, head.uri.path());
             let message = format!("unknown request URL: {method} {path}");
-            failures::response(&Error::not_found(message).with_code("unknown_url"), face)
+            failures::response(&Error::not_found(message).with_code("unknown_url"), to)
         }
     }
 }
 
-fn other_method(face: Face, methods: &[&'static str]) -> Response<ResponseBody> {
-    let mut response = failures::json_response(
-        StatusCode::METHOD_NOT_ALLOWED,
-        match face {
-            Face::LlamaStack => r#"{"detail":"Method Not Allowed"}"#,
-            Face::OpenAi => {
-                r#"{"error":{"message":"this path does not take this method","type":"invalid_request_error","param":null,"code":"method_not_supported"}}"#
-            }
-        },
-    );
+fn other_method(to: &Recipient, methods: &[&'static str]) -> Response<ResponseBody> {
+    let mut response = match to.face {
+        Face::LlamaStack => {
+            let text = r#"{"detail":"Method Not Allowed"}"#;
+            failures::json_response(StatusCode::METHOD_NOT_ALLOWED, text)
+        }
+        Face::OpenAi | Face::Anthropic => {
+            let error = Error::invalid("this path does not take this method");
+            failures::response(&error.with_code("method_not_supported"), to)
+        }
+    };
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
         response.headers_mut().insert(header::ALLOW, methods);
     }
@@ -408,9 +438,9 @@ const PATH: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
     .add(b'?')
     .add(b'%');
 
-fn late(face: Face) -> Response<ResponseBody> {
+fn late(to: &Recipient) -> Response<ResponseBody> {
     let message = "the body did not arrive in time";
-    let mut response = failures::response(&Error::new(ErrorKind::Timeout, message), face);
+    let mut response = failures::response(&Error::new(ErrorKind::Timeout, message), to);
     *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response

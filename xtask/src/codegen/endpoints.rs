@@ -61,6 +61,9 @@ fn one(page: &mut Page, schemas: &mut Schemas, endpoint: &Described) -> Option<S
         let mount = endpoints::openai::OLDER_MOUNT;
         notes.push(format!("Errors have OpenAI's form. Also served at `{mount}/{older}`."));
     }
+    if spec.face == Face::Anthropic {
+        notes.push("Errors have Anthropic's form.".to_owned());
+    }
     if spec.public {
         notes.push("Needs no authentication.".to_owned());
     }

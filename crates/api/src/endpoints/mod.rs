@@ -1,5 +1,6 @@
 //! Every endpoint, by group. To add one: its type in a group's file, and its line in that table.
 
+pub mod anthropic;
 pub mod inference;
 pub mod inspect;
 pub mod models;
@@ -16,6 +17,7 @@ pub const GROUPS: &[(&str, &[Described])] = &[
     ("models", models::ALL),
     ("inference", inference::ALL),
     ("openai", openai::ALL),
+    ("anthropic", anthropic::ALL),
     ("reserved", reserved::ALL),
 ];
 

@@ -43,7 +43,7 @@ impl Field {
 }
 
 /// Checks the known fields and returns the body with everything in it.
-pub(super) fn read(fields: &[Field], body: Body, reader: &mut Reader) -> Option<Body> {
+pub(crate) fn read(fields: &[Field], body: Body, reader: &mut Reader) -> Option<Body> {
     let mark = reader.mark();
     for field in fields {
         if body.text(field.name).is_some_and(|text| is_clearly(field.kind, text)) {
@@ -117,7 +117,7 @@ fn check(kind: Kind, value: &Value, reader: &mut Reader) {
     }
 }
 
-pub(super) fn schema(name: &str, fields: &[Field], schemas: &mut Schemas) -> Value {
+pub(crate) fn schema(name: &str, fields: &[Field], schemas: &mut Schemas) -> Value {
     schemas.named(name, |_| {
         let mut properties = Map::new();
         let mut required = Vec::new();
@@ -156,9 +156,16 @@ pub(super) fn schema(name: &str, fields: &[Field], schemas: &mut Schemas) -> Val
     })
 }
 
-/// A request body that is kept as it came, with a table of its known fields.
+/// A request body that is kept as it came, with a table of its known fields. Where these have
+/// types of their own, `as T` names the type that describes the whole body.
 macro_rules! open_body {
-    ($(#[doc = $doc:literal])* $name:ident, $fields:expr) => {
+    (@schema $schemas:ident $name:ident) => {
+        crate::openai::body::schema(stringify!($name), Self::FIELDS, $schemas)
+    };
+    (@schema $schemas:ident $name:ident $described:ty) => {
+        <$described as crate::wire::Wire>::schema($schemas)
+    };
+    ($(#[doc = $doc:literal])* $name:ident $(as $described:ty)?, $fields:expr) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize)]
         #[serde(transparent)]
@@ -193,9 +200,9 @@ macro_rules! open_body {
                 crate::openai::body::read(Self::FIELDS, body, reader).map(|body| Self { body })
             }
             fn schema(schemas: &mut crate::wire::Schemas) -> serde_json::Value {
-                crate::openai::body::schema(stringify!($name), Self::FIELDS, schemas)
+                crate::openai::body::open_body!(@schema schemas $name $($described)?)
             }
         }
     };
 }
-pub(super) use open_body;
+pub(crate) use open_body;

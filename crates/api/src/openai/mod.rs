@@ -3,7 +3,7 @@
 //! Requests keep their body as it came, so that fields this server does not know reach the
 //! upstream unchanged; the known fields are checked against the tables here.
 
-mod body;
+pub(crate) mod body;
 mod chat;
 mod completions;
 mod embeddings;

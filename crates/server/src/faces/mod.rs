@@ -2,16 +2,20 @@
 //!
 //! A face translates and nothing else. It never talks to a provider itself.
 
+mod anthropic;
 mod llama_stack;
 mod openai;
+mod pieces;
 mod python;
 mod tokens;
 
 use crate::routes::Routes;
 use chaski_api::endpoints::{
+    anthropic::{CountMessageTokens, CreateMessage},
     inference::{ChatCompletion, Completion, Embeddings},
     openai::{CreateChatCompletion, CreateCompletion, CreateEmbeddings},
 };
+use chaski_api::{Error, ErrorKind};
 
 /// Attaches the inference endpoints of all faces.
 pub(crate) fn mount(routes: &mut Routes) {
@@ -33,4 +37,15 @@ pub(crate) fn mount(routes: &mut Routes) {
     routes.relay::<CreateEmbeddings, _, _>(|app, cx, request| async move {
         openai::embeddings(&app.stack, &cx, request).await
     });
+    routes.stream::<CreateMessage, _, _>(|app, cx, request| async move {
+        anthropic::messages(&app.stack, &cx, request).await
+    });
+    routes.on::<CountMessageTokens, _, _>(|app, cx, request| async move {
+        anthropic::count_tokens(&app.stack, &cx, request).await
+    });
+}
+
+/// An answer of an upstream that has no content to translate.
+fn no_choice() -> Error {
+    Error::new(ErrorKind::Upstream { status: None }, "the upstream sent an answer without a choice")
 }

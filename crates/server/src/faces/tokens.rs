@@ -90,7 +90,8 @@ pub(crate) fn of_prompt(content: &InterleavedContent) -> usize {
     }
 }
 
-fn of_text(text: &str) -> usize {
+/// The tokens of a text without any frame.
+pub(super) fn of_text(text: &str) -> usize {
     if text.is_empty() {
         return 0;
     }

@@ -1,6 +1,7 @@
 //! In-process tests of the whole server, over real sockets.
 
 mod access;
+mod anthropic;
 mod harness;
 mod hostile;
 mod life;

@@ -3,12 +3,13 @@
 use async_trait::async_trait;
 use chaski_api::{
     Api, Error, ErrorKind, Result,
+    anthropic::{CountTokensRequest, MessagesRequest},
     models::Model,
     openai::{ChatRequest, EmbeddingRequest},
 };
 use chaski_provider::{
     ChatReply, Context, Deps, EmbeddingReply, Entry, EventStream, Hosts, Inference,
-    InferenceProvider, Lifecycle, Payload, Provider, ProviderConfig, Reply, Spec,
+    InferenceProvider, Lifecycle, MessagesReply, Payload, Provider, ProviderConfig, Reply, Spec,
 };
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
@@ -134,6 +135,39 @@ impl Inference for Told {
     async fn embeddings(&self, _: &Context, _: EmbeddingRequest) -> Result<EmbeddingReply> {
         Ok(Payload::Raw(r#"{"object":"list","data":[]}"#.into()))
     }
+
+    /// Answers what begins with `relay` itself: with the words after it, and what it was told.
+    async fn messages(
+        &self,
+        cx: &Context,
+        model: &str,
+        request: &MessagesRequest,
+    ) -> Result<Option<MessagesReply>> {
+        let Some(rest) = relayed(&request.body["messages"]) else { return Ok(None) };
+        if !request.stream() {
+            let headers: Vec<_> = cx.api_headers.iter().collect();
+            let body = json!([model, request.body, headers]).to_string();
+            return Ok(Some(Reply::Full(Payload::Raw(body.into()))));
+        }
+        let words: Vec<_> =
+            rest.split(' ').map(|word| Ok(Payload::Raw(word.to_owned().into()))).collect();
+        Ok(Some(Reply::Stream(stream::iter(words).boxed())))
+    }
+
+    async fn message_tokens(
+        &self,
+        _: &Context,
+        _: &str,
+        request: &CountTokensRequest,
+    ) -> Result<Option<i64>> {
+        let words = relayed(&request.body["messages"]).map(|rest| rest.split(' ').count());
+        Ok(words.map(|words| i64::try_from(words).unwrap()))
+    }
+}
+
+/// What follows the word `relay`, if the first message begins with it.
+fn relayed(messages: &Value) -> Option<&str> {
+    messages[0]["content"].as_str()?.strip_prefix("relay ")
 }
 
 fn failure(how: &str) -> Error {

@@ -6,15 +6,19 @@ use super::{
     metered::{Answer, Meter},
     retry,
 };
-use crate::{RoutingTable, table::Placed};
+use crate::{
+    RoutingTable,
+    table::{Place, Placed},
+};
 use async_trait::async_trait;
 use chaski_api::{
     Error, ErrorKind, Result,
+    anthropic::{CountTokensRequest, MessagesRequest},
     models::{Model, ModelType},
     openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
 };
 use chaski_provider::{
-    ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, TextReply,
+    ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, MessagesReply, TextReply,
 };
 use std::{sync::Arc, time::Instant};
 use tokio::time::timeout_at;
@@ -176,6 +180,14 @@ async fn begin<C: Call>(
     outcome.map_err(|error| Failed { elsewhere: retry::helps(&error), error })
 }
 
+/// The provider of a place, and what it may see of the context.
+async fn ready(
+    place: &Place<Model>,
+    cx: &Context,
+) -> Result<(Arc<dyn InferenceProvider>, Context)> {
+    Ok((place.ready().await?, cx.for_provider(place.provider_data_keys())))
+}
+
 fn is_over(cx: &Context) -> bool {
     cx.deadline.is_some_and(|deadline| deadline <= Instant::now())
 }
@@ -192,5 +204,50 @@ impl Inference for InferenceRouter {
 
     async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
         self.answer(cx, request).await
+    }
+
+    async fn messages(
+        &self,
+        cx: &Context,
+        model: &str,
+        request: &MessagesRequest,
+    ) -> Result<Option<MessagesReply>> {
+        let placed = self.place(model, ModelType::Llm).await?;
+        // Several targets are asked in the form that all of them understand.
+        let [only] = placed.places.as_slice() else { return Ok(None) };
+        let (provider, narrowed) = ready(only, cx).await?;
+        let outcome = provider.messages(&narrowed, &only.resource_id, request).await;
+        if matches!(outcome, Ok(None)) {
+            return outcome;
+        }
+        cx.trail.lead_to(&only.served);
+        cx.trail.settle();
+        let meter = Meter::new(&placed, 0, &cx.trail);
+        if let Err(error) = &outcome {
+            meter.failed(error);
+            return outcome;
+        }
+        outcome.map(|reply| reply.map(|reply| reply.metered(meter)))
+    }
+
+    async fn message_tokens(
+        &self,
+        cx: &Context,
+        model: &str,
+        request: &CountTokensRequest,
+    ) -> Result<Option<i64>> {
+        let placed = self.place(model, ModelType::Llm).await?;
+        let Some(first) = placed.places.first() else { return Ok(None) };
+        let (provider, cx) = ready(first, cx).await?;
+        provider.message_tokens(&cx, &first.resource_id, request).await
+    }
+
+    async fn chat_tokens(&self, cx: &Context, request: &ChatRequest) -> Result<Option<i64>> {
+        let placed = self.place(request.model(), ModelType::Llm).await?;
+        let Some(first) = placed.places.first() else { return Ok(None) };
+        let (provider, cx) = ready(first, cx).await?;
+        let mut request = request.clone();
+        request.set_model(&first.resource_id);
+        provider.chat_tokens(&cx, &request).await
     }
 }

@@ -1,6 +1,6 @@
 //! Tool calls of an answer, whole or in pieces.
 
-use crate::faces::python;
+use crate::faces::{pieces, python};
 use chaski_api::{Error, Result, inference::ToolCall, openai::FunctionToolCall};
 use serde_json::{Map, Value};
 
@@ -43,18 +43,10 @@ pub(super) struct Assembly(Vec<RawCall>);
 
 impl Assembly {
     pub(super) fn add(&mut self, piece: FunctionToolCall) {
+        let begun = self.0.iter().map(|call| (call.index, call.id.as_str()));
+        let continued = pieces::continued(&begun, &piece);
         let id = piece.id.filter(|id| !id.is_empty());
         let name = piece.function.name.filter(|name| !name.is_empty());
-        let known = match piece.index {
-            Some(index) => self.0.iter().rposition(|call| call.index == Some(index)),
-            // Without an index, a piece without a name continues the last call.
-            None => self.0.len().checked_sub(1).filter(|_| name.is_none()),
-        };
-        // Some upstreams give every call the index 0: another id and a name begin another call.
-        let continued = known.filter(|at| {
-            let other = |id: &String| !self.0[*at].id.is_empty() && *id != self.0[*at].id;
-            name.is_none() || !id.as_ref().is_some_and(other)
-        });
         let at = continued.unwrap_or_else(|| {
             self.0.push(RawCall { index: piece.index, ..RawCall::default() });
             self.0.len() - 1
@@ -70,8 +62,8 @@ impl Assembly {
         {
             call.name = name;
         }
-        if let Some(arguments) = &piece.function.arguments {
-            call.arguments.push_str(arguments);
+        if let Some(arguments) = piece.function.arguments {
+            call.arguments.push_str(&arguments);
         }
     }
 

@@ -16,8 +16,9 @@ mod tools;
 #[cfg(test)]
 mod tests;
 
+use super::no_choice;
 use chaski_api::{
-    Error, ErrorKind, Result,
+    Error, Result,
     inference::{
         ChatCompletionRequest, ChatCompletionResponse, ChatStreamChunk, CompletionRequest,
         CompletionResponse, CompletionStreamChunk, EmbeddingsRequest, EmbeddingsResponse,
@@ -75,9 +76,4 @@ fn check_generates_text(model: &Model) -> Result<()> {
             model.identifier
         ))),
     }
-}
-
-/// An answer of an upstream that has no content to translate.
-fn no_choice() -> Error {
-    Error::new(ErrorKind::Upstream { status: None }, "the upstream sent an answer without a choice")
 }

@@ -1,0 +1,5 @@
+//! From one form to the other.
+
+mod answers;
+mod requests;
+mod streams;
