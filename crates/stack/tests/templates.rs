@@ -14,6 +14,7 @@ fn environment() -> Environment {
         ("OLLAMA_URL", "http://localhost:11434"),
         ("ENABLE_OLLAMA", "1"),
         ("OPENAI_API_KEY", "a key"),
+        ("ANTHROPIC_API_KEY", "a key"),
         ("AZURE_API_BASE", "a URL"),
         ("AZURE_API_KEY", "a key"),
         ("CEREBRAS_API_KEY", "a key"),

@@ -1,6 +1,7 @@
 //! The inference providers, one folder each, and their table.
 
 mod adapter;
+mod anthropic;
 mod azure;
 mod cerebras;
 mod databricks;
@@ -44,6 +45,7 @@ pub const ALL: &[Entry<dyn InferenceProvider>] = &[
     Entry::of::<openai::OpenAi>(),
     Entry::of::<vllm::Vllm>(),
     Entry::of::<openai_compatible::OpenAiCompatible>(),
+    Entry::of::<anthropic::Anthropic>(),
     Entry::of::<azure::Azure>(),
     Entry::of::<cerebras::Cerebras>(),
     Entry::of::<databricks::Databricks>(),

@@ -1,5 +1,6 @@
 //! What holds for every provider of this crate, and helpers for their tests.
 
+pub(crate) mod anthropic_script;
 pub(crate) mod contract;
 pub(crate) mod openai_script;
 pub(crate) mod published;

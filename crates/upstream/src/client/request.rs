@@ -93,6 +93,26 @@ impl Request {
         Ok(self.header(header::AUTHORIZATION, value))
     }
 
+    /// Sets the header `name` (in lower case) to a secret.
+    ///
+    /// # Errors
+    /// `InvalidRequest` if the secret cannot stand in a header.
+    pub fn secret(self, name: &'static str, secret: &Secret) -> Result<Self> {
+        let value = secret_header("", secret)?;
+        Ok(self.header(HeaderName::from_static(name), value))
+    }
+
+    /// Sets the header `name` (in lower case) to a text.
+    ///
+    /// # Errors
+    /// `InvalidRequest` if the text cannot stand in a header.
+    pub fn text(self, name: &'static str, text: &str) -> Result<Self> {
+        let value = HeaderValue::from_str(text).map_err(|_| {
+            Error::invalid(format!("the header `{name}` has characters that cannot stand in one"))
+        })?;
+        Ok(self.header(HeaderName::from_static(name), value))
+    }
+
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
         self

@@ -1,6 +1,7 @@
 //! Which script each provider of the table has for the contract suite.
 
 use super::{
+    anthropic_script::AnthropicScript,
     contract::{Does, InProcess, Scene, Script, Subject, broken_promises},
     openai_script::OpenAiScript,
 };
@@ -14,6 +15,7 @@ const CHATS_AND_VECTORS: &[Does] = &[Does::Chat, Does::Calls, Does::Embeddings];
 
 /// Providers over an upstream, by type.
 const SCRIPTED: &[(&str, &'static dyn Script)] = &[
+    ("remote::anthropic", &AnthropicScript),
     ("remote::azure", &OpenAiScript::new(|url| json!({ "url": url, "api_key": "k" }))),
     (
         "remote::cerebras",

@@ -1,0 +1,251 @@
+//! Streams: from the events of Anthropic's form to the chunks of OpenAI's.
+
+use super::{
+    answer::{finish_reason, input, text_of, usage},
+    api::broken,
+    request::Form,
+};
+use crate::local::now;
+use bytes::Bytes;
+use chaski_api::Result;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use serde_json::{Map, Value, json};
+use std::collections::{HashMap, VecDeque};
+
+pub(super) type Out = VecDeque<Bytes>;
+
+/// A part of the message that has begun.
+#[derive(Debug)]
+enum Block {
+    Text,
+    Thoughts,
+    /// A call; its number, what it began with, and whether arguments have come.
+    Call {
+        number: usize,
+        begun_with: String,
+        has_arguments: bool,
+    },
+    /// The input of the tool that the model must call, which is the answer.
+    Answer {
+        begun_with: String,
+        has_arguments: bool,
+    },
+}
+
+/// Translates the events of a message.
+#[derive(Debug)]
+pub(super) struct Translation {
+    form: Form,
+    id: String,
+    model: String,
+    created: i64,
+    blocks: HashMap<i64, Block>,
+    calls: usize,
+    usage: Map<String, Value>,
+    finished: bool,
+}
+
+impl Translation {
+    pub(super) fn new(form: Form) -> Self {
+        Self {
+            form,
+            id: String::new(),
+            model: String::new(),
+            created: now(),
+            blocks: HashMap::new(),
+            calls: 0,
+            usage: Map::new(),
+            finished: false,
+        }
+    }
+
+    /// Translates an event into none, one or several chunks.
+    ///
+    /// # Errors
+    /// `Upstream` if it is not what an event must be.
+    pub(super) fn event(&mut self, event: &[u8], out: &mut Out) -> Result<()> {
+        let mut event: Value = serde_json::from_slice(event)
+            .map_err(|error| broken("sent an event that cannot be understood").caused_by(error))?;
+        let index = event["index"].as_i64().unwrap_or_default();
+        match event["type"].as_str().unwrap_or_default() {
+            "message_start" => {
+                let message = &mut event["message"];
+                text_of(&message["id"]).clone_into(&mut self.id);
+                text_of(&message["model"]).clone_into(&mut self.model);
+                let usage = message.get_mut("usage").map(Value::take).unwrap_or_default();
+                self.add_usage(usage);
+                self.put(json!({ "role": "assistant", "content": "" }), None, out);
+            }
+            "content_block_start" => self.begin(index, &event["content_block"], out),
+            "content_block_delta" => self.delta(index, &event["delta"], out),
+            "content_block_stop" => self.end_block(index, out),
+            "message_delta" => {
+                self.add_usage(event["usage"].take());
+                if let Some(reason) = event["delta"]["stop_reason"].as_str() {
+                    self.finish(Some(reason), out);
+                }
+            }
+            "message_stop" => {
+                self.finish(None, out);
+                if self.form.usage_event {
+                    let usage = usage(&Value::Object(std::mem::take(&mut self.usage)));
+                    let chunk = self.chunk(json!([]), Some(usage));
+                    out.push_back(chunk);
+                }
+            }
+            // Pings, and what later versions of the API add.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, index: i64, block: &Value, out: &mut Out) {
+        let said = |key: &str| block[key].as_str().unwrap_or_default();
+        let begun_with = || {
+            let input = input(block);
+            if input == "{}" { String::new() } else { input }
+        };
+        let (kind, delta) = match said("type") {
+            "text" => (Block::Text, json!({ "content": said("text") })),
+            "thinking" => (Block::Thoughts, json!({ "reasoning_content": said("thinking") })),
+            "tool_use" if self.form.forced => {
+                let block = Block::Answer { begun_with: begun_with(), has_arguments: false };
+                (block, Value::Null)
+            }
+            "tool_use" => {
+                let number = self.calls;
+                self.calls += 1;
+                let function = json!({ "name": said("name"), "arguments": "" });
+                let call = json!({
+                    "index": number, "id": said("id"), "type": "function", "function": function,
+                });
+                let begun_with = begun_with();
+                let block = Block::Call { number, begun_with, has_arguments: false };
+                (block, json!({ "tool_calls": [call] }))
+            }
+            _ => return,
+        };
+        let is_empty = |text: &Value| text.as_str() == Some("");
+        let says = !is_empty(&delta["content"]) && !is_empty(&delta["reasoning_content"]);
+        let hidden = self.form.forced && matches!(kind, Block::Text);
+        if says && !delta.is_null() && !hidden {
+            self.put(delta, None, out);
+        }
+        self.blocks.insert(index, kind);
+    }
+
+    fn delta(&mut self, index: i64, delta: &Value, out: &mut Out) {
+        let piece = |key: &str| delta[key].as_str().filter(|piece| !piece.is_empty());
+        let forced = self.form.forced;
+        let delta = match self.blocks.get_mut(&index) {
+            Some(Block::Text) if forced => None,
+            Some(Block::Text) => piece("text").map(|piece| json!({ "content": piece })),
+            Some(Block::Thoughts) => {
+                piece("thinking").map(|piece| json!({ "reasoning_content": piece }))
+            }
+            Some(Block::Call { number, has_arguments, .. }) => piece("partial_json").map(|piece| {
+                *has_arguments = true;
+                arguments(*number, piece)
+            }),
+            Some(Block::Answer { has_arguments, .. }) => piece("partial_json").map(|piece| {
+                *has_arguments = true;
+                json!({ "content": piece })
+            }),
+            None => None,
+        };
+        if let Some(delta) = delta {
+            self.put(delta, None, out);
+        }
+    }
+
+    /// A call without pieces of arguments has those that it began with, or none.
+    fn end_block(&mut self, index: i64, out: &mut Out) {
+        let whole = |text: String| if text.is_empty() { "{}".to_owned() } else { text };
+        let delta = match self.blocks.remove(&index) {
+            Some(Block::Call { number, begun_with, has_arguments: false }) => {
+                arguments(number, &whole(begun_with))
+            }
+            Some(Block::Answer { begun_with, has_arguments: false }) => {
+                json!({ "content": whole(begun_with) })
+            }
+            Some(
+                Block::Text
+                | Block::Thoughts
+                | Block::Call { has_arguments: true, .. }
+                | Block::Answer { has_arguments: true, .. },
+            )
+            | None => return,
+        };
+        self.put(delta, None, out);
+    }
+
+    fn finish(&mut self, stop_reason: Option<&str>, out: &mut Out) {
+        if !std::mem::replace(&mut self.finished, true) {
+            let reason = finish_reason(stop_reason, self.form.forced);
+            self.put(json!({}), Some(reason), out);
+        }
+    }
+
+    /// The counts so far; later ones count for all of the message.
+    fn add_usage(&mut self, usage: Value) {
+        if let Value::Object(counts) = usage {
+            self.usage.extend(counts.into_iter().filter(|(_, count)| !count.is_null()));
+        }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "deltas are made by `json!`")]
+    fn put(&self, delta: Value, finish: Option<&str>, out: &mut Out) {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
+        out.push_back(self.chunk(json!([choice]), None));
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "choices are made by `json!`")]
+    fn chunk(&self, choices: Value, usage: Option<Value>) -> Bytes {
+        let mut chunk = json!({
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        });
+        if let Some(usage) = usage {
+            chunk["usage"] = usage;
+        }
+        chunk.to_string().into()
+    }
+}
+
+fn arguments(number: usize, piece: &str) -> Value {
+    json!({ "tool_calls": [{ "index": number, "function": { "arguments": piece } }] })
+}
+
+struct State {
+    events: BoxStream<'static, Result<Bytes>>,
+    translation: Translation,
+    ready: Out,
+}
+
+/// The chunks, as JSON texts; the first error is the last item.
+pub(super) fn translated(
+    events: BoxStream<'static, Result<Bytes>>,
+    form: Form,
+) -> BoxStream<'static, Result<Bytes>> {
+    let state = State { events, translation: Translation::new(form), ready: Out::new() };
+    stream::unfold(Some(state), |state| async move {
+        let mut state = state?;
+        loop {
+            if let Some(chunk) = state.ready.pop_front() {
+                return Some((Ok(chunk), Some(state)));
+            }
+            let event = state.events.next().await?;
+            let outcome = event.and_then(|event| state.translation.event(&event, &mut state.ready));
+            if let Err(error) = outcome {
+                return Some((Err(error), None));
+            }
+        }
+    })
+    .boxed()
+}
