@@ -263,6 +263,16 @@ impl TextModel {
         Ok(Events { receiver, done: false })
     }
 
+    /// How many tokens a prompt has.
+    ///
+    /// # Errors
+    /// When the prompt cannot be rendered, or is far too long.
+    pub async fn count(&self, prompt: Prompt) -> Result<usize> {
+        let shared = Arc::clone(&self.shared);
+        let counting = move || shared.tokens(&prompt).map(|tokens| tokens.len());
+        tokio::task::spawn_blocking(counting).await.map_err(Error::engine)?
+    }
+
     /// The text of a prompt.
     pub fn detokenize(&self, tokens: &[i32]) -> String {
         let tokens: Vec<LlamaToken> = tokens.iter().copied().map(LlamaToken).collect();

@@ -166,6 +166,13 @@ impl Inference for LlamaCpp {
         let model = self.model(&request.model).await?;
         completion::reply(&model, request).await
     }
+
+    async fn chat_tokens(&self, _cx: &Context, request: &ChatRequest) -> Result<Option<i64>> {
+        let request = request::Chat::read(request.clone())?;
+        let model = self.model(&request.model).await?;
+        let count = model.count(request.request.prompt).await.map_err(local::failed)?;
+        Ok(Some(i64::try_from(count).unwrap_or(i64::MAX)))
+    }
 }
 
 #[async_trait]
