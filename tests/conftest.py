@@ -24,6 +24,7 @@ metadata_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/registry.db"
 models:
 - {{model_id: chat-model, provider_id: upstream, model_type: llm}}
 - {{model_id: embedding-model, provider_id: upstream, model_type: embedding, metadata: {{embedding_dimension: 8}}}}
+- {{model_id: rerank-model, provider_id: upstream, model_type: rerank}}
 {server}
 """
 

@@ -16,7 +16,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 DIMENSIONS = 8
-MODELS = ["chat-model", "embedding-model"]
+MODELS = ["chat-model", "embedding-model", "rerank-model"]
 
 
 def vector(text):
@@ -89,6 +89,7 @@ class Scripted:
                     "chat/completions": self.chat,
                     "completions": self.completion,
                     "embeddings": self.embeddings,
+                    "rerank": self.rerank,
                     "auth": self.auth,
                 }.get(route, self.missing)(body)
 
@@ -238,6 +239,18 @@ class Scripted:
                     data.append({"object": "embedding", "index": index, "embedding": numbers})
                 usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
                 self.answer(200, {"object": "list", "data": data, "model": body["model"], "usage": usage})
+
+            def rerank(self, body):
+                """A document scores by its share of the words of the query; all come in their own order, as from TEI."""
+                if self.refused(body["query"]):
+                    return
+                query = set(body["query"].lower().split())
+                scores = [len(query & set(document.lower().split())) / len(query) for document in body["documents"]]
+                results = [{"index": index, "relevance_score": score} for index, score in enumerate(scores)]
+                if "broken" in body["query"]:
+                    results = [{"index": len(scores), "relevance_score": 1}]
+                usage = {"prompt_tokens": 9, "total_tokens": 9}
+                self.answer(200, {"id": "rerank-1", "model": body["model"], "results": results, "usage": usage})
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True

@@ -13,6 +13,9 @@ wire! {
         Llm = "llm",
         /// Turns text into vectors.
         Embedding = "embedding",
+        /// Ranks texts by a query. Clients of Llama Stack 0.1 do not know this type and pass it on
+        /// as it is.
+        Rerank = "rerank",
     }
 
     /// The constant `type` of a model record.
@@ -30,7 +33,7 @@ wire! {
         pub tag as "type": ModelTag = ModelTag::Model,
         /// Free-form facts, such as `embedding_dimension` and `context_length`.
         pub metadata: Map<String, Value> = Map::new(),
-        /// Whether it generates text or vectors.
+        /// Whether it generates text or vectors, or ranks texts.
         pub model_type: ModelType = ModelType::Llm,
     }
 
@@ -49,7 +52,7 @@ wire! {
         pub tag as "type": ModelTag = ModelTag::Model,
         /// Free-form facts, such as `embedding_dimension` and `context_length`.
         pub metadata: Map<String, Value> = Map::new(),
-        /// Whether it generates text or vectors.
+        /// Whether it generates text or vectors, or ranks texts.
         pub model_type: ModelType = ModelType::Llm,
         /// OpenAI's name for `identifier`.
         pub id: String,

@@ -3,7 +3,7 @@
 use crate::{Client, Events, Result};
 use chaski_api::{
     Endpoint,
-    endpoints::{inference, inspect, models, openai, providers},
+    endpoints::{inference, inspect, models, openai, providers, rerank},
 };
 
 macro_rules! methods {
@@ -90,4 +90,10 @@ methods! {
     create_completion / create_completion_stream => openai::CreateCompletion;
     /// Vectors of texts, in OpenAI's form.
     create_embeddings => openai::CreateEmbeddings;
+    /// Documents by how well they fit a query, in the form of Cohere and Jina.
+    create_rerank => rerank::CreateRerank;
+    /// The same at the path of Cohere's second version.
+    create_rerank_v2 => rerank::CreateRerankV2;
+    /// Items by how well they fit a query, in the form of Llama Stack's successor.
+    rerank => rerank::Rerank;
 }

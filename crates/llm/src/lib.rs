@@ -1,4 +1,4 @@
-//! Running language and embedding models in this process, on GGUF files, with llama.cpp.
+//! Running language, embedding and rerank models in this process, on GGUF files, with llama.cpp.
 //!
 //! Knows no HTTP, no configuration file and no wire format of the stack.
 
@@ -9,6 +9,7 @@ pub mod gguf;
 mod grammar;
 mod memory;
 mod model;
+mod rerank;
 mod run;
 mod sampling;
 mod template;
@@ -24,6 +25,7 @@ pub use model::{
     DEFAULT_CONTEXT, Event, Events, Finish, LoadOptions, Prompt, Request, TextModel, Token,
     default_threads,
 };
+pub use rerank::{Reranker, Scores};
 pub use sampling::Sampling;
 pub use template::Chat;
 pub use tools::{Call, CallReader, Function};

@@ -187,9 +187,9 @@ impl TextModel {
         let worker = move || {
             let start = || -> Result<(Arc<LlamaModel>, Facts, u32, u64)> {
                 let header = Header::read(&path)?;
-                if header.embeds() {
+                if !header.generates() {
                     return Err(Error::Broken {
-                        message: format!("`{}` is an embedding model", path.display()),
+                        message: format!("`{}` does not generate text", path.display()),
                     });
                 }
                 let facts = header.facts();

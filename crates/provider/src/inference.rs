@@ -7,17 +7,18 @@ use chaski_api::{
     anthropic::{CountTokensRequest, MessagesEvent, MessagesRequest, MessagesResponse},
     models::Model,
     openai::{
-        ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingRequest, TextCompletion,
-        TextCompletionRequest,
+        ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingRequest, RerankList,
+        RerankRequest, TextCompletion, TextCompletionRequest,
     },
 };
 
 pub type ChatReply = Reply<ChatCompletion, ChatChunk>;
 pub type TextReply = Reply<TextCompletion, TextCompletion>;
 pub type EmbeddingReply = Payload<EmbeddingList>;
+pub type RerankReply = Payload<RerankList>;
 pub type MessagesReply = Reply<MessagesResponse, MessagesEvent>;
 
-/// Generating text and vectors, in OpenAI's shapes. Providers, routers and decorators are alike.
+/// Generating text and vectors, and ranking, in OpenAI's shapes. Providers, routers and decorators are alike.
 ///
 /// A request for a stream (`"stream": true`) is answered with `Reply::Stream`, any other with
 /// `Reply::Full`. The events of a stream do not include `[DONE]`. In a stream, `usage` comes in a
@@ -43,6 +44,14 @@ pub trait Inference: Send + Sync {
         _request: EmbeddingRequest,
     ) -> Result<EmbeddingReply> {
         Err(Error::unsupported("this provider does not support embeddings"))
+    }
+
+    /// Scores documents. Of the request a provider sees `documents` as texts and no
+    /// `return_documents`; of its answer the scores and the usage count. It may answer in any order,
+    /// and with all documents or with the `top_n` best. The router does the rest for all providers,
+    /// and answers for embedding models.
+    async fn rerank(&self, _cx: &Context, _request: RerankRequest) -> Result<RerankReply> {
+        Err(Error::unsupported("this provider does not support rerank"))
     }
 
     /// The answer of an upstream that speaks Anthropic's Messages API itself, as it came. Nothing

@@ -15,7 +15,7 @@ pub use context::{ApiHeaders, Context, Principal, ProviderData};
 pub use deps::{Deps, Tasks};
 pub use entry::{Build, Entry, Provider, ProviderConfig, Spec};
 pub use inference::{
-    ChatReply, EmbeddingReply, Inference, InferenceProvider, MessagesReply, TextReply,
+    ChatReply, EmbeddingReply, Inference, InferenceProvider, MessagesReply, RerankReply, TextReply,
 };
 pub use resource::{Hosts, Lifecycle, Resource};
 pub use stream::{EventStream, Payload, Reply, until_error};

@@ -4,7 +4,7 @@
 use crate::Payload;
 use chaski_api::{
     anthropic::{MessagesEvent, MessagesResponse, MessagesUsage},
-    openai::{ChatChunk, ChatCompletion, EmbeddingList, TextCompletion, Usage},
+    openai::{ChatChunk, ChatCompletion, EmbeddingList, RerankList, TextCompletion, Usage},
 };
 use memchr::memmem::FinderRev;
 use serde::Deserialize;
@@ -65,6 +65,13 @@ impl Counted for TextCompletion {
 }
 
 impl Counted for EmbeddingList {
+    fn tokens(&self) -> Option<Tokens> {
+        let usage = self.usage.as_ref()?;
+        Some(Tokens { prompt: count(usage.prompt_tokens), completion: 0 })
+    }
+}
+
+impl Counted for RerankList {
     fn tokens(&self) -> Option<Tokens> {
         let usage = self.usage.as_ref()?;
         Some(Tokens { prompt: count(usage.prompt_tokens), completion: 0 })

@@ -1,6 +1,6 @@
 //! The models that can be fetched by name.
 
-use chaski_llm::gguf::BertShape;
+use chaski_llm::gguf::{BertShape, Header};
 
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -10,6 +10,10 @@ pub enum Kind {
     Chat,
     /// Turns text into vectors.
     Embedding,
+    /// Tells how well texts fit a query.
+    Rerank,
+    /// Turns images into vectors for a chat model; no provider of this build uses one.
+    Projector,
 }
 
 /// A file at one place.
@@ -61,6 +65,31 @@ pub struct Weights {
     pub stand_in: Option<&'static str>,
     /// A line to show with the model: what to know about where it comes from.
     pub note: Option<&'static str>,
+}
+
+impl Kind {
+    /// What the model in a file with this header is for.
+    pub fn of(header: &Header) -> Self {
+        if header.ranks() {
+            Self::Rerank
+        } else if header.embeds() {
+            Self::Embedding
+        } else if header.projects() {
+            Self::Projector
+        } else {
+            Self::Chat
+        }
+    }
+
+    /// The word for lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embedding => "embedding",
+            Self::Rerank => "rerank",
+            Self::Projector => "projector",
+        }
+    }
 }
 
 impl Weights {

@@ -234,8 +234,7 @@ impl Pull<'_> {
         let unpinned = Assembly::Joined { sha256: None };
         let (made, sha256) =
             blocking(move || assemble(unpinned, &[fetched], PathBuf::new())).await?;
-        let embeds = Header::read(&made).is_ok_and(|header| header.embeds());
-        let kind = if embeds { Kind::Embedding } else { Kind::Chat };
+        let kind = Header::read(&made).map_or(Kind::Chat, |header| Kind::of(&header));
         self.keep(&made, &target, &Record { source: text.clone(), sha256 })?;
         self.pulled(stem, target, kind, Some(text))
     }

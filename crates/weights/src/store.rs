@@ -101,8 +101,8 @@ impl Store {
         let bytes = path.metadata().ok().filter(fs::Metadata::is_file)?.len();
         let weights = Catalogue::find(&name).filter(|weights| weights.name == name);
         let kind = weights.map(|weights| weights.kind).or_else(|| {
-            let embeds = Header::read(&path).ok()?.embeds();
-            Some(if embeds { Kind::Embedding } else { Kind::Chat })
+            let header = Header::read(&path).ok()?;
+            Some(Kind::of(&header))
         })?;
         let source = self.record(&name).map(|record| record.source);
         Some(Installed { name, path, bytes, kind, source, note: weights.and_then(|w| w.note) })

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use chaski_api::{
     Error, ErrorKind, Reader, Result, Schemas, Wire,
     models::{Model, ModelTag, ModelType},
-    openai::{Body, ChatRequest, EmbeddingRequest, TextCompletionRequest},
+    openai::{Body, ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
 };
 use chaski_provider::{
-    ChatReply, Context, EmbeddingReply, Hosts, Inference, Lifecycle, Payload, Reply, TextReply,
+    ChatReply, Context, EmbeddingReply, Hosts, Inference, Lifecycle, Payload, Reply, RerankReply,
+    TextReply,
 };
 use chaski_upstream::{
     Http, Tls,
@@ -132,6 +133,10 @@ impl<V: Vendor> Inference for Adapter<V> {
 
     async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
         self.upstream.embeddings(self.call(cx)?, request).await.map(Payload::Raw)
+    }
+
+    async fn rerank(&self, cx: &Context, request: RerankRequest) -> Result<RerankReply> {
+        self.upstream.rerank(self.call(cx)?, request).await.map(Payload::Value)
     }
 }
 

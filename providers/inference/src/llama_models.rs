@@ -56,12 +56,12 @@ pub(crate) fn repository(name: &str) -> Option<&'static str> {
 /// Replaces another name of a model by the vendor's, and checks `metadata.llama_model`.
 ///
 /// Of several vendor's names for a Llama model the last one is taken. Models that no table knows
-/// keep their name, and so do embedding models.
+/// keep their name, and so do models that do not generate.
 ///
 /// # Errors
 /// `InvalidRequest` if `llama_model` names no Llama model, or another one than the table.
 pub(crate) fn resolve(mut model: Model, aliases: &[Alias]) -> Result<Model> {
-    if model.model_type == ModelType::Embedding {
+    if model.model_type != ModelType::Llm {
         return Ok(model);
     }
     let id = &model.provider_resource_id;

@@ -6,6 +6,7 @@ pub mod inspect;
 pub mod models;
 pub mod openai;
 pub mod providers;
+pub mod rerank;
 mod reserved;
 
 use crate::Described;
@@ -17,6 +18,7 @@ pub const GROUPS: &[(&str, &[Described])] = &[
     ("models", models::ALL),
     ("inference", inference::ALL),
     ("openai", openai::ALL),
+    ("rerank", rerank::ALL),
     ("anthropic", anthropic::ALL),
     ("reserved", reserved::ALL),
 ];

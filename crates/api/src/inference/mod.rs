@@ -3,11 +3,13 @@
 mod content;
 mod messages;
 mod requests;
+mod rerank;
 mod sampling;
 mod tools;
 
 pub use content::*;
 pub use messages::*;
 pub use requests::*;
+pub use rerank::*;
 pub use sampling::*;
 pub use tools::*;

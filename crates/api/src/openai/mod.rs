@@ -8,9 +8,11 @@ mod chat;
 mod completions;
 mod embeddings;
 mod open;
+mod rerank;
 
 pub use body::{Field, Kind};
 pub use chat::*;
 pub use completions::*;
 pub use embeddings::*;
 pub use open::Body;
+pub use rerank::*;

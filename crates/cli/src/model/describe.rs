@@ -1,6 +1,6 @@
 //! `chaski model describe` and `chaski model prompt-format`.
 
-use super::{kind, unknown};
+use super::unknown;
 use crate::{
     args::PromptFormatArgs,
     failure::{Failure, Outcome},
@@ -53,7 +53,7 @@ fn weights(
     let mut put = |label: &str, text: String| rows.push(vec![label.to_owned(), text]);
     if let Some(weights) = known {
         put("Summary", weights.summary.to_owned());
-        put("Kind", kind(weights.kind).to_owned());
+        put("Kind", weights.kind.as_str().to_owned());
         put("Other names", weights.aliases.join(", "));
         put("Licence", weights.licence.to_owned());
         put("Download", size(weights.bytes));

@@ -1,6 +1,5 @@
 //! `chaski model list`.
 
-use super::kind;
 use crate::{failure::Outcome, output::Output};
 use chaski_llama::{MODELS, Model};
 use chaski_weights::{Catalogue, Checkpoint, Checkpoints, Installed, Kind, Store, Weights, size};
@@ -55,7 +54,7 @@ impl Row<'_> {
     fn cells(&self) -> Vec<String> {
         vec![
             self.name.to_owned(),
-            self.kind().map(kind).unwrap_or_default().to_owned(),
+            self.kind().map(Kind::as_str).unwrap_or_default().to_owned(),
             size(self.bytes()),
             if self.here.is_some() { "yes" } else { "no" }.to_owned(),
             self.known.map(|known| known.licence).unwrap_or_default().to_owned(),

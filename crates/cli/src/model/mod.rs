@@ -16,7 +16,7 @@ use crate::{
 use chaski_api::Secret;
 use chaski_llama::Model;
 use chaski_upstream::{Http, HttpOptions};
-use chaski_weights::{Checkpoints, Kind, Source, Store, size};
+use chaski_weights::{Checkpoints, Source, Store, size};
 use std::io::{self, IsTerminal};
 
 pub(crate) fn run(command: &ModelCommand, environment: &Environment, output: Output) -> Outcome {
@@ -52,13 +52,6 @@ fn unknown(name: &str) -> Failure {
     }
 }
 
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Chat => "chat",
-        Kind::Embedding => "embedding",
-    }
-}
-
 fn pull(store: &Store, sources: &[String], environment: &Environment, output: Output) -> Outcome {
     let sources: Vec<Source> =
         sources.iter().map(|text| text.parse()).collect::<Result<_, chaski_api::Error>>()?;
@@ -73,7 +66,7 @@ fn pull(store: &Store, sources: &[String], environment: &Environment, output: Ou
         let pulled = runtime.block_on(store.pull(&client, source, &progress));
         progress.finish();
         let pulled = pulled?;
-        let what = format!("`{}` ({}, {})", pulled.name, kind(pulled.kind), size(pulled.bytes));
+        let what = format!("`{}` ({}, {})", pulled.name, pulled.kind.as_str(), size(pulled.bytes));
         output.line(&match &pulled.source {
             Some(from) => format!("{what} from {from} is at {}", pulled.path.display()),
             None => format!("{what} is at {} already", pulled.path.display()),

@@ -102,7 +102,9 @@ fn greet(
         .iter()
         .map(|model| match model.model_type {
             ModelType::Llm => model.identifier.clone(),
-            ModelType::Embedding => format!("{} (embedding)", model.identifier),
+            ModelType::Embedding | ModelType::Rerank => {
+                format!("{} ({})", model.identifier, model.model_type)
+            }
         })
         .collect();
     let greeting = Greeting {

@@ -124,7 +124,7 @@ fn target_name(name: &str) -> Option<String> {
     Some(format!("{target}.{suffix}"))
 }
 
-fn metadata(shape: BertShape, words: Vec<&str>) -> Result<Vec<(&'static str, Value)>> {
+pub(super) fn metadata(shape: BertShape, words: Vec<&str>) -> Result<Vec<(&'static str, Value)>> {
     let id = |word: &str| {
         let found = words.iter().position(|candidate| *candidate == word);
         let id = found.and_then(|index| u32::try_from(index).ok());

@@ -4,6 +4,7 @@
 
 mod bert;
 mod read;
+pub mod tiny;
 mod write;
 
 pub use bert::{BertFiles, BertShape, convert_bert};
@@ -35,6 +36,8 @@ pub struct Facts {
     pub vocabulary: u64,
     /// Whether the model turns texts into vectors, and does not generate.
     pub embeds: bool,
+    /// Whether the model tells how well a text fits another one, and does not generate.
+    pub ranks: bool,
     /// Whether the file brings a chat template.
     pub chat_template: bool,
     /// The size of the learned numbers, in bytes.
@@ -56,6 +59,7 @@ impl Header {
             layers: clamp(number("block_count")),
             vocabulary: self.array_length("tokenizer.ggml.tokens").unwrap_or_default(),
             embeds: self.embeds(),
+            ranks: self.ranks(),
             chat_template: self.text("tokenizer.chat_template").is_some(),
             weight_bytes: self.weight_bytes,
         }
@@ -63,7 +67,23 @@ impl Header {
 
     /// Whether the file holds an embedding model: one that pools its outputs to one vector.
     pub fn embeds(&self) -> bool {
-        self.arch_number("pooling_type").is_some_and(|pooling| pooling > 0)
+        !self.ranks() && self.arch_number("pooling_type").is_some_and(|pooling| pooling > 0)
+    }
+
+    /// Whether the file holds a rerank model: one with a head that scores a pair of texts.
+    pub fn ranks(&self) -> bool {
+        self.head
+    }
+
+    /// Whether the file holds a model that generates text.
+    pub fn generates(&self) -> bool {
+        !self.embeds() && !self.ranks() && !self.projects()
+    }
+
+    /// Whether the file holds no model of its own, but what turns images or sounds into vectors for
+    /// a language model.
+    pub fn projects(&self) -> bool {
+        self.architecture() == "clip"
     }
 
     /// The memory, in bytes, that a loaded model takes with a context of so many tokens, when it
@@ -84,10 +104,10 @@ impl Header {
             )
             .saturating_mul(number("block_count").unwrap_or_default())
             .saturating_mul(2);
-        let cache = if self.embeds() { 0 } else { per_token.saturating_mul(u64::from(context)) };
+        let cache = if self.generates() { per_token.saturating_mul(u64::from(context)) } else { 0 };
         let vocabulary = self.array_length("tokenizer.ggml.tokens").unwrap_or_default();
         let hidden = number("feed_forward_length").unwrap_or(4 * embedding);
-        let outputs = if self.embeds() { 0 } else { vocabulary };
+        let outputs = if self.generates() { vocabulary } else { 0 };
         let buffers =
             u64::from(batch).saturating_mul(outputs + 2 * hidden + 8 * embedding).saturating_mul(4);
         self.weight_bytes.saturating_add(cache).saturating_add(buffers)

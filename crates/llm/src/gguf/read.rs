@@ -20,6 +20,8 @@ pub struct Header {
     arrays: BTreeMap<String, (u64, Option<u64>)>,
     pub(super) parameters: u64,
     pub(super) weight_bytes: u64,
+    /// Whether there is a head that gives scores to texts.
+    pub(super) head: bool,
 }
 
 impl Header {
@@ -56,6 +58,11 @@ impl Header {
 
     pub fn array_length(&self, key: &str) -> Option<u64> {
         self.arrays.get(key).map(|(length, _)| *length)
+    }
+
+    /// The length of a list under the name of the architecture.
+    pub fn arch_array_length(&self, key: &str) -> Option<u64> {
+        self.array_length(&format!("{}.{key}", self.architecture()))
     }
 
     /// The kind of network: `llama`, `qwen2`, `bert`, ...
@@ -118,7 +125,8 @@ impl Source {
         }
         let mut last_offset = 0;
         for _ in 0..tensors {
-            self.text()?;
+            let name = self.text()?;
+            header.head |= matches!(name.as_str(), "cls.weight" | "cls.output.weight");
             let dimensions = self.u32()?;
             if dimensions > 8 {
                 return Err(Fault::Form("a tensor has too many dimensions"));
@@ -252,8 +260,32 @@ mod tests {
             ("toy", 6, 64, 2)
         );
         assert_eq!(facts.quantisation, "Q4_K_M");
+        assert!(header.generates() && !header.embeds() && !header.ranks());
         // 24 bytes of weights, 2 layers * 16 values * 2 bytes * 10 tokens, no batch.
         assert_eq!(header.memory_needed(10, 0), 24 + 2 * 16 * 2 * 10);
+    }
+
+    #[test]
+    fn what_a_file_is_for_is_told_by_its_header() {
+        let path = std::env::temp_dir().join(format!("chaski-kinds-{}", std::process::id()));
+        let read = |architecture: &str, pooling: u32, tensor: &str| {
+            let key = format!("{architecture}.pooling_type");
+            let metadata = [
+                ("general.architecture", Value::Text(architecture.into())),
+                (key.as_str(), Value::Number(pooling)),
+            ];
+            let tensor = Tensor { name: tensor.into(), shape: vec![2], data: vec![1.0; 2] };
+            write(&mut File::create(&path).unwrap(), &metadata, &[tensor]).unwrap();
+            let header = Header::read(&path).unwrap();
+            [header.generates(), header.embeds(), header.ranks(), header.projects()]
+        };
+        assert_eq!(read("llama", 0, "output.weight"), [true, false, false, false]);
+        assert_eq!(read("bert", 1, "blk.0.attn_q.weight"), [false, true, false, false]);
+        // Older files of rerank models do not say how they pool.
+        assert_eq!(read("bert", 0, "cls.output.weight"), [false, false, true, false]);
+        assert_eq!(read("bert", 4, "cls.weight"), [false, false, true, false]);
+        assert_eq!(read("clip", 0, "mm.0.weight"), [false, false, false, true]);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -14,6 +14,7 @@ use chaski_api::endpoints::{
     anthropic::{CountMessageTokens, CreateMessage},
     inference::{ChatCompletion, Completion, Embeddings},
     openai::{CreateChatCompletion, CreateCompletion, CreateEmbeddings},
+    rerank::{CreateRerank, CreateRerankV2, Rerank},
 };
 use chaski_api::{Error, ErrorKind};
 
@@ -36,6 +37,15 @@ pub(crate) fn mount(routes: &mut Routes) {
     });
     routes.relay::<CreateEmbeddings, _, _>(|app, cx, request| async move {
         openai::embeddings(&app.stack, &cx, request).await
+    });
+    routes.relay::<CreateRerank, _, _>(|app, cx, request| async move {
+        openai::rerank(&app.stack, &cx, request).await
+    });
+    routes.relay::<CreateRerankV2, _, _>(|app, cx, request| async move {
+        openai::rerank(&app.stack, &cx, request).await
+    });
+    routes.on::<Rerank, _, _>(|app, cx, request| async move {
+        llama_stack::rerank(&app.stack, &cx, request).await
     });
     routes.stream::<CreateMessage, _, _>(|app, cx, request| async move {
         anthropic::messages(&app.stack, &cx, request).await

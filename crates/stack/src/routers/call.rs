@@ -4,10 +4,10 @@ use super::metered::Answer;
 use chaski_api::{
     Result,
     models::ModelType,
-    openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
+    openai::{ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
 };
 use chaski_provider::{
-    ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, TextReply,
+    ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, RerankReply, TextReply,
 };
 use futures_util::future::BoxFuture;
 
@@ -60,4 +60,5 @@ calls! {
     ChatRequest => chat -> ChatReply, Llm;
     TextCompletionRequest => completion -> TextReply, Llm;
     EmbeddingRequest => embeddings -> EmbeddingReply, Embedding;
+    RerankRequest => rerank -> RerankReply, Rerank;
 }

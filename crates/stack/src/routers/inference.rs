@@ -4,6 +4,7 @@ use super::{
     call::Call,
     choose::{Dice, Set, choose},
     metered::{Answer, Meter},
+    rerank::{self, Wish},
     retry,
 };
 use crate::{
@@ -15,10 +16,11 @@ use chaski_api::{
     Error, ErrorKind, Result,
     anthropic::{CountTokensRequest, MessagesRequest},
     models::{Model, ModelType},
-    openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
+    openai::{ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
 };
 use chaski_provider::{
-    ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, MessagesReply, TextReply,
+    ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, MessagesReply, RerankReply,
+    TextReply,
 };
 use std::{sync::Arc, time::Instant};
 use tokio::time::timeout_at;
@@ -39,18 +41,22 @@ impl InferenceRouter {
 
     async fn place(&self, id: &str, wanted: ModelType) -> Result<Arc<Placed<Model>>> {
         let placed = self.models.place(id).await?;
-        let wrong = match (wanted, placed.resource.model_type) {
-            (ModelType::Llm, ModelType::Embedding) => {
-                "an embedding model and does not support chat completions"
-            }
-            (ModelType::Embedding, ModelType::Llm) => {
-                "an LLM model and does not support embeddings"
-            }
-            (ModelType::Llm, ModelType::Llm) | (ModelType::Embedding, ModelType::Embedding) => {
-                return Ok(placed);
-            }
+        let model_type = placed.resource.model_type;
+        if model_type == wanted {
+            return Ok(placed);
+        }
+        let is = match model_type {
+            ModelType::Llm => "an LLM model",
+            ModelType::Embedding => "an embedding model",
+            ModelType::Rerank => "a rerank model",
         };
-        Err(Error::invalid(format!("Model '{id}' is {wrong}")).with_param("model"))
+        let lacks = match wanted {
+            ModelType::Llm => "chat completions",
+            ModelType::Embedding => "embeddings",
+            ModelType::Rerank => "rerank; register it with the model type `rerank` if it ranks",
+        };
+        let message = format!("Model '{id}' is {is} and does not support {lacks}");
+        Err(Error::invalid(message).with_param("model"))
     }
 
     async fn answer<C: Call>(&self, cx: &Context, request: C) -> Result<C::Answer> {
@@ -204,6 +210,17 @@ impl Inference for InferenceRouter {
 
     async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
         self.answer(cx, request).await
+    }
+
+    async fn rerank(&self, cx: &Context, mut request: RerankRequest) -> Result<RerankReply> {
+        let wish = Wish::take(&mut request)?;
+        let model = self.models.get(request.model()).await?;
+        let reply = if model.model_type == ModelType::Embedding {
+            rerank::by_embeddings(self, cx, &request).await?
+        } else {
+            self.answer(cx, request).await?
+        };
+        wish.complete(reply)
     }
 
     async fn messages(

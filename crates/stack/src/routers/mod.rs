@@ -5,6 +5,7 @@ mod choose;
 mod inference;
 mod metered;
 mod models;
+mod rerank;
 mod retry;
 
 pub(crate) use choose::Dice;

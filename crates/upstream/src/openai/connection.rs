@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 /// The largest answer that is not a stream.
-const ANSWER_BYTES: usize = 256 * 1024 * 1024;
+pub(super) const ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
 /// What a connection needs to know beside the dialect.
 #[derive(Debug, Clone, Default)]
@@ -168,7 +168,7 @@ impl Connection {
     /// # Errors
     /// What the upstream answers, or that it does not within `limit`.
     pub async fn ask(&self, call: Call<'_>, path: &str, limit: Duration) -> Result<Bytes> {
-        self.get(call, address::after(&self.base, path), limit).await
+        self.get(call, self.at(path), limit).await
     }
 
     /// The answer of another part of the upstream to a JSON text, at `path` after the base URL.
@@ -176,8 +176,12 @@ impl Connection {
     /// # Errors
     /// What the upstream answers, or that it does not.
     pub async fn tell(&self, call: Call<'_>, path: &str, body: &Body) -> Result<Bytes> {
-        let url = address::after(&self.base, path);
-        self.post(url, call, body, false).await?.bytes(ANSWER_BYTES).await
+        self.post(self.at(path), call, body, false).await?.bytes(ANSWER_BYTES).await
+    }
+
+    /// The address of another part of the upstream, at `path` after the base URL.
+    pub(super) fn at(&self, path: &str) -> Url {
+        address::after(&self.base, path)
     }
 
     async fn get(&self, call: Call<'_>, url: Url, limit: Duration) -> Result<Bytes> {
@@ -215,7 +219,13 @@ impl Connection {
         Ok(Answer::Stream(Box::new(Relay::new(response.stream(), secrets))))
     }
 
-    async fn post(&self, url: Url, call: Call<'_>, body: &Body, stream: bool) -> Result<Response> {
+    pub(super) async fn post(
+        &self,
+        url: Url,
+        call: Call<'_>,
+        body: &Body,
+        stream: bool,
+    ) -> Result<Response> {
         let accept = if stream { "text/event-stream" } else { "application/json" };
         let request = Request::post(self.dialect.name, url)
             .json(body.to_bytes())
@@ -275,7 +285,7 @@ impl Connection {
         Ok(body)
     }
 
-    fn broken(&self, what: &str) -> Error {
+    pub(super) fn broken(&self, what: &str) -> Error {
         let kind = ErrorKind::Upstream { status: None };
         Error::new(kind, format!("{} {what}", self.dialect.name))
     }

@@ -1,5 +1,7 @@
 //! How an upstream differs from OpenAI, as data.
 
+use super::Rerank;
+
 /// How an upstream differs from OpenAI's own API.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialect {
@@ -51,6 +53,8 @@ pub struct Dialect {
     pub float_vectors: bool,
     /// The header in which the upstream takes an id of the request.
     pub request_id: Option<&'static str>,
+    /// How the upstream ranks documents; nothing if it does not.
+    pub rerank: Option<Rerank>,
 }
 
 /// How an upstream is told the JSON schema of an answer.
@@ -109,5 +113,6 @@ impl Dialect {
         inline_images: false,
         float_vectors: false,
         request_id: None,
+        rerank: None,
     };
 }

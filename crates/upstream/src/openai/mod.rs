@@ -6,6 +6,7 @@ mod dialect;
 mod listing;
 mod relay;
 mod request;
+mod rerank;
 #[cfg(test)]
 mod tests;
 mod vectors;
@@ -14,3 +15,4 @@ pub use connection::{Answer, Call, Connection, Settings};
 pub use dialect::{Dialect, JsonSchema, Logprobs, Translated};
 pub use listing::Listed;
 pub use relay::Relay;
+pub use rerank::Rerank;

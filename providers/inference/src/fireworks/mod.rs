@@ -9,7 +9,7 @@ use crate::{
 };
 use chaski_api::{Api, Result, Secret};
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
-use chaski_upstream::openai::{Dialect, JsonSchema, Settings};
+use chaski_upstream::openai::{Dialect, JsonSchema, Rerank, Settings};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ const DIALECT: Dialect = Dialect {
     renamed: &[("max_completion_tokens", "max_tokens")],
     json_schema: JsonSchema::InJsonObject,
     float_vectors: true,
+    rerank: Some(Rerank::STANDARD),
     ..Dialect::OPENAI
 };
 
@@ -80,6 +81,7 @@ Serves the models of [Fireworks AI](https://docs.fireworks.ai).
   registered; `refresh_models` switches that on or off.
 - A JSON schema for the answer is sent as `{\"type\": \"json_object\", \"schema\": ...}`.
 - Requests without a limit get the limit of Fireworks.
+- A model that ranks documents is registered with the model type `rerank`; `/rerank` after the URL is asked.
 ";
 
 chaski_api::wire! {

@@ -43,7 +43,9 @@ Runs language models in the server process with [llama.cpp](https://github.com/g
   a valid end, and `finish_reason` is `length`. Limits that are too small for the schema still cut it.
 - Without `temperature` it is 0.7, and without any of `top_p`, `top_k` and `min_p`, `min_p` is 0.05.
 - The same `seed` gives the same answer to the same request, on the same machine.
-- Images are refused.
+- Images are refused with status 400: projector files (`mmproj-*.gguf`) are not read by this build. The part
+  of llama.cpp that reads them adds minutes to each build, and no weights that are small enough to
+  test it with are at hand. For images, put vLLM, Ollama or llama.cpp's own server behind this one.
 ";
 
 chaski_api::wire! {
@@ -178,10 +180,10 @@ impl Inference for LlamaCpp {
 #[async_trait]
 impl Hosts<Model> for LlamaCpp {
     async fn on_register(&self, model: Model) -> Result<Model> {
-        if model.model_type == ModelType::Embedding {
+        if model.model_type != ModelType::Llm {
             return Err(Error::invalid(
                 "`inline::llama-cpp` serves models that generate text; \
-                 register embedding models with `inline::sentence-transformers`",
+                 register others with `inline::sentence-transformers`",
             ));
         }
         let id = &model.provider_resource_id;

@@ -6,7 +6,7 @@ mod tests;
 use crate::hosted::{Catalogue, Hosted, at_version};
 use chaski_api::{Api, Result, Secret};
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
-use chaski_upstream::openai::{Dialect, Settings};
+use chaski_upstream::openai::{Dialect, Rerank, Settings};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ const DIALECT: Dialect = Dialect {
     renamed: &[("max_completion_tokens", "max_tokens"), ("repetition_penalty", "repeat_penalty")],
     inline_images: true,
     float_vectors: true,
+    rerank: Some(Rerank::STANDARD),
     ..Dialect::OPENAI
 };
 
@@ -33,6 +34,8 @@ of llama.cpp. To run models in this process, without a server beside it, use `in
 - While the server loads its model, the provider counts as unavailable.
 - Images at addresses are fetched by this server and sent as data; private addresses are refused unless
   `server.egress_allow` lists them.
+- A server that was started with `--rerank` is registered with the model type `rerank`; its scores are the raw
+  outputs of the model.
 ";
 
 chaski_api::wire! {

@@ -73,7 +73,7 @@ Serves the models of an [Ollama](https://ollama.com) server.
   or `num_ctx`, which that API does not have, is put to Ollama's own; in completions Ollama ignores
   them.
 - Images at addresses are fetched by this server and sent to Ollama as data; private addresses are
-  refused unless `server.egress_allow` lists them.
+  refused unless `server.egress_allow` lists them. What is no image, or has more than 20 MiB, is refused too.
 ";
 
 chaski_api::wire! {

@@ -9,7 +9,7 @@ use crate::{
 };
 use chaski_api::{Api, Result, Secret, wire::AtLeast};
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
-use chaski_upstream::openai::{Dialect, Settings};
+use chaski_upstream::openai::{Dialect, Rerank, Settings};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ const DIALECT: Dialect = Dialect {
     name: "the OpenAI-compatible server",
     provider_data: Some(KEY),
     request_id: Some("x-request-id"),
+    rerank: Some(Rerank::STANDARD),
     ..Dialect::OPENAI
 };
 
@@ -32,6 +33,7 @@ Serves the models of any server or service that speaks OpenAI's API at a URL of 
   server lists are registered; `refresh_models` switches that on or off. Servers without a list work too.
 - Addresses of images are left to the server.
 - `tls_verify: false` accepts any certificate; a path names a PEM file with the authorities to trust.
+- A model that ranks documents is registered with the model type `rerank`; `/rerank` after the URL is asked.
 ";
 
 chaski_api::wire! {

@@ -1,5 +1,7 @@
-//! Embedding models in this process, with the vectors of the library Sentence Transformers.
+//! Embedding and rerank models in this process, with the numbers of the library Sentence
+//! Transformers.
 
+mod rerank;
 #[cfg(test)]
 mod tests;
 
@@ -11,17 +13,17 @@ use chaski_api::{
     inspect::ProviderHealth,
     models::{Model, ModelTag, ModelType},
     openai::{
-        ChatRequest, Embedding, EmbeddingList, EmbeddingRequest, EmbeddingUsage,
+        ChatRequest, Embedding, EmbeddingList, EmbeddingRequest, EmbeddingUsage, RerankRequest,
         TextCompletionRequest,
     },
     wire::{AtLeast, Between},
 };
-use chaski_llm::{Embedder, Input, LoadOptions, gguf::Header};
+use chaski_llm::{Embedder, Input, LoadOptions, Reranker, gguf::Header};
 use chaski_provider::{
     ChatReply, Context, Deps, EmbeddingReply, Hosts, Inference, InferenceProvider, Lifecycle,
-    Payload, Provider, ProviderConfig, Spec, TextReply,
+    Payload, Provider, ProviderConfig, RerankReply, Spec, TextReply,
 };
-use chaski_weights::{Catalogue, Kind, Store};
+use chaski_weights::{Catalogue, Installed, Kind, Store};
 use serde_json::{Map, Value, json};
 use std::{path::PathBuf, sync::Arc};
 
@@ -34,6 +36,12 @@ embedding model in the weights folder.
 - The vectors are those of the original: the mean of all tokens, scaled to the length 1. As there, a
   text is cut after 256 tokens (for other models, after as many as they were trained for, at most 512).
 - `dimensions` cuts the vectors and scales them to the length 1 again.
+- GGUF files of cross-encoders (`bge-reranker-v2-m3`, `jina-reranker-v2` and others with one score) are
+  registered with the model type `rerank`. No model of that kind is in the catalogue, because their makers
+  publish none as GGUF; `chaski model pull hf://gpustack/bge-reranker-v2-m3-GGUF/bge-reranker-v2-m3-Q8_0.gguf`
+  fetches a conversion by others. Scores go from 0 to 1 (the sigmoid of the model's output); of a query and
+  a document together 512 tokens are read. The segment of a token is not told to BERT models: scores of
+  those that were trained with two segments, such as MiniLM cross-encoders, are a little off.
 - A model is loaded by the first request for it.
 ";
 
@@ -61,6 +69,7 @@ const MAX_TOKENS: usize = 256;
 /// The provider `inline::sentence-transformers`.
 pub(crate) struct SentenceTransformers {
     shelf: Shelf<Embedder>,
+    rerankers: Shelf<Reranker>,
     store: Store,
     options: LoadOptions,
 }
@@ -73,7 +82,7 @@ impl Provider for SentenceTransformers {
         ..Spec::new(
             Api::Inference,
             "inline::sentence-transformers",
-            "Embedding models in the server process, without Python.",
+            "Embedding and rerank models in the server process, without Python.",
         )
     };
 
@@ -86,7 +95,8 @@ impl Provider for SentenceTransformers {
                 queue_size: usize::try_from(config.queue_size.0).unwrap_or(1).min(100_000),
                 ..LoadOptions::default()
             },
-            shelf: Shelf::new(deps.tasks),
+            shelf: Shelf::new(deps.tasks.clone()),
+            rerankers: Shelf::new(deps.tasks),
         }))
     }
 }
@@ -135,6 +145,21 @@ impl Inference for SentenceTransformers {
             usage: Some(EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens }),
         }))
     }
+
+    async fn rerank(&self, _cx: &Context, request: RerankRequest) -> Result<RerankReply> {
+        self.scores(&request).await
+    }
+}
+
+fn offered_model(name: String, model_type: ModelType, metadata: Map<String, Value>) -> Model {
+    Model {
+        identifier: name.clone(),
+        provider_resource_id: name,
+        provider_id: String::new(),
+        tag: ModelTag::Model,
+        metadata,
+        model_type,
+    }
 }
 
 fn only_embeds(model: &str, what: &str) -> Error {
@@ -180,6 +205,10 @@ fn encoded(vector: &[f32]) -> Value {
 impl Hosts<Model> for SentenceTransformers {
     async fn on_register(&self, mut model: Model) -> Result<Model> {
         let id = &model.provider_resource_id;
+        if model.model_type == ModelType::Rerank {
+            self.check_ranks(id)?;
+            return Ok(model);
+        }
         match Catalogue::find(id) {
             // Models of the catalogue may be fetched later.
             Some(weights) if weights.kind == Kind::Embedding => {}
@@ -190,8 +219,8 @@ impl Hosts<Model> for SentenceTransformers {
         }
         if model.model_type != ModelType::Embedding {
             return Err(Error::invalid(
-                "`inline::sentence-transformers` serves embedding models; \
-                 register it with the model type `embedding`",
+                "`inline::sentence-transformers` serves embedding and rerank models; \
+                 register it with the model type `embedding` or `rerank`",
             ));
         }
         if model.embedding_dimension().is_none()
@@ -213,31 +242,31 @@ impl Hosts<Model> for SentenceTransformers {
 }
 
 fn offered(store: &Store) -> Result<Vec<Model>> {
-    let embedding = store.list()?.into_iter().filter(|model| model.kind == Kind::Embedding);
-    Ok(embedding
-        .filter_map(|installed| {
-            let facts = Header::read(&installed.path).ok()?.facts();
-            let mut metadata = Map::new();
-            metadata.insert("embedding_dimension".to_owned(), facts.embedding_length.into());
-            Some(Model {
-                identifier: installed.name.clone(),
-                provider_resource_id: installed.name,
-                provider_id: String::new(),
-                tag: ModelTag::Model,
-                metadata,
-                model_type: ModelType::Embedding,
-            })
-        })
-        .collect())
+    let model = |installed: Installed| {
+        let mut metadata = Map::new();
+        let model_type = match installed.kind {
+            Kind::Chat | Kind::Projector => return None,
+            Kind::Rerank => ModelType::Rerank,
+            Kind::Embedding => {
+                let dimension = Header::read(&installed.path).ok()?.facts().embedding_length;
+                metadata.insert("embedding_dimension".to_owned(), dimension.into());
+                ModelType::Embedding
+            }
+        };
+        Some(offered_model(installed.name, model_type, metadata))
+    };
+    Ok(store.list()?.into_iter().filter_map(model).collect())
 }
 
 #[async_trait]
 impl Lifecycle for SentenceTransformers {
     fn health(&self) -> ProviderHealth {
-        self.shelf.health()
+        let health = self.shelf.health();
+        if health.message.is_some() { health } else { self.rerankers.health() }
     }
 
     async fn shutdown(&self) {
         self.shelf.clear();
+        self.rerankers.clear();
     }
 }

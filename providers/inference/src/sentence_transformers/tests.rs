@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use chaski_api::{
     ErrorKind, Wire,
     models::{Model, ModelType},
-    openai::{ChatRequest, EmbeddingList, EmbeddingRequest},
+    openai::{ChatRequest, EmbeddingList, EmbeddingRequest, RerankRequest},
 };
 use chaski_provider::{Context, InferenceProvider, Provider};
 use serde_json::{Value, json};
@@ -91,4 +91,68 @@ async fn the_length_of_the_vectors_is_in_the_record() {
     assert_eq!(provider.on_register(bare).await.unwrap(), mini);
     let wrong = Model { model_type: ModelType::Llm, ..mini };
     assert!(provider.on_register(wrong).await.is_err());
+}
+
+/// A folder with a tiny cross-encoder, which goes with it.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("chaski-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        chaski_llm::gguf::tiny::reranker(&dir.join("tiny.gguf")).unwrap();
+        Self(dir)
+    }
+
+    async fn provider(&self) -> Arc<dyn InferenceProvider> {
+        let config = SentenceTransformersConfig::from_json(json!({})).unwrap();
+        SentenceTransformers::build(config, deps(self.0.clone())).await.unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_cross_encoder_in_the_folder_is_offered_and_scores_documents() {
+    let folder = Folder::new("rerank");
+    let provider = folder.provider().await;
+    let offered = provider.offered().await.unwrap().unwrap();
+    let [tiny] = offered.as_slice() else { panic!("one model: {offered:?}") };
+    assert_eq!((tiny.identifier.as_str(), tiny.model_type), ("tiny", ModelType::Rerank));
+    assert_eq!(provider.on_register(tiny.clone()).await.unwrap(), *tiny);
+
+    let documents = ["a b", "x y z", ""];
+    let body = json!({ "model": "tiny", "query": "a b", "documents": documents });
+    let request = RerankRequest { body: body.as_object().unwrap().clone().into() };
+    let list = provider.rerank(&Context::default(), request).await.unwrap().into_value().unwrap();
+    let indexes: Vec<i64> = list.results.iter().map(|result| result.index).collect();
+    assert_eq!(indexes, [0, 1, 2]);
+    assert!(list.results.iter().all(|result| (0.0..=1.0).contains(&result.relevance_score)));
+    assert_eq!(list.usage.unwrap().total_tokens, 7 + 8 + 5);
+}
+
+#[tokio::test]
+async fn only_cross_encoders_are_registered_to_rank() {
+    let mini = Model {
+        identifier: MINI.to_owned(),
+        provider_resource_id: MINI.to_owned(),
+        provider_id: String::new(),
+        tag: chaski_api::models::ModelTag::Model,
+        metadata: serde_json::Map::new(),
+        model_type: ModelType::Rerank,
+    };
+    let error = provider().await.on_register(mini.clone()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidRequest);
+    assert!(error.message.contains("is not a rerank model"), "{error}");
+    let missing = Model { provider_resource_id: "nothing".to_owned(), ..mini };
+    let error = provider().await.on_register(missing).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidRequest);
+    let body = json!({ "model": MINI, "query": "q", "documents": ["a"] });
+    let request = RerankRequest { body: body.as_object().unwrap().clone().into() };
+    let error = provider().await.rerank(&Context::default(), request).await.err().unwrap();
+    assert!(error.message.contains("is not a rerank model"), "{error}");
 }

@@ -11,7 +11,7 @@ use chaski_api::{
     openai::{Body, EmbeddingRequest},
 };
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
-use chaski_upstream::openai::{Call, Connection, Dialect, Settings};
+use chaski_upstream::openai::{Call, Connection, Dialect, Rerank, Settings};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ const DIALECT: Dialect = Dialect {
     completions_path: None,
     embeddings_path: Some("/v1/embeddings"),
     models_path: None,
+    rerank: Some(Rerank::TEXT_EMBEDDINGS_INFERENCE),
     ..Dialect::OPENAI
 };
 
@@ -35,6 +36,8 @@ Serves the model of a [Text Embeddings Inference](https://huggingface.co/docs/te
 - Without models of this provider in the run configuration, the model of the server is registered;
   `refresh_models` switches that on or off.
 - Texts that are too long are refused, unless the server was started with `--auto-truncate`.
+- A rerank model is registered with the model type `rerank`. Documents are sent in parts of 32, as many as the
+  server takes at once unless told otherwise, and cut where they are too long.
 - There are no chats and no completions.
 ";
 
@@ -67,6 +70,15 @@ pub(crate) struct TextEmbeddingsInference {
 struct Info {
     model_id: String,
     max_input_length: Option<i64>,
+    /// An object whose key says what the model does: `embedding`, `reranker` or `classifier`.
+    model_type: Option<Map<String, Value>>,
+}
+
+impl Info {
+    fn kind(&self) -> ModelType {
+        let ranks = self.model_type.as_ref().is_some_and(|kind| kind.contains_key("reranker"));
+        if ranks { ModelType::Rerank } else { ModelType::Embedding }
+    }
 }
 
 impl Provider for TextEmbeddingsInference {
@@ -77,7 +89,7 @@ impl Provider for TextEmbeddingsInference {
         ..Spec::new(
             Api::Inference,
             "remote::text-embeddings-inference",
-            "The embedding model of a Text Embeddings Inference server.",
+            "The embedding or rerank model of a Text Embeddings Inference server.",
         )
     };
 
@@ -115,18 +127,28 @@ async fn dimension(upstream: &Connection) -> Result<usize> {
 #[async_trait]
 impl Vendor for TextEmbeddingsInference {
     async fn on_register(&self, upstream: &Connection, mut model: Model) -> Result<Model> {
-        if model.model_type != ModelType::Embedding {
-            let message = format!("{} serves models of the type `embedding` only", DIALECT.name);
+        if model.model_type == ModelType::Llm {
+            let message = format!(
+                "{} serves models of the types `embedding` and `rerank` only",
+                DIALECT.name
+            );
             return Err(Error::invalid(message));
         }
-        let served = info(upstream).await?.model_id;
+        let info = info(upstream).await?;
+        let (kind, served) = (info.kind(), info.model_id);
         if model.provider_resource_id != served {
             return Err(Error::invalid(format!(
                 "Model {} is not being served by {}. Available models: {served}",
                 model.provider_resource_id, DIALECT.name
             )));
         }
-        if !model.metadata.contains_key("embedding_dimension") {
+        if model.model_type != kind {
+            return Err(Error::invalid(format!(
+                "{} serves {served} as a model of the type `{kind}`; register it so",
+                DIALECT.name
+            )));
+        }
+        if kind == ModelType::Embedding && !model.metadata.contains_key("embedding_dimension") {
             let dimension = dimension(upstream).await?;
             model.metadata.insert("embedding_dimension".to_owned(), dimension.into());
         }
@@ -139,12 +161,15 @@ impl Vendor for TextEmbeddingsInference {
         }
         let info = info(upstream).await?;
         let mut metadata = Map::new();
-        metadata.insert("embedding_dimension".to_owned(), dimension(upstream).await?.into());
+        let kind = info.kind();
+        if kind == ModelType::Embedding {
+            metadata.insert("embedding_dimension".to_owned(), dimension(upstream).await?.into());
+        }
         if let Some(length) = info.max_input_length {
             metadata.insert("context_length".to_owned(), length.into());
         }
         let id = info.model_id;
-        Ok(Some(vec![offered_model(id.clone(), id, ModelType::Embedding, metadata)]))
+        Ok(Some(vec![offered_model(id.clone(), id, kind, metadata)]))
     }
 
     async fn check(&self, upstream: &Connection) -> Result<()> {

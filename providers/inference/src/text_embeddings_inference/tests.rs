@@ -1,5 +1,9 @@
 use crate::tests::{Served, build, hello, model};
-use chaski_api::{ErrorKind, models::ModelType, openai::EmbeddingRequest};
+use chaski_api::{
+    ErrorKind,
+    models::ModelType,
+    openai::{EmbeddingRequest, RerankRequest},
+};
 use chaski_provider::Context;
 use chaski_testkit::{Answer, FakeUpstream};
 use serde_json::{Value, json};
@@ -73,10 +77,49 @@ async fn other_models_and_other_kinds_are_refused() {
          Available models: BAAI/bge-small-en-v1.5"
     );
     let error = provider.on_register(model(MODEL, ModelType::Llm, json!({}))).await.unwrap_err();
-    assert!(error.message.ends_with("serves models of the type `embedding` only"), "{error}");
+    assert!(
+        error.message.ends_with("serves models of the types `embedding` and `rerank` only"),
+        "{error}"
+    );
     let error = provider.chat(&Context::default(), hello(MODEL)).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Unsupported);
     assert_eq!(error.message, "Text Embeddings Inference does not support chat completions");
+}
+
+#[tokio::test]
+async fn a_server_with_a_rerank_model_scores_documents() {
+    let id = "BAAI/bge-reranker-base";
+    let server = FakeUpstream::start(move |seen| match seen.path.as_str() {
+        "/info" => Answer::json(json!({
+            "model_id": id, "max_input_length": 512,
+            "model_type": { "reranker": { "id2label": { "0": "LABEL_0" } } },
+        })),
+        "/rerank" => {
+            Answer::json(json!([{ "index": 1, "score": 0.9 }, { "index": 0, "score": 0.1 }]))
+        }
+        _ => Answer::text("no such page").status(404),
+    })
+    .await;
+    let provider = provider(&server).await;
+    let offered = provider.offered().await.unwrap().unwrap();
+    assert_eq!((offered[0].identifier.as_str(), offered[0].model_type), (id, ModelType::Rerank));
+    assert_eq!(offered[0].metadata.get("context_length"), Some(&json!(512)));
+    let ranks = model(id, ModelType::Rerank, json!({}));
+    assert_eq!(provider.on_register(ranks.clone()).await.unwrap(), ranks);
+    let embeds = model(id, ModelType::Embedding, json!({ "embedding_dimension": 3 }));
+    let error = provider.on_register(embeds).await.unwrap_err();
+    assert!(error.message.contains("of the type `rerank`; register it so"), "{error}");
+
+    let body = json!({ "model": id, "query": "q", "documents": ["a", "b"], "top_n": 1 });
+    let request = RerankRequest { body: body.as_object().unwrap().clone().into() };
+    let list = provider.rerank(&Context::default(), request).await.unwrap().into_value().unwrap();
+    assert_eq!((list.results[0].index, list.results[0].relevance_score), (1, 0.9));
+    let seen = server.requests().pop().unwrap();
+    assert_eq!(seen.header("authorization"), "Bearer tei-key");
+    assert_eq!(
+        seen.json(),
+        json!({ "model": id, "query": "q", "texts": ["a", "b"], "truncate": true, "return_text": false })
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::{
 };
 use chaski_api::{Api, Result, Secret};
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
-use chaski_upstream::openai::{Dialect, JsonSchema, Logprobs, Settings};
+use chaski_upstream::openai::{Dialect, JsonSchema, Logprobs, Rerank, Settings};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ const DIALECT: Dialect = Dialect {
     json_schema: JsonSchema::InJsonObject,
     logprobs: Logprobs::Count,
     float_vectors: true,
+    rerank: Some(Rerank::STANDARD),
     ..Dialect::OPENAI
 };
 
@@ -70,6 +71,7 @@ Serves the models of [Together AI](https://docs.together.ai).
   registered; `refresh_models` switches that on or off.
 - A JSON schema for the answer is sent as `{\"type\": \"json_object\", \"schema\": ...}`, and the number of
   log probabilities as `logprobs`.
+- A model that ranks documents is registered with the model type `rerank`; `/rerank` after the URL is asked.
 ";
 
 chaski_api::wire! {

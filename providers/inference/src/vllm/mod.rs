@@ -14,13 +14,14 @@ use chaski_api::{
     wire::{AtLeast, Between},
 };
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
-use chaski_upstream::openai::{Call, Connection, Dialect, Settings};
+use chaski_upstream::openai::{Call, Connection, Dialect, Rerank, Settings};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 const DIALECT: Dialect = Dialect {
     name: "vLLM",
     inline_images: true,
+    rerank: Some(Rerank::STANDARD),
     request_id: Some("x-request-id"),
     ..Dialect::OPENAI
 };
@@ -33,8 +34,9 @@ Serves the models of a [vLLM](https://docs.vllm.ai) server, or of any server tha
 - Without models of this provider in the run configuration, those that the server lists are
   registered; `refresh_models` switches that on or off.
 - Requests without a limit get `max_tokens` of the configuration.
+- A model that ranks documents is registered with the model type `rerank`; vLLM's `/v1/rerank` is asked.
 - Images at addresses are fetched by this server and sent to vLLM as data; private addresses are
-  refused unless `server.egress_allow` lists them.
+  refused unless `server.egress_allow` lists them. What is no image, or has more than 20 MiB, is refused too.
 - `tls_verify: false` accepts any certificate; a path names a PEM file with the authorities to trust.
 ";
 

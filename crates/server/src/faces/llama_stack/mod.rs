@@ -9,6 +9,7 @@ mod content;
 mod embeddings;
 mod events;
 mod python_tag;
+mod rerank;
 mod sampling;
 mod stream;
 mod tools;
@@ -22,6 +23,7 @@ use chaski_api::{
     inference::{
         ChatCompletionRequest, ChatCompletionResponse, ChatStreamChunk, CompletionRequest,
         CompletionResponse, CompletionStreamChunk, EmbeddingsRequest, EmbeddingsResponse,
+        RerankItemsRequest, RerankResponse,
     },
     models::{Model, ModelType},
 };
@@ -67,13 +69,27 @@ pub(crate) async fn embeddings(
     embeddings::embeddings(stack.inference.as_ref(), &model, cx, request).await
 }
 
-/// Refuses embedding models. The message speaks of chats for completions too, as clients know it.
+/// `POST /v1alpha/inference/rerank`.
+///
+/// # Errors
+/// Those of the request, the registry and the provider.
+pub(crate) async fn rerank(
+    stack: &Stack,
+    cx: &Context,
+    request: RerankItemsRequest,
+) -> Result<RerankResponse> {
+    rerank::rerank(stack.inference.as_ref(), cx, request).await
+}
+
+/// Refuses models that do not generate. The message speaks of chats for completions too, as clients know it.
 fn check_generates_text(model: &Model) -> Result<()> {
-    match model.model_type {
-        ModelType::Llm => Ok(()),
-        ModelType::Embedding => Err(Error::invalid(format!(
-            "Model '{}' is an embedding model and does not support chat completions",
-            model.identifier
-        ))),
-    }
+    let kind = match model.model_type {
+        ModelType::Llm => return Ok(()),
+        ModelType::Embedding => "an embedding model",
+        ModelType::Rerank => "a rerank model",
+    };
+    Err(Error::invalid(format!(
+        "Model '{}' is {kind} and does not support chat completions",
+        model.identifier
+    )))
 }

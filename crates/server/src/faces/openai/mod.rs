@@ -3,9 +3,9 @@
 
 use chaski_api::{
     Result,
-    openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest},
+    openai::{ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
 };
-use chaski_provider::{ChatReply, Context, EmbeddingReply, TextReply};
+use chaski_provider::{ChatReply, Context, EmbeddingReply, RerankReply, TextReply};
 use chaski_stack::Stack;
 
 /// `POST /v1/chat/completions`.
@@ -38,4 +38,16 @@ pub(crate) async fn embeddings(
     request: EmbeddingRequest,
 ) -> Result<EmbeddingReply> {
     stack.inference.embeddings(cx, request).await
+}
+
+/// `POST /v1/rerank` and `POST /v2/rerank`.
+///
+/// # Errors
+/// Those of the router and of the provider.
+pub(crate) async fn rerank(
+    stack: &Stack,
+    cx: &Context,
+    request: RerankRequest,
+) -> Result<RerankReply> {
+    stack.inference.rerank(cx, request).await
 }

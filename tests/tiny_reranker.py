@@ -1,0 +1,91 @@
+"""Writes a tiny cross-encoder of random numbers as a GGUF file: no such weights are small enough to be fetched."""
+
+import random
+import struct
+
+WIDTH, HIDDEN, CONTEXT, LAYERS, HEADS = 16, 32, 64, 2, 2
+TEXT, NUMBER, FLOAT, FLAG, LIST, SIGNED = 8, 4, 6, 7, 9, 5
+
+
+def text(value):
+    data = value.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def entry(key, value):
+    head = text(key)
+    if isinstance(value, bool):
+        return head + struct.pack("<I?", FLAG, value)
+    if isinstance(value, int):
+        return head + struct.pack("<II", NUMBER, value)
+    if isinstance(value, float):
+        return head + struct.pack("<If", FLOAT, value)
+    if isinstance(value, str):
+        return head + struct.pack("<I", TEXT) + text(value)
+    kind = TEXT if isinstance(value[0], str) else SIGNED
+    items = b"".join(text(item) if kind == TEXT else struct.pack("<i", item) for item in value)
+    return head + struct.pack("<IIQ", LIST, kind, len(value)) + items
+
+
+def layers(words):
+    yield "token_embd.weight", (words, WIDTH), 0
+    yield "token_types.weight", (2, WIDTH), 0
+    yield "position_embd.weight", (CONTEXT, WIDTH), 0
+    parts = [("token_embd_norm", (WIDTH,), 1)]
+    for block in range(LAYERS):
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            parts.append((f"blk.{block}.{name}", (WIDTH, WIDTH), 0))
+        parts.append((f"blk.{block}.attn_output_norm", (WIDTH,), 1))
+        parts.append((f"blk.{block}.ffn_up", (HIDDEN, WIDTH), 0))
+        parts.append((f"blk.{block}.ffn_down", (WIDTH, HIDDEN), 0))
+        parts.append((f"blk.{block}.layer_output_norm", (WIDTH,), 1))
+    parts += [("cls", (WIDTH, WIDTH), 0), ("cls.output", (1, WIDTH), 0)]
+    for name, shape, centre in parts:
+        yield f"{name}.weight", shape, centre
+        yield f"{name}.bias", shape[:1], 0
+
+
+def write(path):
+    """The words of the model are single letters."""
+    marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = ["\u2581" + chr(code) for code in range(ord("a"), ord("z") + 1)]
+    metadata = {
+        "general.architecture": "bert",
+        "general.name": "tiny-reranker",
+        "bert.context_length": CONTEXT,
+        "bert.embedding_length": WIDTH,
+        "bert.feed_forward_length": HIDDEN,
+        "bert.block_count": LAYERS,
+        "bert.attention.head_count": HEADS,
+        "bert.attention.layer_norm_epsilon": 1e-12,
+        "bert.attention.causal": False,
+        "bert.pooling_type": 4,
+        "bert.classifier.output_labels": ["LABEL_0"],
+        "tokenizer.ggml.model": "bert",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.token_type_count": 2,
+        "tokenizer.ggml.tokens": marks + letters,
+        "tokenizer.ggml.token_type": [3, 2, 3, 3, 3] + [1] * len(letters),
+        "tokenizer.ggml.bos_token_id": 2,
+        "tokenizer.ggml.cls_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 1,
+        "tokenizer.ggml.seperator_token_id": 3,
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.mask_token_id": 4,
+    }
+    source = random.Random(7)
+    table, data = b"", b""
+    tensors = list(layers(len(marks) + len(letters)))
+    for name, shape, centre in tensors:
+        count = 1
+        for size in shape:
+            count *= size
+        # The fastest-moving dimension comes first.
+        table += text(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *reversed(shape))
+        table += struct.pack("<IQ", 0, len(data))
+        data += struct.pack(f"<{count}f", *(centre + source.uniform(-0.5, 0.5) for _ in range(count)))
+        data += bytes(-len(data) % 32)
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
+    head += b"".join(entry(key, value) for key, value in metadata.items()) + table
+    with open(path, "wb") as file:
+        file.write(head + bytes(-len(head) % 32) + data)
