@@ -1,19 +1,28 @@
-//! Images that a request names by address, fetched and put into the request.
+//! Images of a request: those that it names by address are fetched and put into it, and all are
+//! checked before an upstream sees them.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chaski_api::{Error, Result, openai::ChatRequest};
 use chaski_upstream::{Fetched, Http};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The largest image.
 const IMAGE_BYTES: usize = 20 * 1024 * 1024;
+/// The most bytes of all images that are fetched for one request.
+const ALL_BYTES: usize = 64 * 1024 * 1024;
 /// The most images of one request that are fetched; each may take its time and its memory.
 const MOST_IMAGES: usize = 16;
 /// How many are fetched at once.
 const AT_ONCE: usize = 4;
+/// So much of an image in base64 tells what it is.
+const HEAD: usize = 32;
 
-/// Replaces the `http` and `https` addresses of images by `data:` URLs.
+const ACCEPTED: &str = "use a PNG, JPEG, GIF, WebP, BMP, TIFF or AVIF file";
+
+/// Replaces the `http` and `https` addresses of images by `data:` URLs, and checks those that are
+/// `data:` URLs already.
 ///
 /// # Errors
 /// `InvalidRequest` if an image may not or cannot be fetched, is too large, or is no image.
@@ -21,24 +30,32 @@ pub(crate) async fn inline(http: &Http, request: &mut ChatRequest) -> Result<()>
     if !request.body.may_hold("messages", "image_url") {
         return Ok(());
     }
-    let urls: Vec<String> = addresses(request)
-        .into_iter()
-        .map(|url| url.as_str().unwrap_or_default().to_owned())
-        .collect();
+    let mut urls = Vec::new();
+    for url in addresses(request) {
+        let url = url.as_str().unwrap_or_default();
+        if is_web_address(url) {
+            urls.push(url.to_owned());
+        } else {
+            check(url).map_err(at_fault)?;
+        }
+    }
     if urls.len() > MOST_IMAGES {
         let count = urls.len();
         let message = format!("{count} images are to be fetched, but {MOST_IMAGES} are allowed");
-        return Err(Error::invalid(message).with_param("messages"));
+        return Err(at_fault(Error::invalid(message)));
     }
-    let fetches: Vec<_> = urls.into_iter().map(|url| fetch(http, url)).collect();
+    let total = AtomicUsize::new(0);
+    let fetches: Vec<_> = urls.into_iter().map(|url| fetch(http, url, &total)).collect();
     let images: Vec<String> = stream::iter(fetches).buffered(AT_ONCE).try_collect().await?;
-    for (slot, image) in addresses(request).into_iter().zip(images) {
+    let slots =
+        addresses(request).into_iter().filter(|url| url.as_str().is_some_and(is_web_address));
+    for (slot, image) in slots.zip(images) {
         *slot = image.into();
     }
     Ok(())
 }
 
-/// The places in the request that hold the address of an image to be fetched.
+/// The places in the request that hold the address of an image.
 fn addresses(request: &mut ChatRequest) -> Vec<&mut Value> {
     let messages = request.body.get_mut("messages").and_then(Value::as_array_mut);
     let parts = messages
@@ -46,8 +63,16 @@ fn addresses(request: &mut ChatRequest) -> Vec<&mut Value> {
         .flatten()
         .filter_map(|message| message.get_mut("content")?.as_array_mut())
         .flatten();
-    let urls = parts.filter_map(|part| part.get_mut("image_url")?.get_mut("url"));
-    urls.filter(|url| url.as_str().is_some_and(is_web_address)).collect()
+    // Some servers, vLLM among them, take the address without an object around it too.
+    let urls = parts.filter_map(|part| {
+        let image = part.get_mut("image_url")?;
+        if image.is_object() { image.get_mut("url") } else { Some(image) }
+    });
+    urls.filter(|url| url.is_string()).collect()
+}
+
+fn at_fault(error: Error) -> Error {
+    error.with_param("messages")
 }
 
 fn is_web_address(url: &str) -> bool {
@@ -55,15 +80,48 @@ fn is_web_address(url: &str) -> bool {
     scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
 }
 
-async fn fetch(http: &Http, url: String) -> Result<String> {
-    let at_fault = |error: Error| error.with_param("messages");
+/// Checks an address that is not fetched: it must hold an image.
+fn check(url: &str) -> Result<()> {
+    let url = url.trim_start();
+    let scheme = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    if scheme.is_none() {
+        return Err(Error::invalid(
+            "the address of an image must begin with `https:`, `http:` or `data:`",
+        ));
+    }
+    let data = url.split_once(',').filter(|(head, _)| head.ends_with(";base64"));
+    let Some((_, data)) = data else {
+        return Err(Error::invalid(
+            "the `data:` URL of an image must be in base64: `data:image/png;base64,...`",
+        ));
+    };
+    let head = &data.as_bytes()[..data.len().min(HEAD)];
+    let head = &head[..head.len() / 4 * 4];
+    let known = STANDARD.decode(head).ok().and_then(|bytes| kind(&bytes));
+    if known.is_none() {
+        let message = format!("the `data:` URL of an image holds none in base64; {ACCEPTED}");
+        return Err(Error::invalid(message));
+    }
+    if data.len() / 4 * 3 > IMAGE_BYTES {
+        let message = format!("an image has more than {IMAGE_BYTES} bytes; send a smaller one");
+        return Err(Error::invalid(message));
+    }
+    Ok(())
+}
+
+async fn fetch(http: &Http, url: String, total: &AtomicUsize) -> Result<String> {
     let Fetched { body, .. } = http.fetch_guarded(&url, IMAGE_BYTES).await.map_err(at_fault)?;
     let Some(kind) = kind(&body) else {
-        let accepted = "use a PNG, JPEG, GIF, WebP, BMP, TIFF or AVIF file";
-        return Err(at_fault(Error::invalid(format!(
-            "the document that was fetched for an image is none; {accepted}"
-        ))));
+        let message = format!("the document that was fetched for an image is none; {ACCEPTED}");
+        return Err(at_fault(Error::invalid(message)));
     };
+    if total.fetch_add(body.len(), Ordering::Relaxed) + body.len() > ALL_BYTES {
+        let message = format!(
+            "the images of the request have more than {ALL_BYTES} bytes together; send fewer or \
+             smaller ones"
+        );
+        return Err(at_fault(Error::invalid(message)));
+    }
     Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(&body)))
 }
 

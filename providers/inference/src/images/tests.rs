@@ -13,6 +13,10 @@ fn pictures(seen: &Seen) -> Answer {
         "/moved" => Answer::text("").status(302).header("location", "/dog.png"),
         "/cat" => Answer::new("image/jpeg", &b"\xff\xd8\xff\xe0"[..]),
         "/page" => Answer::new("image/png", "<svg onload=alert(1)>"),
+        "/moved/inside" => Answer::text("").status(302).header("location", "http://10.0.0.1/x.png"),
+        "/round" => Answer::text("").status(302).header("location", "/round"),
+        "/broken" => Answer::new("image/png", PNG).cut_after(4),
+        "/big" => Answer::new("image/png", [PNG, &vec![0; 19 * 1024 * 1024]].concat()),
         "/large" => Answer::new("image/png", vec![0x89; 21 * 1024 * 1024]),
         _ => Answer::text("404: Not Found").status(404),
     }
@@ -53,6 +57,10 @@ async fn what_is_no_image_is_an_error_of_the_request() {
         (format!("{}/none.png", server.url()), "was answered with status 404"),
         (format!("{}/page", server.url()), "is none; use a PNG"),
         (format!("{}/large", server.url()), "has more than 20971520 bytes"),
+        (format!("{}/moved/inside", server.url()), "may not be fetched: a private address"),
+        (format!("{}/round", server.url()), "it redirects too often"),
+        (format!("{}/broken", server.url()), "cannot be fetched"),
+        ("https://user:secret@example.com/x.png".to_owned(), "addresses with credentials are not"),
         (format!("{}/dog.png", other.url()), "may not be fetched: a loopback address"),
         ("HTTP://169.254.169.254/latest".to_owned(), "may not be fetched: a link-local address"),
     ];
@@ -75,12 +83,53 @@ async fn a_request_cannot_have_any_number_of_images_fetched() {
 }
 
 #[tokio::test]
+async fn an_address_without_an_object_around_it_is_no_way_around_the_checks() {
+    let server = FakeUpstream::start(pictures).await;
+    let bare = |url: &str| json!([{ "type": "image_url", "image_url": url }]);
+    let found = sent(&server, bare(&format!("{}/dog.png", server.url()))).await.unwrap();
+    assert_eq!(found, bare("data:image/png;base64,iVBORw0KGgpyZXN0"));
+    let error = sent(&server, bare("http://127.0.0.1/")).await.unwrap_err();
+    assert!(error.message.contains("may not be fetched: a loopback address"), "{error}");
+}
+
+#[tokio::test]
+async fn data_that_is_no_image_does_not_reach_the_upstream() {
+    let server = FakeUpstream::start(pictures).await;
+    let large = format!("data:image/png;base64,iVBORw0KGgpy{}", "A".repeat(28 * 1024 * 1024));
+    for (url, expected) in [
+        ("file:///etc/passwd", "must begin with `https:`, `http:` or `data:`"),
+        ("cat.png", "must begin with `https:`"),
+        ("", "must begin with `https:`"),
+        ("data:image/png,rest", "must be in base64"),
+        ("data:image/png;base64,", "holds none in base64; use a PNG"),
+        ("data:image/png;base64,PHN2Zz4=", "holds none in base64"),
+        ("data:image/png;base64,\u{e4}\u{f6}\u{fc}\u{df}", "holds none in base64"),
+        (large.as_str(), "has more than 20971520 bytes"),
+    ] {
+        let error = sent(&server, json!([image(url)])).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidRequest);
+        assert_eq!(error.param.as_deref(), Some("messages"));
+        assert!(error.message.contains(expected), "{}", error.message);
+    }
+    let odd = image("DATA:;base64,R0lGODlh");
+    assert_eq!(sent(&server, json!([odd])).await.unwrap(), json!([odd]));
+}
+
+#[tokio::test]
+async fn the_images_of_a_request_are_limited_together_too() {
+    let server = FakeUpstream::start(pictures).await;
+    let many = vec![image(&format!("{}/big", server.url())); 4];
+    let error = sent(&server, many.into()).await.unwrap_err();
+    assert!(error.message.contains("more than 67108864 bytes together"), "{}", error.message);
+}
+
+#[tokio::test]
 async fn odd_messages_are_left_to_the_upstream() {
     let server = FakeUpstream::start(pictures).await;
     for parts in [
         json!(null),
         json!("http://127.0.0.1/"),
-        json!([7, null, { "image_url": "http://127.0.0.1/" }, { "image_url": { "url": 7 } }]),
+        json!([7, null, { "image_url": 7 }, { "image_url": { "url": 7 } }]),
         json!({ "image_url": { "url": "http://127.0.0.1/" } }),
     ] {
         assert_eq!(sent(&server, parts.clone()).await.unwrap(), parts);
