@@ -1,8 +1,9 @@
 //! Everything outbound: the HTTP client, the guard for addresses that callers give, the framing of
-//! streams, and OpenAI's API as upstreams speak it.
+//! streams, OpenAI's API as upstreams speak it, and signed calls to services of AWS.
 //!
 //! This crate knows no provider and no configuration file.
 
+pub mod aws;
 mod client;
 pub mod framing;
 mod guard;
