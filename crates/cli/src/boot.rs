@@ -32,6 +32,7 @@ pub(crate) async fn stack(loaded: Loaded, environment: &Environment) -> Outcome<
         http: http(&loaded, environment)?,
         weights_dir: environment.weights_dir()?,
         compute_threads: cores(),
+        environment: chaski_provider::Environment::new(environment.values().clone()),
         tasks: Tasks::default(),
     };
     let store = open_store(&loaded.config, &environment.config_dir()?)?;

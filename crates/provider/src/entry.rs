@@ -21,6 +21,8 @@ pub struct Spec {
     pub docs: &'static str,
     /// The keys of the provider-data header that it reads.
     pub provider_data: &'static [&'static str],
+    /// The environment variables that it reads where its configuration does not say.
+    pub environment: &'static [&'static str],
     /// What to use in its place, if it should not be used any more.
     pub deprecated: Option<&'static str>,
 }
@@ -35,6 +37,7 @@ impl Spec {
             summary,
             docs: "",
             provider_data: &[],
+            environment: &[],
             deprecated: None,
         }
     }

@@ -12,7 +12,7 @@ mod tokens;
 mod trail;
 
 pub use context::{ApiHeaders, Context, Principal, ProviderData};
-pub use deps::{Deps, Tasks};
+pub use deps::{Deps, Environment, Tasks};
 pub use entry::{Build, Entry, Provider, ProviderConfig, Spec};
 pub use inference::{
     ChatReply, EmbeddingReply, Inference, InferenceProvider, MessagesReply, RerankReply, TextReply,

@@ -211,7 +211,9 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
         let provider = if let Some(provider) = self.built() {
             provider
         } else {
-            let provider = (entry.build)(self.config.clone(), deps.clone()).await?;
+            let environment = deps.environment.limited_to(entry.spec.environment);
+            let deps = Deps { environment, ..deps.clone() };
+            let provider = (entry.build)(self.config.clone(), deps).await?;
             self.built.store(Some(Arc::new(Built(Arc::clone(&provider)))));
             // Tells those who wait for the attempt. A provider that could not be built before is
             // as good as a new one.

@@ -248,6 +248,7 @@ pub(crate) fn deps() -> Deps {
         http: chaski_upstream::Http::new(chaski_upstream::HttpOptions::default()).unwrap(),
         weights_dir: PathBuf::new(),
         compute_threads: 1,
+        environment: chaski_provider::Environment::default(),
         tasks: Tasks::default(),
     }
 }

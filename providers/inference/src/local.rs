@@ -233,7 +233,13 @@ pub(crate) mod tests {
 
     pub(crate) fn deps(weights_dir: PathBuf) -> Deps {
         let http = Http::new(HttpOptions::default()).unwrap();
-        Deps { http, weights_dir, compute_threads: 2, tasks: Tasks::default() }
+        Deps {
+            http,
+            weights_dir,
+            compute_threads: 2,
+            environment: chaski_provider::Environment::default(),
+            tasks: Tasks::default(),
+        }
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use chaski_api::{
     models::{Model, ModelType},
     openai::ChatRequest,
 };
-use chaski_provider::{Context, Deps, InferenceProvider, ProviderData, Tasks};
+use chaski_provider::{Context, Deps, Environment, InferenceProvider, ProviderData, Tasks};
 use chaski_testkit::FakeUpstream;
 use chaski_upstream::{Http, HttpOptions};
 use serde_json::{Map, Value, json};
@@ -32,6 +32,7 @@ pub(crate) async fn build(
         http: Http::new(options).unwrap(),
         weights_dir: PathBuf::new(),
         compute_threads: 1,
+        environment: Environment::default(),
         tasks: Tasks::default(),
     };
     let entry = ALL.iter().find(|entry| entry.is(provider_type)).unwrap();

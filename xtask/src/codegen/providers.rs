@@ -59,6 +59,12 @@ fn page(entry: &Listed) -> String {
         ));
     }
     page.block(spec.docs);
+    if !spec.environment.is_empty() {
+        page.block(&format!(
+            "Where the configuration does not say, the environment counts: {}.",
+            backticks(spec.environment)
+        ));
+    }
 
     page.heading(2, "Configuration");
     let mut schemas = Schemas::default();

@@ -3,7 +3,7 @@
 use super::provider;
 use crate::{Server, ServerOptions};
 use chaski_api::Wire;
-use chaski_provider::{Deps, Tasks};
+use chaski_provider::{Deps, Environment, Tasks};
 use chaski_stack::{Catalog, RunConfig, Stack, StackOptions};
 use chaski_store::Memory;
 use chaski_testkit::{PATIENCE, within};
@@ -58,7 +58,13 @@ impl Answer {
 }
 
 fn deps(http: Http) -> Deps {
-    Deps { http, weights_dir: PathBuf::new(), compute_threads: 1, tasks: Tasks::default() }
+    Deps {
+        http,
+        weights_dir: PathBuf::new(),
+        compute_threads: 1,
+        environment: Environment::default(),
+        tasks: Tasks::default(),
+    }
 }
 
 /// A stack with one provider.

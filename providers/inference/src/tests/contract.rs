@@ -170,6 +170,7 @@ impl Subject {
             http: Http::new(options).unwrap(),
             weights_dir: PathBuf::new(),
             compute_threads: 1,
+            environment: chaski_provider::Environment::default(),
             tasks: Tasks::default(),
         };
         (entry.build)(config, deps).await.expect("the provider starts")
