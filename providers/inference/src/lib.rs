@@ -3,6 +3,7 @@
 mod adapter;
 mod anthropic;
 mod azure;
+mod bedrock;
 mod cerebras;
 mod databricks;
 mod deepseek;
@@ -47,6 +48,7 @@ pub const ALL: &[Entry<dyn InferenceProvider>] = &[
     Entry::of::<openai_compatible::OpenAiCompatible>(),
     Entry::of::<anthropic::Anthropic>(),
     Entry::of::<azure::Azure>(),
+    Entry::of::<bedrock::Bedrock>(),
     Entry::of::<cerebras::Cerebras>(),
     Entry::of::<databricks::Databricks>(),
     Entry::of::<deepseek::DeepSeek>(),

@@ -17,6 +17,7 @@ const CHATS_AND_VECTORS: &[Does] = &[Does::Chat, Does::Calls, Does::Embeddings];
 const SCRIPTED: &[(&str, &'static dyn Script)] = &[
     ("remote::anthropic", &AnthropicScript),
     ("remote::azure", &OpenAiScript::new(|url| json!({ "url": url, "api_key": "k" }))),
+    ("remote::bedrock", &crate::bedrock::tests::script::BedrockScript),
     (
         "remote::cerebras",
         &OpenAiScript {
