@@ -25,6 +25,7 @@ mod ollama;
 mod openai;
 mod openai_compatible;
 mod openrouter;
+mod passthrough;
 mod runpod;
 mod sambanova;
 mod sentence_transformers;
@@ -62,6 +63,7 @@ pub const ALL: &[Entry<dyn InferenceProvider>] = &[
     Entry::of::<mistral::Mistral>(),
     Entry::of::<nvidia::Nvidia>(),
     Entry::of::<openrouter::OpenRouter>(),
+    Entry::of::<passthrough::Passthrough>(),
     Entry::of::<runpod::RunPod>(),
     Entry::of::<sambanova::SambaNova>(),
     Entry::of::<text_embeddings_inference::TextEmbeddingsInference>(),

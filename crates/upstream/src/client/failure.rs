@@ -40,6 +40,11 @@ impl Failure {
     pub(super) fn into_error(self, service: &str) -> Error {
         match self {
             Self::Unreached(error) => {
+                if let Some(reason) = crate::guard::refusal_in(&error) {
+                    let message =
+                        format!("{service} may not be called: its name resolves to {reason}");
+                    return Error::invalid(message);
+                }
                 let message = format!("cannot connect to {service}: {}", not_reached(&error));
                 Error::unavailable(message).caused_by(error)
             }

@@ -37,7 +37,7 @@ pub struct Http(Arc<Inner>);
 struct Inner {
     options: HttpOptions,
     clients: Mutex<HashMap<ClientKey, reqwest::Client>>,
-    guard: Guard,
+    guard: Arc<Guard>,
 }
 
 /// Connections are shared by requests that need the same of them.
@@ -61,7 +61,16 @@ impl Http {
     pub(crate) fn with_lookup(options: HttpOptions, lookup: Arc<dyn Lookup>) -> Self {
         // A second client finds the provider installed, which is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let guard = Guard::new(&options, lookup);
+        let guard = Arc::new(Guard::new(&options, lookup));
+        Self(Arc::new(Inner { options, clients: Mutex::default(), guard }))
+    }
+
+    /// A client for whole APIs at addresses that callers give: it connects to the same ones as
+    /// [`Self::fetch_guarded`], and refuses the others with `InvalidRequest`.
+    #[must_use]
+    pub fn for_addresses_of_callers(&self) -> Self {
+        let options = HttpOptions { addresses_of_callers: true, ..self.0.options.clone() };
+        let guard = Arc::clone(&self.0.guard);
         Self(Arc::new(Inner { options, clients: Mutex::default(), guard }))
     }
 
@@ -139,6 +148,9 @@ impl Http {
     }
 
     fn client(&self, request: &Request) -> Result<reqwest::Client, Failure> {
+        if self.0.options.addresses_of_callers {
+            return self.0.guard.client_to(&request.url).map_err(Failure::Setup);
+        }
         let tls = (request.url.scheme() == "https").then(|| request.tls.clone());
         let key = ClientKey { tls, direct: is_loopback(&request.url) };
         let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);

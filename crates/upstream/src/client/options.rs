@@ -51,6 +51,9 @@ pub struct HttpOptions {
     pub retries: u32,
     /// Addresses that callers may have fetched although they are not public.
     pub egress_allow: Vec<HostPort>,
+    /// Whether callers give the addresses of all requests: then the same ones are connected to as
+    /// for a fetch.
+    pub addresses_of_callers: bool,
     pub user_agent: String,
 }
 
@@ -63,6 +66,7 @@ impl Default for HttpOptions {
             fetch_timeout: Duration::from_secs(30),
             retries: 2,
             egress_allow: Vec::new(),
+            addresses_of_callers: false,
             user_agent: concat!("chaski/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

@@ -142,6 +142,16 @@ impl Guard {
         Err(refused(given, "it redirects too often"))
     }
 
+    /// The client for calls to an address that a caller gave.
+    ///
+    /// # Errors
+    /// `InvalidRequest` with the reason if it may not be connected to.
+    pub(crate) fn client_to(&self, url: &Url) -> Result<reqwest::Client> {
+        self.client_for(url).cloned().map_err(|reason| {
+            Error::invalid(format!("{} may not be called: {reason}", shown(url.as_str())))
+        })
+    }
+
     /// The client that may connect to the address, or why none may.
     fn client_for(&self, url: &Url) -> Result<&reqwest::Client, &'static str> {
         if !matches!(url.scheme(), "http" | "https") {
@@ -229,10 +239,15 @@ fn refused(given: &str, reason: &str) -> Error {
     Error::invalid(format!("{} may not be fetched: {reason}", shown(given)))
 }
 
-fn unreachable(given: &str, error: reqwest::Error) -> Error {
+/// Why the name was not resolved to an address, if that was the reason of the failure.
+pub(crate) fn refusal_in(error: &reqwest::Error) -> Option<&'static str> {
     let mut refusal = None;
-    walk(&error, &mut |cause| refusal = refusal.or(cause.downcast_ref::<Refused>()));
-    if let Some(Refused(reason)) = refusal {
+    walk(error, &mut |cause| refusal = refusal.or(cause.downcast_ref::<Refused>()));
+    refusal.map(|Refused(reason)| *reason)
+}
+
+fn unreachable(given: &str, error: reqwest::Error) -> Error {
+    if let Some(reason) = refusal_in(&error) {
         return refused(given, &format!("its name resolves to {reason}"));
     }
     let reason = not_reached(&error);

@@ -318,3 +318,29 @@ fn public_addresses_are_public() {
         assert_eq!(refusal(address.parse().unwrap()), None, "{address}");
     }
 }
+
+#[tokio::test]
+async fn calls_to_addresses_of_callers_are_checked_like_fetches() {
+    let (inner, listed) = (canary().await, canary().await);
+    let options = HttpOptions {
+        egress_allow: vec![listed.address().to_string().parse().unwrap()],
+        ..HttpOptions::default()
+    };
+    let http = crate::Http::with_lookup(options, Scripted::new(&[&["10.0.0.1"]]));
+    let call = async |http: &crate::Http, url: &str| {
+        let url = Url::parse(url).unwrap();
+        http.send(crate::Request::post("the server", url).json("{}")).await.map(drop)
+    };
+    let public = http.for_addresses_of_callers();
+    call(&public, &listed.url()).await.unwrap();
+    let error = call(&public, &inner.url()).await.unwrap_err();
+    assert_eq!(error.kind, chaski_api::ErrorKind::InvalidRequest);
+    assert!(error.message.contains("may not be called: "), "{error}");
+    let error = call(&public, "http://inner.example").await.unwrap_err();
+    assert_eq!(error.kind, chaski_api::ErrorKind::InvalidRequest);
+    let expected = "the server may not be called: its name resolves to ";
+    assert!(error.message.starts_with(expected), "{error}");
+    // What the operator configured is connected to wherever it is.
+    call(&http, &inner.url()).await.unwrap();
+    assert_eq!(inner.requests().len(), 1);
+}

@@ -81,6 +81,13 @@ const SCRIPTED: &[(&str, &'static dyn Script)] = &[
     ("remote::openai", &OpenAiScript::new(|url| json!({ "base_url": format!("{url}/v1") }))),
     ("remote::openai-compatible", &OpenAiScript::new(at_url)),
     ("remote::openrouter", &OpenAiScript::new(at_url)),
+    (
+        "remote::passthrough",
+        &OpenAiScript {
+            other: |_| Answer::json(json!({ "data": [{ "route": "/v1/chat/completions" }] })),
+            ..OpenAiScript::new(at_url)
+        },
+    ),
     ("remote::runpod", &OpenAiScript::new(at_url)),
     ("remote::sambanova", &OpenAiScript { does: CHATS_AND_VECTORS, ..OpenAiScript::new(at_url) }),
     (
