@@ -26,6 +26,7 @@ mod openai;
 mod openai_compatible;
 mod openrouter;
 mod passthrough;
+mod raw_prompt;
 mod runpod;
 mod sambanova;
 mod sentence_transformers;

@@ -6,6 +6,7 @@ mod tests;
 use crate::{
     hosted::{Catalogue, Hosted, at_version},
     llama_models::Alias,
+    raw_prompt::{PromptFormat, rendered},
 };
 use chaski_api::{Api, Result, Secret};
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
@@ -46,6 +47,8 @@ Serves the models of [Cerebras](https://inference-docs.cerebras.ai).
 - In chats `max_tokens` is sent as `max_completion_tokens`; the sampling parameters that Cerebras refuses
   (`top_k`, `min_p`, `repetition_penalty`) are left out.
 - There are no embeddings.
+- `prompt_format: llama` is for a server that only continues text: chats are written as prompts of Llama models,
+  and the calls that the model writes are read.
 ";
 
 chaski_api::wire! {
@@ -58,6 +61,9 @@ chaski_api::wire! {
         /// Whether the models that Cerebras lists are registered. By default they are if the run
         /// configuration declares no model of this provider.
         pub refresh_models: Option<bool>,
+        /// `llama` writes chats as prompts of Llama models, for a server that only continues text.
+        /// By default chats are sent as chats.
+        pub prompt_format: Option<PromptFormat>,
     }
 }
 
@@ -85,6 +91,8 @@ impl Provider for Cerebras {
     async fn build(config: CerebrasConfig, deps: Deps) -> Result<Arc<Self::Api>> {
         let url = at_version(&config.base_url, "/v1");
         let settings = Settings { url, key: config.api_key, ..Settings::default() };
-        Hosted::provider(deps, &DIALECT, &CATALOGUE, settings, config.refresh_models)
+        let provider =
+            Hosted::provider(deps, &DIALECT, &CATALOGUE, settings, config.refresh_models)?;
+        Ok(rendered(provider, config.prompt_format, None))
     }
 }

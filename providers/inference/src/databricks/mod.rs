@@ -6,6 +6,7 @@ mod tests;
 use crate::{
     hosted::{Catalogue, Hosted},
     llama_models::Alias,
+    raw_prompt::{PromptFormat, rendered},
 };
 use chaski_api::{Api, Result, Secret};
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
@@ -52,6 +53,8 @@ Serves the models of a [Databricks](https://docs.databricks.com/machine-learning
   `{\"databricks_api_token\": \"...\"}` and wins over `api_token` of the configuration.
 - Without models of this provider in the run configuration, the chat and completion endpoints of the
   workspace are registered; `refresh_models` switches that on or off.
+- `prompt_format: llama` is for a server that only continues text: chats are written as prompts of Llama models,
+  and the calls that the model writes are read.
 ";
 
 chaski_api::wire! {
@@ -64,6 +67,9 @@ chaski_api::wire! {
         /// Whether the endpoints of the workspace are registered. By default they are if the run
         /// configuration declares no model of this provider.
         pub refresh_models: Option<bool>,
+        /// `llama` writes chats as prompts of Llama models, for a server that only continues text.
+        /// By default chats are sent as chats.
+        pub prompt_format: Option<PromptFormat>,
     }
 }
 
@@ -89,6 +95,8 @@ impl Provider for Databricks {
         let url = config.url.trim().trim_end_matches('/');
         let url = url.strip_suffix(ENDPOINTS).unwrap_or(url).to_owned();
         let settings = Settings { url, key: config.api_token, ..Settings::default() };
-        Hosted::provider(deps, &DIALECT, &CATALOGUE, settings, config.refresh_models)
+        let provider =
+            Hosted::provider(deps, &DIALECT, &CATALOGUE, settings, config.refresh_models)?;
+        Ok(rendered(provider, config.prompt_format, None))
     }
 }

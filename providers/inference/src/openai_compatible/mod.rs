@@ -6,6 +6,7 @@ mod tests;
 use crate::{
     adapter::TlsVerify,
     hosted::{Catalogue, Hosted},
+    raw_prompt::{PromptFormat, rendered},
 };
 use chaski_api::{Api, Result, Secret, wire::AtLeast};
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
@@ -34,6 +35,8 @@ Serves the models of any server or service that speaks OpenAI's API at a URL of 
 - Addresses of images are left to the server.
 - `tls_verify: false` accepts any certificate; a path names a PEM file with the authorities to trust.
 - A model that ranks documents is registered with the model type `rerank`; `/rerank` after the URL is asked.
+- `prompt_format: llama` is for a server that only continues text: chats are written as prompts of Llama models,
+  and the calls that the model writes are read.
 ";
 
 chaski_api::wire! {
@@ -50,6 +53,9 @@ chaski_api::wire! {
         /// Whether the models that the server lists are registered. By default they are if the run
         /// configuration declares no model of this provider.
         pub refresh_models: Option<bool>,
+        /// `llama` writes chats as prompts of Llama models, for a server that only continues text.
+        /// By default chats are sent as chats.
+        pub prompt_format: Option<PromptFormat>,
     }
 }
 
@@ -86,6 +92,9 @@ impl Provider for OpenAiCompatible {
             max_tokens: config.max_tokens.map(|most| most.0),
             ..Settings::default()
         };
-        Hosted::provider(deps, &DIALECT, &Catalogue::EMPTY, settings, config.refresh_models)
+        let max_tokens = settings.max_tokens;
+        let provider =
+            Hosted::provider(deps, &DIALECT, &Catalogue::EMPTY, settings, config.refresh_models)?;
+        Ok(rendered(provider, config.prompt_format, max_tokens))
     }
 }

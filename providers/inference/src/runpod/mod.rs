@@ -3,7 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use crate::hosted::{Catalogue, Hosted, at_version};
+use crate::{
+    hosted::{Catalogue, Hosted, at_version},
+    raw_prompt::{PromptFormat, rendered},
+};
 use chaski_api::{Api, Result, Secret};
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
 use chaski_upstream::openai::{Dialect, Settings};
@@ -24,6 +27,8 @@ Serves the models of a [RunPod](https://docs.runpod.io) serverless endpoint with
 - Without models of this provider in the run configuration, those that the endpoint lists are registered;
   `refresh_models` switches that on or off.
 - A worker that sleeps takes its time to wake up: the first request waits for it.
+- `prompt_format: llama` is for a server that only continues text: chats are written as prompts of Llama models,
+  and the calls that the model writes are read.
 ";
 
 chaski_api::wire! {
@@ -36,6 +41,9 @@ chaski_api::wire! {
         /// Whether the models that the endpoint lists are registered. By default they are if the
         /// run configuration declares no model of this provider.
         pub refresh_models: Option<bool>,
+        /// `llama` writes chats as prompts of Llama models, for a server that only continues text.
+        /// By default chats are sent as chats.
+        pub prompt_format: Option<PromptFormat>,
     }
 }
 
@@ -60,6 +68,8 @@ impl Provider for RunPod {
     async fn build(config: RunPodConfig, deps: Deps) -> Result<Arc<Self::Api>> {
         let url = at_version(&config.url.unwrap_or_default(), "/openai/v1");
         let settings = Settings { url, key: config.api_token, ..Settings::default() };
-        Hosted::provider(deps, &DIALECT, &Catalogue::EMPTY, settings, config.refresh_models)
+        let provider =
+            Hosted::provider(deps, &DIALECT, &Catalogue::EMPTY, settings, config.refresh_models)?;
+        Ok(rendered(provider, config.prompt_format, None))
     }
 }

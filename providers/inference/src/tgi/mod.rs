@@ -5,6 +5,7 @@ mod tests;
 
 use crate::{
     adapter::Adapter,
+    raw_prompt::{PromptFormat, rendered},
     text_generation::{DIALECT, TextGeneration},
 };
 use chaski_api::{Api, Error, Result};
@@ -27,6 +28,8 @@ Serves the model of a [Text Generation Inference](https://huggingface.co/docs/te
 - Images at addresses are fetched by this server and sent as data; private addresses are refused unless
   `server.egress_allow` lists them.
 - There are no embeddings; see `remote::text-embeddings-inference`.
+- `prompt_format: llama` is for a server that only continues text: chats are written as prompts of Llama models,
+  and the calls that the model writes are read.
 ";
 
 chaski_api::wire! {
@@ -37,6 +40,9 @@ chaski_api::wire! {
         /// Whether the model of the server is registered. By default it is if the run configuration
         /// declares no model of this provider.
         pub refresh_models: Option<bool>,
+        /// `llama` writes chats as prompts of Llama models, for a server that only continues text.
+        /// By default chats are sent as chats.
+        pub prompt_format: Option<PromptFormat>,
     }
 }
 
@@ -72,6 +78,7 @@ impl Provider for Tgi {
         }
         let settings = Settings { url: url.to_owned(), ..Settings::default() };
         let vendor = TextGeneration::new(config.refresh_models);
-        Ok(Arc::new(Adapter::new(deps.http, &DIALECT, settings, vendor)?))
+        let provider = Arc::new(Adapter::new(deps.http, &DIALECT, settings, vendor)?);
+        Ok(rendered(provider, config.prompt_format, None))
     }
 }

@@ -6,6 +6,7 @@ mod tests;
 use crate::{
     adapter::{Adapter, LISTING, TlsVerify, Vendor, offered_model},
     llama_models,
+    raw_prompt::{PromptFormat, rendered},
 };
 use async_trait::async_trait;
 use chaski_api::{
@@ -38,6 +39,8 @@ Serves the models of a [vLLM](https://docs.vllm.ai) server, or of any server tha
 - Images at addresses are fetched by this server and sent to vLLM as data; private addresses are
   refused unless `server.egress_allow` lists them. What is no image, or has more than 20 MiB, is refused too.
 - `tls_verify: false` accepts any certificate; a path names a PEM file with the authorities to trust.
+- `prompt_format: llama` is for a server that only continues text: chats are written as prompts of Llama models,
+  and the calls that the model writes are read.
 ";
 
 chaski_api::wire! {
@@ -54,6 +57,9 @@ chaski_api::wire! {
         /// Whether the models that the server lists are registered. By default they are if the run
         /// configuration declares no model of this provider.
         pub refresh_models: Option<bool>,
+        /// `llama` writes chats as prompts of Llama models, for a server that only continues text.
+        /// By default chats are sent as chats.
+        pub prompt_format: Option<PromptFormat>,
     }
 }
 
@@ -100,7 +106,9 @@ impl Provider for Vllm {
             ..Settings::default()
         };
         let vendor = Self { refresh_models: config.refresh_models };
-        Ok(Arc::new(Adapter::new(deps.http, &DIALECT, settings, vendor)?))
+        let max_tokens = settings.max_tokens;
+        let provider = Arc::new(Adapter::new(deps.http, &DIALECT, settings, vendor)?);
+        Ok(rendered(provider, config.prompt_format, max_tokens))
     }
 }
 
