@@ -1,6 +1,6 @@
 //! The headers that say what became of a request: who answered, and after how many attempts.
 
-use chaski_provider::Trail;
+use chaski_provider::{Tokens, Trail};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// The provider instance that answered.
@@ -9,6 +9,9 @@ const PROVIDER: HeaderName = HeaderName::from_static("x-chaski-provider");
 const MODEL: HeaderName = HeaderName::from_static("x-chaski-model");
 /// How many requests were sent to providers.
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-chaski-attempts");
+
+/// What the answer cost, in the currency of the model's `cost`; with answers that come at once.
+const COST: HeaderName = HeaderName::from_static("x-chaski-cost");
 
 /// Writes what is known into the head of an answer.
 pub(crate) fn adorn(headers: &mut HeaderMap, status: StatusCode, trail: &Trail) {
@@ -27,4 +30,11 @@ pub(crate) fn adorn(headers: &mut HeaderMap, status: StatusCode, trail: &Trail) 
         more => HeaderValue::from(more),
     };
     headers.insert(ATTEMPTS, attempts);
+    let tokens = trail.tokens();
+    if let Some(cost) = served.cost.as_ref().filter(|_| tokens != Tokens::default()) {
+        let price = cost.of(tokens.prompt, tokens.completion).to_string();
+        if let Ok(price) = HeaderValue::from_maybe_shared(bytes::Bytes::from(price)) {
+            headers.insert(COST, price);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::{
     ResponseFormat, SamplingParams, StopReason, ToolCallParseStatus, ToolChoice, ToolConfig,
     ToolDefinition, ToolPromptFormat,
 };
-use serde_json::Value;
+use serde_json::{Number, Value};
 use std::collections::BTreeMap;
 
 crate::wire! {
@@ -89,10 +89,11 @@ crate::wire! {
 
     /// A number about the request, such as its tokens.
     pub struct MetricInResponse {
-        /// `prompt_tokens`, `completion_tokens` or `total_tokens`.
+        /// `prompt_tokens`, `completion_tokens`, `total_tokens`, or `cost` for models that have
+        /// one.
         pub metric: String,
         /// The number.
-        pub value: i64,
+        pub value: Number,
         /// Its unit.
         pub unit: Option<String>,
     }

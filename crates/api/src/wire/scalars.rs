@@ -2,7 +2,7 @@
 
 use super::{Reader, Schemas, Wire};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 use std::fmt;
 
 impl Wire for String {
@@ -97,6 +97,23 @@ impl Wire for f64 {
             Value::Null | Value::Array(_) | Value::Object(_) => {
                 reader.issue("float_type", "Input should be a valid number")
             }
+        }
+    }
+    fn schema(_: &mut Schemas) -> Value {
+        json!({ "type": "number" })
+    }
+}
+
+/// A number, whole or not.
+impl Wire for Number {
+    fn read(value: Value, reader: &mut Reader) -> Option<Self> {
+        match value {
+            Value::Number(number) => Some(number),
+            Value::Null
+            | Value::Bool(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => reader.issue("float_type", "Input should be a valid number"),
         }
     }
     fn schema(_: &mut Schemas) -> Value {

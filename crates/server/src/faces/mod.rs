@@ -2,6 +2,7 @@
 //!
 //! A face translates and nothing else. It never talks to a provider itself.
 
+mod account;
 mod anthropic;
 mod llama_stack;
 mod openai;

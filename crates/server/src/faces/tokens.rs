@@ -7,9 +7,7 @@
 
 use super::python;
 use crate::failures;
-use chaski_api::inference::{
-    InterleavedContent, Message, MetricInResponse, ToolCall, ToolPromptFormat,
-};
+use chaski_api::inference::{InterleavedContent, Message, ToolCall, ToolPromptFormat};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -24,18 +22,30 @@ const BEGIN_OF_TEXT: usize = 1;
 /// The token that ends a message.
 const END_OF_MESSAGE: usize = 1;
 
-/// A count that runs beside the request.
-pub(crate) struct Count(JoinHandle<usize>);
+/// A count that runs beside the request, or when it turns out to be needed.
+pub(crate) enum Count {
+    Running(JoinHandle<usize>),
+    Later(Box<dyn FnOnce() -> usize + Send>),
+}
 
 impl Count {
     /// Counts on a thread for computing.
     pub(crate) fn start(work: impl FnOnce() -> usize + Send + 'static) -> Self {
-        Self(tokio::task::spawn_blocking(work))
+        Self::Running(tokio::task::spawn_blocking(work))
+    }
+
+    /// Counts when it is asked for, if it is.
+    pub(crate) fn later(work: impl FnOnce() -> usize + Send + 'static) -> Self {
+        Self::Later(Box::new(work))
     }
 
     /// The count; 0 when the server shuts down meanwhile.
     pub(crate) async fn finish(self) -> usize {
-        self.0.await.unwrap_or_default()
+        let running = match self {
+            Self::Running(running) => running,
+            Self::Later(work) => tokio::task::spawn_blocking(work),
+        };
+        running.await.unwrap_or_default()
     }
 }
 
@@ -45,21 +55,6 @@ pub(crate) async fn of_answer(
     work: impl FnOnce() -> usize + Send + 'static,
 ) -> usize {
     if bytes <= INLINE_BYTES { work() } else { Count::start(work).finish().await }
-}
-
-/// The three numbers that accompany an answer.
-pub(crate) fn metrics(prompt: usize, completion: usize) -> Vec<MetricInResponse> {
-    [
-        ("prompt_tokens", prompt),
-        ("completion_tokens", completion),
-        ("total_tokens", prompt + completion),
-    ]
-    .map(|(metric, value)| MetricInResponse {
-        metric: metric.to_owned(),
-        value: i64::try_from(value).unwrap_or(i64::MAX),
-        unit: None,
-    })
-    .into()
 }
 
 /// The tokens of a chat: every message with its frame, and the header of the answer.

@@ -1,10 +1,14 @@
 //! Chat completion.
 
 use super::{
-    answer, check_generates_text, content, events::ChatEvents, sampling, stream::translated,
+    answer, check_generates_text, content, events::ChatEvents, sampling,
+    stream::{self, translated},
     tools::ToolUse,
 };
-use crate::faces::tokens::{self, Count};
+use crate::faces::{
+    account::{Account, wants_count},
+    tokens,
+};
 use chaski_api::{
     Error, Result,
     inference::{
@@ -14,7 +18,7 @@ use chaski_api::{
     models::Model,
     openai::ChatRequest,
 };
-use chaski_provider::{Context, Inference, Payload, Reply};
+use chaski_provider::{Context, Counted, Inference, Payload, Reply};
 
 /// Generates the next message of a chat with `model`, the one that the request names.
 ///
@@ -31,22 +35,23 @@ pub(super) async fn chat_completion(
         return Err(Error::invalid("`messages` must hold at least one message"));
     }
     let tools = ToolUse::of(&request)?;
-    let body = body(&request, &tools)?;
+    let body = body(&request, &tools, wants_count(model))?;
     let format = tools.format;
     let offered = tools.offered.iter().map(|tool| tool.tool_name.clone()).collect();
     let offered: Vec<String> = offered;
     let messages = request.messages;
-    let prompt = Count::start(move || tokens::of_chat(&messages, format));
+    let account = Account::open(model, cx, move || tokens::of_chat(&messages, format));
     match inference.chat(cx, body).await? {
         Reply::Stream(events) => {
-            Ok(Reply::Stream(translated(events, ChatEvents::new(offered), prompt)))
+            Ok(Reply::Stream(translated(events, ChatEvents::new(offered), account)))
         }
         Reply::Full(payload) => {
-            let (message, logprobs) = answer::message(payload.into_value()?, &offered)?;
-            let prompt = prompt.finish().await;
-            let completion_tokens = count(&message, format).await;
+            let completion = payload.into_value()?;
+            let spent = completion.tokens();
+            let (message, logprobs) = answer::message(completion, &offered)?;
+            let (bytes, count) = count(&message, format);
             Ok(Reply::Full(Payload::Value(ChatCompletionResponse {
-                metrics: Some(tokens::metrics(prompt, completion_tokens)),
+                metrics: Some(account.close(spent, bytes, count).await),
                 completion_message: message,
                 logprobs,
             })))
@@ -54,21 +59,31 @@ pub(super) async fn chat_completion(
     }
 }
 
-async fn count(
+/// The length of the text of an answer, and what counts its tokens.
+fn count(
     message: &chaski_api::inference::AnswerMessage,
     format: Option<ToolPromptFormat>,
-) -> usize {
-    let InterleavedContent::Text(text) = message.content.clone() else { return 0 };
+) -> (usize, impl FnOnce() -> usize + Send + 'static + use<>) {
+    let text = match &message.content {
+        InterleavedContent::Text(text) => Some(text.clone()),
+        InterleavedContent::Item(_) | InterleavedContent::Items(_) => None,
+    };
+    let bytes = text.as_ref().map_or(0, String::len);
     let calls = message.tool_calls.clone().unwrap_or_default();
-    tokens::of_answer(text.len(), move || tokens::of_answer_message(&text, &calls, format)).await
+    let count = move || text.map_or(0, |text| tokens::of_answer_message(&text, &calls, format));
+    (bytes, count)
 }
 
 /// The request in OpenAI's form.
-fn body(request: &ChatCompletionRequest, tools: &ToolUse<'_>) -> Result<ChatRequest> {
+fn body(
+    request: &ChatCompletionRequest,
+    tools: &ToolUse<'_>,
+    counted: bool,
+) -> Result<ChatRequest> {
     let messages = content::messages(&request.messages)?;
     let mut chat = ChatRequest::new(&request.model_id, messages);
     let body = &mut chat.body;
-    body.insert("stream".to_owned(), (request.stream == Some(true)).into());
+    stream::write_stream(request.stream == Some(true), counted, body);
     sampling::write_sampling(request.sampling_params.as_ref(), body);
     sampling::write_format(request.response_format.as_ref(), body)?;
     if let Some(most) = sampling::wanted_logprobs(request.logprobs.as_ref()) {

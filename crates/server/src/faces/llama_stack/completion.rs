@@ -6,9 +6,12 @@
 
 use super::{
     check_generates_text, content, no_choice, sampling,
-    stream::{Translation, translated},
+    stream::{Translation, translated, write_stream},
 };
-use crate::faces::tokens::{self, Count};
+use crate::faces::{
+    account::{Account, wants_count},
+    tokens,
+};
 use chaski_api::{
     Result,
     inference::{
@@ -17,7 +20,7 @@ use chaski_api::{
     models::Model,
     openai::{Body, TextCompletion, TextCompletionRequest},
 };
-use chaski_provider::{Context, Inference, Payload, Reply};
+use chaski_provider::{Context, Counted, Inference, Payload, Reply};
 use std::collections::VecDeque;
 
 /// Continues a text with `model`, the one that the request names.
@@ -31,20 +34,21 @@ pub(super) async fn completion(
     request: CompletionRequest,
 ) -> Result<Reply<CompletionResponse, CompletionStreamChunk>> {
     check_generates_text(model)?;
-    let body = body(&request)?;
+    let body = body(&request, wants_count(model))?;
     let content = request.content;
-    let prompt = Count::start(move || tokens::of_prompt(&content));
+    let account = Account::open(model, cx, move || tokens::of_prompt(&content));
     match inference.completion(cx, body).await? {
         Reply::Stream(events) => {
-            Ok(Reply::Stream(translated(events, TextEvents::default(), prompt)))
+            Ok(Reply::Stream(translated(events, TextEvents::default(), account)))
         }
         Reply::Full(payload) => {
             let completion = payload.into_value()?;
+            let spent = completion.tokens();
             let choice = completion.choices.into_iter().next().ok_or_else(no_choice)?;
             let text = choice.text.clone();
-            let answer = tokens::of_answer(text.len(), move || tokens::of_completion(&text)).await;
+            let count = move || tokens::of_completion(&text);
             Ok(Reply::Full(Payload::Value(CompletionResponse {
-                metrics: Some(tokens::metrics(prompt.finish().await, answer)),
+                metrics: Some(account.close(spent, choice.text.len(), count).await),
                 content: choice.text,
                 stop_reason: stop_reason(choice.finish_reason.as_deref()),
                 logprobs: sampling::text_logprobs(choice.logprobs),
@@ -54,12 +58,12 @@ pub(super) async fn completion(
 }
 
 /// The request in OpenAI's form.
-fn body(request: &CompletionRequest) -> Result<TextCompletionRequest> {
+fn body(request: &CompletionRequest, counted: bool) -> Result<TextCompletionRequest> {
     let prompt = content::plain_text(&request.content, "completions")?;
     let mut body = Body::default();
     body.insert("model".to_owned(), request.model_id.clone().into());
     body.insert("prompt".to_owned(), prompt.into());
-    body.insert("stream".to_owned(), (request.stream == Some(true)).into());
+    write_stream(request.stream == Some(true), counted, &mut body);
     sampling::write_sampling(request.sampling_params.as_ref(), &mut body);
     sampling::write_format(request.response_format.as_ref(), &mut body)?;
     if let Some(most) = sampling::wanted_logprobs(request.logprobs.as_ref()) {

@@ -1,14 +1,15 @@
 //! Turns a stream of events of one kind into one of another.
 
-use crate::faces::tokens::{self, Count};
-use chaski_api::{Wire, inference::MetricInResponse};
-use chaski_provider::{EventStream, Payload};
+use crate::faces::account::Account;
+use chaski_api::{Wire, inference::MetricInResponse, openai::Body};
+use chaski_provider::{Counted, EventStream, Payload, Tokens};
 use futures_util::{StreamExt, stream};
+use serde_json::json;
 use std::collections::VecDeque;
 
 /// What is done with each event of an upstream.
 pub(super) trait Translation: Send + 'static {
-    type From: Wire + Send + 'static;
+    type From: Wire + Counted + Send + 'static;
     type To: Send + 'static;
 
     /// Translates one event into none, one or several.
@@ -28,19 +29,30 @@ struct State<T: Translation> {
     upstream: EventStream<Payload<T::From>>,
     translation: T,
     /// Taken at the end.
-    prompt: Option<Count>,
+    account: Option<Account>,
+    /// What the provider counted so far, if it does.
+    spent: Option<Tokens>,
     ready: VecDeque<T::To>,
     ended: bool,
 }
 
-/// The translated stream; `prompt` is the number of tokens that were asked with.
+/// Asks for a stream or against it; `counted` asks for the number of tokens too.
+pub(super) fn write_stream(stream: bool, counted: bool, body: &mut Body) {
+    body.insert("stream".to_owned(), stream.into());
+    if stream && counted {
+        body.insert("stream_options".to_owned(), json!({ "include_usage": true }));
+    }
+}
+
+/// The translated stream, with the metrics of `account` at its end.
 pub(super) fn translated<T: Translation>(
     upstream: EventStream<Payload<T::From>>,
     translation: T,
-    prompt: Count,
+    account: Account,
 ) -> EventStream<Payload<T::To>> {
     let ready = VecDeque::new();
-    let state = State { upstream, translation, prompt: Some(prompt), ready, ended: false };
+    let account = Some(account);
+    let state = State { upstream, translation, account, spent: None, ready, ended: false };
     stream::unfold(state, |mut state| async move {
         loop {
             if let Some(event) = state.ready.pop_front() {
@@ -50,20 +62,25 @@ pub(super) fn translated<T: Translation>(
                 return None;
             }
             match state.upstream.next().await.map(|event| event.and_then(Payload::into_value)) {
-                Some(Ok(event)) => state.translation.event(event, &mut state.ready),
+                Some(Ok(event)) => {
+                    if let Some(tokens) = event.tokens() {
+                        state.spent = Some(state.spent.unwrap_or_default().max(tokens));
+                    }
+                    state.translation.event(event, &mut state.ready);
+                }
                 Some(Err(error)) => {
                     state.ended = true;
                     return Some((Err(error), state));
                 }
                 None => {
                     state.ended = true;
-                    let prompt = match state.prompt.take() {
-                        Some(count) => count.finish().await,
-                        None => 0,
-                    };
                     let text = state.translation.answered();
-                    let answer = tokens::of_answer(text.len(), move || T::tokens(&text)).await;
-                    let metrics = tokens::metrics(prompt, answer);
+                    let metrics = match state.account.take() {
+                        Some(account) => {
+                            account.close(state.spent, text.len(), move || T::tokens(&text)).await
+                        }
+                        None => Vec::new(),
+                    };
                     state.translation.end(metrics, &mut state.ready);
                 }
             }

@@ -19,6 +19,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
+mod metrics;
+
 /// Answers with what it was given: one value, or events when a stream is asked for.
 struct Scripted {
     events: Mutex<Vec<Result<Value>>>,
@@ -74,8 +76,13 @@ impl Inference for Scripted {
 }
 
 fn model(kind: &str) -> Model {
+    named("llama-1b", kind, json!({}))
+}
+
+fn named(name: &str, kind: &str, metadata: Value) -> Model {
     Model::from_json(json!({
-        "identifier": "m", "provider_resource_id": "m", "provider_id": "p", "model_type": kind,
+        "identifier": "m", "provider_resource_id": name, "provider_id": "p", "model_type": kind,
+        "metadata": metadata,
     }))
     .unwrap()
 }
