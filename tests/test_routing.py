@@ -144,3 +144,37 @@ def test_tokens_are_counted_by_model_and_provider(pair):
     assert (row["requests"], row["failures"], row["prompt_tokens"], row["completion_tokens"]) == (1, 0, 5, 5)
     assert row["cost"] == pytest.approx((5 * 2 + 5 * 10) / 1e6)
     assert rows["spread", "first"]["cost"] is None
+
+
+def test_costs_are_in_headers_and_metrics(pair):
+    answer = pair.ask("one two three")
+    assert float(answer.headers["x-chaski-cost"]) == pytest.approx((5 * 2 + 5 * 10) / 1e6)
+    message = {"role": "user", "content": "one two three"}
+    whole = pair.llama.inference.chat_completion(model_id="chat", messages=[message])
+    metrics = whole.model_dump()["metrics"]
+    assert [metric["metric"] for metric in metrics] == ["prompt_tokens", "completion_tokens", "total_tokens", "cost"]
+    assert metrics[3]["value"] == pytest.approx(0.00006)
+    events = list(pair.llama.inference.chat_completion(model_id="chat", messages=[message], stream=True))
+    assert [metric["value"] for metric in events[-1].model_dump()["metrics"]][:3] == [5, 5, 10]
+    assert "x-chaski-cost" not in pair.ask("hello", model="spread").headers
+
+
+def test_the_same_request_is_answered_once():
+    pair = Pair("response_cache: {}")
+    try:
+        answers = [pair.ask("hello", temperature=0) for _ in range(3)]
+        assert [answer.headers["x-chaski-cache"] for answer in answers] == ["miss", "hit", "hit"]
+        assert len({answer.text for answer in answers}) == 1
+        streams = []
+        for _ in range(2):
+            chunks = pair.ai.chat.completions.create(
+                model="chat", messages=[{"role": "user", "content": "a b c"}], temperature=0, stream=True
+            )
+            streams.append([chunk.model_dump() for chunk in chunks])
+        assert streams[0] == streams[1] and len(streams[0]) > 3
+        assert len([request for request in pair.first.requests if request["path"].endswith("chat/completions")]) == 2
+        pair.first.die()
+        pair.second.die()
+        assert pair.ask("hello", temperature=0).headers["x-chaski-cache"] == "hit", "also while nobody else answers"
+    finally:
+        pair.stop()

@@ -30,6 +30,15 @@ impl ProviderData {
         self.0.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
+    /// Calls `visit` with every name and value, in the order of the names.
+    pub fn each(&self, mut visit: impl FnMut(&str, &Value)) {
+        let mut all: Vec<(&String, &Value)> = self.0.iter().collect();
+        all.sort_by_key(|(name, _)| *name);
+        for (name, value) in all {
+            visit(name, value);
+        }
+    }
+
     /// Only the values of `keys`.
     pub fn limited_to(&self, keys: &[&str]) -> Self {
         if self.0.is_empty() {
@@ -61,6 +70,18 @@ impl ApiHeaders {
     }
 }
 
+/// What the caller says about remembered answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheControl {
+    /// A remembered answer will do.
+    #[default]
+    Use,
+    /// The answer is to be a new one, which may be remembered.
+    Refresh,
+    /// Nothing is to be remembered.
+    Bypass,
+}
+
 /// What accompanies a request on its way; passed first, everywhere.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
@@ -74,6 +95,8 @@ pub struct Context {
     pub api_headers: ApiHeaders,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// What the caller says about remembered answers.
+    pub cache: CacheControl,
     /// What becomes of the request, for the head of the answer.
     pub trail: Arc<Trail>,
 }

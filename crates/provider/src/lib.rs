@@ -11,7 +11,7 @@ mod stream;
 mod tokens;
 mod trail;
 
-pub use context::{ApiHeaders, Context, Principal, ProviderData};
+pub use context::{ApiHeaders, CacheControl, Context, Principal, ProviderData};
 pub use deps::{Deps, Environment, Tasks};
 pub use entry::{Build, Entry, Provider, ProviderConfig, Spec};
 pub use inference::{
@@ -20,4 +20,4 @@ pub use inference::{
 pub use resource::{Hosts, Lifecycle, Resource};
 pub use stream::{EventStream, Payload, Reply, until_error};
 pub use tokens::{Counted, Tokens, tokens_in};
-pub use trail::{Served, Trail};
+pub use trail::{Remembered, Served, Trail};

@@ -6,7 +6,7 @@ use chaski_api::{
     anthropic::{MessagesEvent, MessagesResponse, MessagesUsage},
     openai::{ChatChunk, ChatCompletion, EmbeddingList, RerankList, TextCompletion, Usage},
 };
-use memchr::memmem::FinderRev;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use std::sync::LazyLock;
 
@@ -120,11 +120,17 @@ struct Counts {
     completion_tokens: Option<f64>,
 }
 
+/// Where a `usage` object is looked for first, in bytes from the end.
+const TAIL: usize = 1024;
+
 /// The tokens that the last `usage` object of a JSON text counts. The rest is not parsed: inside a
 /// string the quotes of the key would be escaped, so that it cannot be mistaken.
 pub fn tokens_in(text: &[u8]) -> Option<Tokens> {
-    static KEY: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new("\"usage\""));
-    let at = KEY.rfind(text)?;
+    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
+    // It mostly stands at the end, and a long answer is not read for it from the beginning.
+    let tail = text.len().saturating_sub(TAIL);
+    let last = KEY.find_iter(&text[tail..]).last().map(|at| tail + at);
+    let at = last.or_else(|| if tail > 0 { KEY.find_iter(text).last() } else { None })?;
     let rest = text[at + KEY.needle().len()..].trim_ascii_start().strip_prefix(b":")?;
     let rest = rest.trim_ascii_start();
     if !rest.starts_with(b"{") {
@@ -162,6 +168,15 @@ mod tests {
             tokens(r#"{"data":[],"usage":{"prompt_tokens":2,"total_tokens":2}}"#),
             Some((2, 0))
         );
+    }
+
+    #[test]
+    fn the_count_is_found_wherever_it_stands() {
+        let long = "x".repeat(5_000);
+        let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":5}"#;
+        assert_eq!(tokens(&format!("{{{usage},\"text\":\"{long}\"}}")), Some((3, 5)));
+        assert_eq!(tokens(&format!("{{\"text\":\"{long}\",{usage}}}")), Some((3, 5)));
+        assert_eq!(tokens(&format!("{{\"text\":\"{long}\"}}")), None);
     }
 
     #[test]

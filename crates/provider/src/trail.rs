@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use chaski_api::routing::Cost;
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
@@ -40,12 +40,22 @@ fn visible(text: &str) -> Bytes {
     escaped.collect::<String>().into()
 }
 
+/// Whether an answer was remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remembered {
+    /// It is one that was given before.
+    Hit,
+    /// It is a new one.
+    Miss,
+}
+
 /// What became of a request. Written and read without locks.
 #[derive(Debug, Default)]
 pub struct Trail {
     attempts: AtomicU32,
     served: ArcSwapOption<Served>,
     settled: AtomicBool,
+    remembered: OnceLock<Remembered>,
     prompt: AtomicU64,
     completion: AtomicU64,
 }
@@ -66,6 +76,12 @@ impl Trail {
         self.settled.store(true, Relaxed);
     }
 
+    /// Notes whether the answer was remembered, where answers are.
+    pub fn remember(&self, outcome: Remembered) {
+        // The first of several answers behind one request decides.
+        let _: &Remembered = self.remembered.get_or_init(|| outcome);
+    }
+
     /// Notes the tokens that the provider counted.
     pub fn spend(&self, tokens: Tokens) {
         self.prompt.fetch_add(tokens.prompt, Relaxed);
@@ -80,6 +96,11 @@ impl Trail {
     /// Who was asked last.
     pub fn served(&self) -> Option<Arc<Served>> {
         self.served.load_full()
+    }
+
+    /// Whether the answer was remembered; nothing where it is not looked for.
+    pub fn remembered(&self) -> Option<Remembered> {
+        self.remembered.get().copied()
     }
 
     /// Whether nobody else will be asked.

@@ -48,7 +48,8 @@ pub(crate) fn adorn(answer: &mut HeaderMap, origin: HeaderValue) {
     answer.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static(
-            "x-request-id, retry-after, x-chaski-provider, x-chaski-model, x-chaski-attempts",
+            "x-request-id, retry-after, x-chaski-provider, x-chaski-model, x-chaski-attempts, \
+             x-chaski-cost, x-chaski-cache",
         ),
     );
 }

@@ -203,6 +203,7 @@ fn context(
         provider_data: provider_data(headers, app.options.limits.json_depth),
         api_headers: api_headers(headers, to.face),
         deadline: since.checked_add(app.options.limits.total_timeout),
+        cache: trail::cache_control(headers),
         trail: Arc::default(),
     }
 }

@@ -3,6 +3,7 @@
 //! It knows no concrete provider and no HTTP server: providers come as a [`Catalog`], requests
 //! through [`Stack::inference`] and the routing tables.
 
+mod cache;
 mod catalog;
 pub mod config;
 mod instance;

@@ -148,6 +148,11 @@ impl Body {
         }
     }
 
+    /// The names, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.name.as_str())
+    }
+
     /// The names and values, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.members.iter().map(|member| (member.name.as_str(), member.value()))

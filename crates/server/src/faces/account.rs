@@ -79,5 +79,7 @@ fn is_llama(model: &Model) -> bool {
 pub(crate) fn wants_count(model: &Model) -> bool {
     let routing = model.routing();
     let by_target = routing.iter().flat_map(|routing| &routing.targets);
-    !is_llama(model) || model.cost().is_some() || by_target.into_iter().any(|one| one.cost.is_some())
+    !is_llama(model)
+        || model.cost().is_some()
+        || by_target.into_iter().any(|one| one.cost.is_some())
 }

@@ -81,3 +81,32 @@ async fn the_target_that_answered_is_the_one_that_is_named() {
         .collect();
     assert_eq!(rows, [(&json!("lacking"), &json!(0)), (&json!("my told"), &json!(3))]);
 }
+
+#[tokio::test]
+async fn answers_from_memory_say_so() {
+    let server = start_with(ServerOptions::default(), json!({ "response_cache": {} })).await;
+    let ask = async |text: &str, stream: bool, headers: &[(&str, &str)]| {
+        let mut body = chat(text, stream);
+        body["temperature"] = json!(0);
+        server.post_with("/v1/chat/completions", &body, headers).await
+    };
+    for stream in [false, true] {
+        let first = ask("say hello you", stream, &[]).await;
+        let second = ask("say hello you", stream, &[]).await;
+        assert_eq!(first.line(), second.line());
+        let cache = |answer: &Answer| answer.header("x-chaski-cache").to_owned();
+        assert_eq!((cache(&first), cache(&second)), ("miss".to_owned(), "hit".to_owned()));
+        assert_eq!(who(&second), ["told", "m", "0"]);
+        let third = ask("say hello you", stream, &[("cache-control", "no-cache")]).await;
+        assert_eq!((cache(&third), who(&third)[2]), ("miss".to_owned(), "1"));
+        let fourth = ask("say hello you", stream, &[("cache-control", "no-store")]).await;
+        assert_eq!((cache(&fourth), who(&fourth)[2]), (String::new(), "1"));
+    }
+    let mut native = llama_chat("say hello", false);
+    native["sampling_params"] = json!({ "strategy": { "type": "greedy" } });
+    let path = "/v1/inference/chat-completion";
+    let first = server.post(path, &native).await;
+    let second = server.post(path, &native).await;
+    assert_eq!(second.header("x-chaski-cache"), "hit", "{}", first.line());
+    assert_eq!(first.line(), second.line());
+}

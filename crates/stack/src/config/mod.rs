@@ -1,5 +1,6 @@
 //! Reading a run configuration: YAML, environment, upgrade, types, warnings.
 
+mod cache;
 mod checks;
 mod environment;
 mod nearest;
@@ -12,6 +13,7 @@ mod unknown;
 mod upgrade;
 mod yaml;
 
+pub use cache::ResponseCacheConfig;
 pub use environment::Environment;
 pub use nearest::nearest;
 pub use redact::{redact, redacted};

@@ -1,6 +1,6 @@
 //! The run configuration: version 2 of the reference's `run.yaml`, and our additions.
 
-use super::{ServerConfig, StorageConfig};
+use super::{ResponseCacheConfig, ServerConfig, StorageConfig};
 use chaski_api::{
     Reader, Schemas, Wire,
     models::ModelType,
@@ -179,6 +179,8 @@ chaski_api::wire! {
         pub logging: Option<LoggingConfig>,
         /// Another name of `logging`.
         pub logging_config: Option<LoggingConfig>,
+        /// Remembers answers of inference and gives them again; off unless given.
+        pub response_cache: Option<ResponseCacheConfig>,
         /// The HTTP server.
         pub server: ServerConfig = ServerConfig::default(),
     }

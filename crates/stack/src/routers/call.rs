@@ -4,11 +4,9 @@ use super::metered::Answer;
 use chaski_api::{
     Result,
     models::ModelType,
-    openai::{ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
+    openai::{Body, ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
 };
-use chaski_provider::{
-    ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, RerankReply, TextReply,
-};
+use chaski_provider::{ChatReply, Context, EmbeddingReply, Inference, RerankReply, TextReply};
 use futures_util::future::BoxFuture;
 
 /// A request that is handed to the provider of its model.
@@ -16,15 +14,19 @@ pub(crate) trait Call: Clone + Send + Sync + 'static {
     type Answer: Answer;
     /// What the model must do.
     const WANTED: ModelType;
+    /// The name of what is asked for.
+    const NAME: &'static str;
 
+    /// The request as it came.
+    fn body(&self) -> &Body;
     fn model(&self) -> &str;
     fn set_model(&mut self, id: &str);
     /// Whether the answer is wanted as a stream.
     fn streams(&self) -> bool;
-    /// Gives it to a provider.
+    /// Gives it to a provider, or to whatever stands in its place.
     fn send<'a>(
         self,
-        provider: &'a dyn InferenceProvider,
+        provider: &'a dyn Inference,
         cx: &'a Context,
     ) -> BoxFuture<'a, Result<Self::Answer>>;
 }
@@ -35,7 +37,11 @@ macro_rules! calls {
         $(impl Call for $request {
             type Answer = $answer;
             const WANTED: ModelType = ModelType::$wanted;
+            const NAME: &'static str = stringify!($method);
 
+            fn body(&self) -> &Body {
+                &self.body
+            }
             fn model(&self) -> &str {
                 self.model()
             }
@@ -47,7 +53,7 @@ macro_rules! calls {
             }
             fn send<'a>(
                 self,
-                provider: &'a dyn InferenceProvider,
+                provider: &'a dyn Inference,
                 cx: &'a Context,
             ) -> BoxFuture<'a, Result<$answer>> {
                 Inference::$method(provider, cx, self)

@@ -8,6 +8,7 @@ mod models;
 mod rerank;
 mod retry;
 
+pub(crate) use call::Call;
 pub(crate) use choose::Dice;
 pub(crate) use inference::InferenceRouter;
 pub(crate) use models::{NO_DIMENSION, declared};

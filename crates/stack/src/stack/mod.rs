@@ -2,6 +2,7 @@
 
 use crate::{
     Catalog, RoutingTable,
+    cache::Remembering,
     config::{RunConfig, StorageConfig},
     instance::{Instance, Pace},
     registry::Registry,
@@ -117,7 +118,11 @@ impl Stack {
             tracing::warn!(target: "core", "some providers are still starting");
         }
 
-        let inference = Arc::new(InferenceRouter::new(Arc::clone(&models), Dice::default()));
+        let router = InferenceRouter::new(Arc::clone(&models), Dice::default());
+        let mut inference: Arc<dyn Inference> = Arc::new(router);
+        if let Some(cache) = &config.response_cache {
+            inference = Arc::new(Remembering::new(inference, Arc::clone(&models), cache));
+        }
         Ok(Arc::new(Self { config, models, inference, plan, inference_instances: instances, deps }))
     }
 

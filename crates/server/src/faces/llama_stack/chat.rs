@@ -1,7 +1,9 @@
 //! Chat completion.
 
 use super::{
-    answer, check_generates_text, content, events::ChatEvents, sampling,
+    answer, check_generates_text, content,
+    events::ChatEvents,
+    sampling,
     stream::{self, translated},
     tools::ToolUse,
 };
