@@ -7,6 +7,7 @@ use chaski_api::{
     inspect::{HealthStatus, ProviderHealth},
 };
 use chaski_provider::{Deps, Entry, Lifecycle};
+use chaski_upstream::Http;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -62,6 +63,8 @@ pub(crate) struct Instance<A: ?Sized> {
     /// Nothing where this build does not contain the type.
     entry: Option<Entry<A>>,
     config: Value,
+    /// Its own client, with the limits of its entry.
+    http: Http,
     built: ArcSwapOption<Built<A>>,
     state: watch::Sender<State>,
     wake: Notify,
@@ -78,6 +81,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
         provider_type: String,
         entry: Option<Entry<A>>,
         config: Value,
+        http: Http,
         pace: Pace,
     ) -> Self {
         Self {
@@ -85,6 +89,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
             provider_type,
             entry,
             config,
+            http,
             built: ArcSwapOption::empty(),
             state: watch::Sender::new(State::Starting),
             wake: Notify::new(),
@@ -156,7 +161,10 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
         }
         match (&*self.state.borrow(), self.built()) {
             (State::Down(reason), _) => is(HealthStatus::Degraded, Some(reason.clone())),
-            (State::Up, Some(provider)) => provider.health(),
+            (State::Up, Some(provider)) => match self.http.trouble() {
+                Some(trouble) => is(HealthStatus::Degraded, Some(trouble)),
+                None => provider.health(),
+            },
             (State::Up | State::Starting, _) => is(HealthStatus::Starting, None),
         }
     }
@@ -212,7 +220,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
             provider
         } else {
             let environment = deps.environment.limited_to(entry.spec.environment);
-            let deps = Deps { environment, ..deps.clone() };
+            let deps = Deps { http: self.http.clone(), environment, ..deps.clone() };
             let provider = (entry.build)(self.config.clone(), deps).await?;
             self.built.store(Some(Arc::new(Built(Arc::clone(&provider)))));
             // Tells those who wait for the attempt. A provider that could not be built before is
@@ -269,8 +277,10 @@ mod tests {
         let entry = catalog().inference[0];
         let config = json!({ "url": url });
         let kind = entry.spec.provider_type.to_owned();
-        let instance = Arc::new(Instance::new("v".to_owned(), kind, Some(entry), config, pace));
         let deps = deps();
+        let http = deps.http.clone();
+        let instance =
+            Arc::new(Instance::new("v".to_owned(), kind, Some(entry), config, http, pace));
         let on_up = Box::new(|_| Box::pin(std::future::ready(())) as _);
         deps.tasks.spawn(Arc::clone(&instance).look_after(deps.clone(), on_up));
         instance

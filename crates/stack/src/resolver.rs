@@ -4,7 +4,7 @@
 
 use crate::{
     Catalog,
-    config::{RunConfig, check_targets, nearest, redacted_map},
+    config::{NetworkConfig, RunConfig, check_targets, nearest, redacted_map},
     reference,
 };
 use chaski_api::{Api, Issue, Segment, models::ModelType, routing::Target};
@@ -32,6 +32,7 @@ pub(crate) struct Planned {
     pub(crate) provider_id: String,
     pub(crate) provider_type: String,
     pub(crate) config: Value,
+    pub(crate) network: NetworkConfig,
     /// The settings with everything secret replaced.
     pub(crate) shown: Map<String, Value>,
     pub(crate) availability: Availability,
@@ -102,6 +103,7 @@ pub(crate) fn plan(config: &RunConfig, catalog: &Catalog) -> Plan {
                 provider_id: id.clone(),
                 provider_type: kind.clone(),
                 config: entry.config.clone().into(),
+                network: entry.network.clone().unwrap_or_default(),
                 shown: redacted_map(&entry.config),
                 availability,
             };

@@ -1,4 +1,4 @@
-//! What tests of several crates share: a scripted upstream, certificates, waiting for conditions.
+//! What tests of several crates share: scripted upstreams, certificates, waiting for conditions.
 //!
 //! Used by tests only. Nothing here sleeps and hopes: what takes time is waited for by name, and
 //! fails with that name after [`PATIENCE`].
@@ -16,10 +16,12 @@
 
 mod answer;
 mod certificate;
+mod raw;
 mod upstream;
 mod wait;
 
 pub use answer::{Answer, Gate};
 pub use certificate::{Certificate, certificate};
+pub use raw::{Act, RawUpstream};
 pub use upstream::{FakeUpstream, Seen};
 pub use wait::{PATIENCE, eventually, within};

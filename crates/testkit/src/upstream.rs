@@ -1,9 +1,9 @@
 //! An HTTP server on a free port that answers from a script and remembers what it was asked.
 
-use crate::{Answer, eventually};
+use crate::{Answer, Certificate, eventually};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Version};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
     body::{Frame, Incoming},
@@ -21,9 +21,11 @@ use std::{
     },
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 /// A request that the upstream received.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ pub struct Seen {
     pub method: Method,
     /// The path with the query, as it came.
     pub path: String,
+    pub version: Version,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -54,6 +57,8 @@ struct Record {
     seen: Mutex<Vec<Seen>>,
     finished: AtomicUsize,
     gone: AtomicUsize,
+    accepted: AtomicUsize,
+    open: AtomicUsize,
 }
 
 impl Record {
@@ -62,8 +67,18 @@ impl Record {
     }
 }
 
-/// A scripted upstream. It speaks HTTP/1.1 and HTTP/2 without TLS, and stops when dropped.
+/// Counts a connection as open until it is dropped.
+struct Opened(Arc<Record>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A scripted upstream. It speaks HTTP/1.1 and HTTP/2, and stops when dropped.
 pub struct FakeUpstream {
+    scheme: &'static str,
     address: SocketAddr,
     record: Arc<Record>,
     accepting: JoinHandle<()>,
@@ -95,17 +110,30 @@ impl FakeUpstream {
 
     /// Answers each request as `script` says.
     pub async fn start(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+        Self::listen(None, Arc::new(script)).await
+    }
+
+    /// The same behind TLS with this certificate; `protocols` are offered in this order.
+    pub async fn start_tls(
+        certificate: &Certificate,
+        protocols: &[&str],
+        script: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(Some(certificate.acceptor(protocols)), Arc::new(script)).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>, script: Arc<Script>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let record = Arc::new(Record::default());
-        let script: Arc<Script> = Arc::new(script);
-        let accepting = tokio::spawn(accept(listener, record.clone(), script));
-        Self { address, record, accepting }
+        let accepting = tokio::spawn(accept(listener, tls, record.clone(), script));
+        Self { scheme, address, record, accepting }
     }
 
     /// The base URL, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -129,6 +157,16 @@ impl FakeUpstream {
         eventually("a request to the upstream", || self.record.seen().len() >= count).await;
     }
 
+    /// How many connections were made.
+    pub fn accepted(&self) -> usize {
+        self.record.accepted.load(Ordering::SeqCst)
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.record.open.load(Ordering::SeqCst)
+    }
+
     /// How many answers were sent to their end.
     pub fn finished(&self) -> usize {
         self.record.finished.load(Ordering::SeqCst)
@@ -145,14 +183,22 @@ impl FakeUpstream {
     }
 }
 
-async fn accept(listener: TcpListener, record: Arc<Record>, script: Arc<Script>) {
+async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    record: Arc<Record>,
+    script: Arc<Script>,
+) {
     // The connections end together with this task, when the upstream is dropped.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted {
-                    connections.spawn(serve(stream, record.clone(), script.clone()));
+                    record.accepted.fetch_add(1, Ordering::SeqCst);
+                    record.open.fetch_add(1, Ordering::SeqCst);
+                    let opened = Opened(record.clone());
+                    connections.spawn(welcome(stream, tls.clone(), opened, script.clone()));
                 }
             }
             Some(_) = connections.join_next() => {}
@@ -160,8 +206,22 @@ async fn accept(listener: TcpListener, record: Arc<Record>, script: Arc<Script>)
     }
 }
 
-async fn serve(stream: TcpStream, record: Arc<Record>, script: Arc<Script>) {
+async fn welcome(stream: TcpStream, tls: Option<TlsAcceptor>, opened: Opened, script: Arc<Script>) {
     let _without_delay = stream.set_nodelay(true);
+    match tls {
+        None => serve(stream, &opened.0, script).await,
+        Some(tls) => {
+            if let Ok(stream) = tls.accept(stream).await {
+                serve(stream, &opened.0, script).await;
+            }
+        }
+    }
+}
+
+async fn serve<S>(stream: S, record: &Arc<Record>, script: Arc<Script>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(|request| answer(request, record.clone(), script.clone()));
     let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
     // A connection that the script or the client breaks is part of the test.
@@ -191,7 +251,8 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let seen = Seen { method: parts.method, path, headers: parts.headers, body };
+    let (method, version, headers) = (parts.method, parts.version, parts.headers);
+    let seen = Seen { method, path, version, headers, body };
     let answer = script(&seen);
     record.seen().push(seen);
 

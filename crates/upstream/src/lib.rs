@@ -9,6 +9,6 @@ pub mod framing;
 mod guard;
 pub mod openai;
 
-pub use client::{ByteStream, HostPort, Http, HttpOptions, Request, Response, Tls};
+pub use client::{ByteStream, CircuitBreaker, HostPort, Http, HttpOptions, Request, Response, Tls};
 pub use guard::Fetched;
 pub use url::Url;

@@ -1,6 +1,6 @@
 //! The run configuration: version 2 of the reference's `run.yaml`, and our additions.
 
-use super::{ResponseCacheConfig, ServerConfig, StorageConfig};
+use super::{NetworkConfig, ResponseCacheConfig, ServerConfig, StorageConfig};
 use chaski_api::{
     Reader, Schemas, Wire,
     models::ModelType,
@@ -20,6 +20,8 @@ chaski_api::wire! {
         pub provider_type: String,
         /// Its own settings; see the reference page of the provider.
         pub config: Map<String, Value>,
+        /// How its upstream is called: time limits, repetitions, limits on calls.
+        pub network: Option<NetworkConfig>,
     }
 
     /// A model to register at start.

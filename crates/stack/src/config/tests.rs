@@ -45,6 +45,46 @@ fn numbers_and_truth_values_may_be_texts() {
 }
 
 #[test]
+fn limits_of_an_upstream_are_checked_with_their_paths() {
+    let network = |text: &str| {
+        format!(
+            "image_name: t\nproviders:\n  inference:\n  - provider_id: vllm\n    provider_type: \
+             remote::vllm\n    config: {{url: 'http://h/v1'}}\n    network: {text}\n"
+        )
+    };
+    let text = network("{read_seconds: '2.5', circuit_breaker: {failures: 3}}");
+    let loaded = read(&text).unwrap();
+    let given = loaded.config.providers.0[0].1[0].network.as_ref().unwrap();
+    assert_eq!((given.read_seconds.0, given.circuit_breaker.failures.0), (2.5, 3));
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let text = network(
+        "{connect_seconds: 0, retries: 11, concurrent_requests: 0, total_seconds: long, \
+         circuit_breaker: {failure_percent: 101, open_seconds: -1}}",
+    );
+    let at = "providers.inference[0].network";
+    assert_eq!(
+        problems(&text),
+        [
+            format!("{at}.connect_seconds: Input should be greater than 0"),
+            format!(
+                "{at}.total_seconds: Input should be a valid number, unable to parse string as a number"
+            ),
+            format!("{at}.concurrent_requests: Input should be greater than or equal to 1"),
+            format!("{at}.retries: Input should be less than or equal to 10"),
+            format!(
+                "{at}.circuit_breaker.failure_percent: Input should be less than or equal to 100"
+            ),
+            format!("{at}.circuit_breaker.open_seconds: Input should be greater than 0"),
+        ]
+    );
+    let odd = read(&network("{read_second: 1}")).unwrap().warnings;
+    let said = format!(
+        "{at}.read_second: unknown key `read_second` is ignored; did you mean `read_seconds`?"
+    );
+    assert_eq!(odd, [said]);
+}
+
+#[test]
 fn the_version_may_be_a_number_or_missing() {
     for version in ["version: 2", "version: '2'", "version: 1", ""] {
         let loaded = read(&format!("{version}\nimage_name: t\nproviders: {{}}")).unwrap();

@@ -87,6 +87,9 @@ impl Stack {
                     planned.provider_type.clone(),
                     entry,
                     planned.config.clone(),
+                    deps.http.adjusted(|options| {
+                        planned.network.apply(&planned.provider_id, options);
+                    }),
                     Pace::default(),
                 ))
             })

@@ -4,7 +4,7 @@ use super::retry;
 use chaski_api::{Error, ErrorKind};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
-use std::{io, time::Duration};
+use std::{borrow::Cow, io, time::Duration};
 
 /// Longer messages of upstreams are cut.
 const MESSAGE_CHARS: usize = 2000;
@@ -12,17 +12,31 @@ const MESSAGE_CHARS: usize = 2000;
 const TEXT_CHARS: usize = 300;
 
 /// Why there is no answer.
+#[derive(Debug)]
 pub(super) enum Failure {
     /// No connection was made.
     Unreached(reqwest::Error),
     /// The connection was lost before anything was answered.
     Unanswered(reqwest::Error),
     /// The time limit, which was this long, has passed.
-    Late(Duration),
-    /// The client itself cannot be made.
-    Setup(Error),
+    Late(Phase, Duration),
+    /// Nothing was sent: the client cannot be made, or the upstream is not to be called now.
+    Refused(Error),
     /// The request cannot be sent.
     Invalid(reqwest::Error),
+}
+
+/// What an upstream took too long for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The head of the answer.
+    FirstByte,
+    /// The next piece of the answer.
+    Pause,
+    /// The whole answer.
+    Total,
+    /// The answer or a piece of it, until the caller had to stop waiting.
+    Caller,
 }
 
 impl Failure {
@@ -34,6 +48,18 @@ impl Failure {
             Self::Invalid(error)
         } else {
             Self::Unanswered(error)
+        }
+    }
+
+    /// What is wrong with the upstream, if it is the upstream that something is wrong with.
+    pub(super) fn symptom(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Unreached(error) => Some(not_reached(error).into()),
+            Self::Unanswered(_) => Some("the connection was closed without an answer".into()),
+            Self::Late(Phase::Caller, _) | Self::Refused(_) | Self::Invalid(_) => None,
+            Self::Late(_, limit) => {
+                Some(format!("no answer within {:.1} seconds", limit.as_secs_f32()).into())
+            }
         }
     }
 
@@ -52,8 +78,8 @@ impl Failure {
                 let message = format!("{service} closed the connection without an answer");
                 Error::new(ErrorKind::Upstream { status: None }, message).caused_by(error)
             }
-            Self::Late(limit) => late(service, limit),
-            Self::Setup(error) => error,
+            Self::Late(phase, limit) => late(service, phase, limit),
+            Self::Refused(error) => error,
             Self::Invalid(error) => {
                 let message = format!("the request to {service} cannot be sent");
                 Error::internal(message).caused_by(error)
@@ -99,9 +125,17 @@ pub(crate) fn walk<'a>(
     }
 }
 
-pub(super) fn late(service: &str, limit: Duration) -> Error {
+pub(super) fn late(service: &str, phase: Phase, limit: Duration) -> Error {
     let seconds = limit.as_secs_f32();
-    Error::new(ErrorKind::Timeout, format!("no answer from {service} within {seconds:.1} seconds"))
+    let message = match phase {
+        Phase::FirstByte => format!("no answer from {service} within {seconds:.1} seconds"),
+        Phase::Pause => format!("{service} paused its answer for more than {seconds:.1} seconds"),
+        Phase::Total => format!("{service} did not end its answer within {seconds:.1} seconds"),
+        Phase::Caller => {
+            format!("no answer from {service} in the {seconds:.1} seconds left for it")
+        }
+    };
+    Error::new(ErrorKind::Timeout, message)
 }
 
 pub(super) fn lost(service: &str, error: reqwest::Error) -> Error {
@@ -119,6 +153,10 @@ pub(super) fn from_answer(
 ) -> Error {
     let kind = if status == StatusCode::TOO_MANY_REQUESTS {
         ErrorKind::RateLimited { retry_after: retry::wished(headers) }
+    } else if let Some(wish) =
+        (status == StatusCode::SERVICE_UNAVAILABLE).then(|| retry::wished(headers)).flatten()
+    {
+        ErrorKind::Unavailable { retry_after: Some(wish) }
     } else {
         ErrorKind::Upstream { status: Some(status.as_u16()) }
     };

@@ -1,7 +1,10 @@
-//! The HTTP client of the process, for upstreams that the operator configured.
+//! The HTTP client, for upstreams that the operator configured.
 
+mod breaker;
+mod budget;
 mod failure;
 mod options;
+mod places;
 mod request;
 mod response;
 mod retry;
@@ -10,24 +13,29 @@ mod retry;
 mod tests;
 
 pub(crate) use failure::{error_in, not_reached, walk};
-pub use options::{HostPort, HttpOptions};
+pub use options::{CircuitBreaker, HostPort, HttpOptions};
 pub(crate) use request::secret_header;
 pub use request::{Request, Tls};
 pub use response::{ByteStream, Response};
 
 use crate::guard::{Fetched, Guard, Lookup, SystemLookup};
+use breaker::{Breaker, Ticket};
+use budget::RetryBudget;
 use chaski_api::{Error, ErrorKind, Result};
-use failure::Failure;
+use failure::{Failure, Phase};
 use http::{Method, header};
+use places::{Place, Places};
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 use url::{Host, Url};
 
-/// The HTTP client of the process; clones share its connections.
+/// An HTTP client; clones share its connections, its limits and what it knows of the upstream.
 ///
 /// Connections are kept open and reused, HTTP/2 is used where the upstream offers it, and what
 /// TLS needs is read on first use.
@@ -38,6 +46,18 @@ struct Inner {
     options: HttpOptions,
     clients: Mutex<HashMap<ClientKey, reqwest::Client>>,
     guard: Arc<Guard>,
+    places: Places,
+    budget: RetryBudget,
+    breaker: Option<Arc<Breaker>>,
+}
+
+/// When an answer has to be complete.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    at: Instant,
+    /// Whose limit that is, and how long it was at the beginning.
+    phase: Phase,
+    limit: Duration,
 }
 
 /// Connections are shared by requests that need the same of them.
@@ -62,16 +82,59 @@ impl Http {
         // A second client finds the provider installed, which is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let guard = Arc::new(Guard::new(&options, lookup));
-        Self(Arc::new(Inner { options, clients: Mutex::default(), guard }))
+        Self::guarded(options, guard)
+    }
+
+    fn guarded(options: HttpOptions, guard: Arc<Guard>) -> Self {
+        Self(Arc::new(Inner {
+            clients: Mutex::default(),
+            guard,
+            places: Places::new(options.concurrent_requests, options.waiting_requests),
+            budget: RetryBudget::new(options.retry_budget_percent),
+            breaker: options.circuit_breaker.clone().map(|breaker| Arc::new(Breaker::new(breaker))),
+            options,
+        }))
+    }
+
+    /// A client of its own, with other limits. Fetches of [`Self::fetch_guarded`] stay the same.
+    #[must_use]
+    pub fn adjusted(&self, adjust: impl FnOnce(&mut HttpOptions)) -> Self {
+        let mut options = self.0.options.clone();
+        adjust(&mut options);
+        Self::guarded(options, Arc::clone(&self.0.guard))
     }
 
     /// A client for whole APIs at addresses that callers give: it connects to the same ones as
     /// [`Self::fetch_guarded`], and refuses the others with `InvalidRequest`.
     #[must_use]
     pub fn for_addresses_of_callers(&self) -> Self {
-        let options = HttpOptions { addresses_of_callers: true, ..self.0.options.clone() };
-        let guard = Arc::clone(&self.0.guard);
-        Self(Arc::new(Inner { options, clients: Mutex::default(), guard }))
+        self.adjusted(|options| {
+            options.addresses_of_callers = true;
+            // One address that fails says nothing about the others.
+            options.circuit_breaker = None;
+        })
+    }
+
+    /// A client for whole APIs at addresses that callers give: it connects to the same ones as
+    /// [`Self::fetch_guarded`], and refuses the others with `InvalidRequest`.
+    #[must_use]
+    pub fn for_addresses_of_callers(&self) -> Self {
+        self.adjusted(|options| {
+            options.addresses_of_callers = true;
+            // One address that fails says nothing about the others.
+            options.circuit_breaker = None;
+        })
+    }
+
+    /// How many calls are in flight, until the end of their answers.
+    pub fn in_flight(&self) -> usize {
+        self.0.places.taken()
+    }
+
+    /// Why the upstream is not called for now, or only to see whether it works again: the circuit
+    /// is open.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.breaker.as_ref()?.trouble(Instant::now())
     }
 
     /// How often a failed call of a model is to be repeated.
@@ -82,17 +145,23 @@ impl Http {
     /// Sends a request and waits for the head of the answer, whatever its status is.
     ///
     /// Failed attempts are repeated as [`Request::retries`] says. Dropping the future or the
-    /// answer cancels the request.
+    /// answer cancels the request, and makes room for another one.
     ///
     /// # Errors
-    /// `Unavailable` if the upstream cannot be reached, `Timeout`, or `Upstream` if the connection
-    /// was lost. The messages name the service and never its address.
+    /// `Unavailable` if the upstream cannot be reached, is left alone after many failures or has
+    /// as many requests as it may, `Timeout`, or `Upstream` if the connection was lost. The
+    /// messages name the provider and never its address.
     pub async fn send(&self, mut request: Request) -> Result<Response> {
+        let end = self.end(&request);
+        if request.is_call() {
+            self.0.budget.called();
+        }
         let mut attempt = 0;
         let mut redirects = request.redirects;
         loop {
-            let outcome = self.attempt(&request).await;
-            if let Some(pause) = retry::pause(&request, attempt, &outcome) {
+            let outcome = self.attempt(&request, end).await;
+            let pause = retry::pause(&request, attempt, end, &outcome);
+            if let Some(pause) = pause.filter(|_| self.0.budget.take(Instant::now())) {
                 attempt += 1;
                 tracing::debug!(
                     target: "core",
@@ -105,7 +174,8 @@ impl Http {
                 tokio::time::sleep(pause).await;
                 continue;
             }
-            let response = outcome.map_err(|failure| failure.into_error(&request.service))?;
+            let response =
+                outcome.map_err(|failure| failure.into_error(&self.named(&request.service)))?;
             let Some(next) = (redirects > 0).then(|| redirect(&request, &response)).flatten()
             else {
                 return Ok(response);
@@ -128,23 +198,83 @@ impl Http {
         self.0.guard.fetch(url, max_bytes).await
     }
 
-    async fn attempt(&self, request: &Request) -> Result<Response, Failure> {
+    async fn attempt(&self, request: &Request, end: Option<End>) -> Result<Response, Failure> {
         let client = self.client(request)?;
+        let (place, ticket) = self.admit(request, end).await?;
         let options = &self.0.options;
         let first_byte = request.first_byte_timeout.unwrap_or(options.first_byte_timeout);
-        let wait = bounded(first_byte, request.deadline);
+        let (until, phase, limit) = bounded(first_byte, Phase::FirstByte, end);
         let mut builder = client
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone());
         if let Some(body) = &request.body {
             builder = builder.body(body.clone());
         }
-        let answer = tokio::time::timeout(wait, builder.send())
-            .await
-            .map_err(|_| Failure::Late(wait))?
-            .map_err(Failure::from_reqwest)?;
+        let outcome = match tokio::time::timeout_at(until, builder.send()).await {
+            Ok(outcome) => outcome.map_err(Failure::from_reqwest),
+            Err(_) => Err(Failure::Late(phase, limit)),
+        };
+        if let Some(ticket) = ticket {
+            judge(ticket, &outcome);
+        }
         let idle = request.read_timeout.unwrap_or(options.read_timeout);
-        Ok(Response::new(answer, request, idle))
+        Ok(Response::new(outcome?, request, self.clone(), (idle, end), place))
+    }
+
+    /// What a call needs before it is sent: a place, and the consent of the circuit breaker.
+    async fn admit(
+        &self,
+        request: &Request,
+        end: Option<End>,
+    ) -> Result<(Option<Place>, Option<Ticket>), Failure> {
+        if !request.is_call() {
+            return Ok((None, None));
+        }
+        let Inner { breaker, places, options, .. } = &*self.0;
+        let closed = |refusal: breaker::Refusal| {
+            Failure::Refused(refusal.into_error(&self.named(&request.service)))
+        };
+        // Nobody waits for a place at an upstream that is not called.
+        if let Some(refusal) = breaker.as_ref().and_then(|breaker| breaker.refusal(Instant::now()))
+        {
+            return Err(closed(refusal));
+        }
+        let (until, phase, limit) = bounded(options.waiting_timeout, Phase::FirstByte, end);
+        let patience = until.saturating_duration_since(Instant::now());
+        let place = places.enter(patience).await.map_err(|why| match (why, phase) {
+            (places::NoPlace::Late(_), Phase::Total | Phase::Caller) => Failure::Late(phase, limit),
+            _ => Failure::Refused(places.refusal(&self.named(&request.service), why)),
+        })?;
+        let admit = |breaker: &Arc<Breaker>| breaker.admit(Instant::now());
+        let ticket = breaker.as_ref().map(admit).transpose().map_err(closed)?;
+        Ok((Some(place), ticket))
+    }
+
+    /// When the answer to a request that is sent now has to be complete.
+    fn end(&self, request: &Request) -> Option<End> {
+        let now = Instant::now();
+        let total = self.0.options.total_timeout;
+        let total = total.map(|limit| End { at: now + limit, phase: Phase::Total, limit });
+        let caller = request.deadline.map(|deadline| {
+            let at = Instant::from_std(deadline);
+            End { at, phase: Phase::Caller, limit: at.saturating_duration_since(now) }
+        });
+        total.into_iter().chain(caller).min_by_key(|end| end.at)
+    }
+
+    /// What messages call the upstream.
+    fn named<'a>(&self, service: &'a str) -> Cow<'a, str> {
+        match &self.0.options.provider {
+            Some(provider) => format!("provider `{provider}` ({service})").into(),
+            None => service.into(),
+        }
+    }
+
+    /// Notes that an answer broke off after its head.
+    fn broke(&self, why: &str) {
+        if let Some(breaker) = &self.0.breaker {
+            breaker.failed(Instant::now(), why);
+        }
     }
 
     fn client(&self, request: &Request) -> Result<reqwest::Client, Failure> {
@@ -157,7 +287,7 @@ impl Http {
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = build(&self.0.options, &key).map_err(Failure::Setup)?;
+        let client = build(&self.0.options, &key).map_err(Failure::Refused)?;
         clients.insert(key, client.clone());
         Ok(client)
     }
@@ -220,9 +350,31 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The time limit, or the time to the deadline if that is shorter.
-fn bounded(limit: Duration, deadline: Option<Instant>) -> Duration {
-    deadline.map_or(limit, |deadline| limit.min(deadline.saturating_duration_since(Instant::now())))
+/// When something that may take as long as `limit` has to be over, whose limit that is, and how
+/// long it is.
+fn bounded(limit: Duration, phase: Phase, end: Option<End>) -> (Instant, Phase, Duration) {
+    let at = Instant::now() + limit;
+    match end {
+        Some(end) if end.at < at => (end.at, end.phase, end.limit),
+        Some(_) | None => (at, phase, limit),
+    }
+}
+
+/// Tells the circuit breaker how a call went. An upstream that answers works, even if it answers
+/// with an error, unless the status says that it does not.
+fn judge(ticket: Ticket, outcome: &Result<reqwest::Response, Failure>) {
+    let now = Instant::now();
+    match outcome {
+        Ok(answer) => match answer.status().as_u16() {
+            status @ (502..=504 | 529) => ticket.failed(now, &format!("status {status}")),
+            _ => ticket.succeeded(),
+        },
+        Err(failure) => {
+            if let Some(symptom) = failure.symptom() {
+                ticket.failed(now, &symptom);
+            }
+        }
+    }
 }
 
 /// The request that follows a redirect, if the answer is one and the request may be repeated.

@@ -36,19 +36,45 @@ impl fmt::Display for HostPort {
     }
 }
 
+/// When calls are not let through any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CircuitBreaker {
+    /// So many failures within `window` open the circuit,
+    pub failures: usize,
+    /// if at least this share of the calls in this time failed, in percent.
+    pub failure_percent: u32,
+    pub window: Duration,
+    /// How long nothing is sent then, before a call may try.
+    pub open: Duration,
+}
+
 /// The limits of the client.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
+    /// The name of the provider that it belongs to, for messages.
+    pub provider: Option<String>,
     /// For a connection to be made, with TLS.
     pub connect_timeout: Duration,
     /// From the request to the head of the answer. A model may think long before its first token.
     pub first_byte_timeout: Duration,
     /// Between two pieces of an answer.
     pub read_timeout: Duration,
+    /// For a request with its repetitions and its whole answer, streams included.
+    pub total_timeout: Option<Duration>,
     /// For a fetch from an address that a caller gave, all in all.
     pub fetch_timeout: Duration,
     /// How often a failed call of a model is repeated.
     pub retries: u32,
+    /// How many retries there may be in a hundred calls, beyond ten at first and one a second.
+    pub retry_budget_percent: u32,
+    /// The most calls at one time, until the end of their answers.
+    pub concurrent_requests: usize,
+    /// The most calls that wait for one of them to end.
+    pub waiting_requests: usize,
+    /// How long they wait.
+    pub waiting_timeout: Duration,
+    /// When calls are not let through any more; they always are unless given.
+    pub circuit_breaker: Option<CircuitBreaker>,
     /// Addresses that callers may have fetched although they are not public.
     pub egress_allow: Vec<HostPort>,
     /// Whether callers give the addresses of all requests: then the same ones are connected to as
@@ -60,11 +86,18 @@ pub struct HttpOptions {
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
+            provider: None,
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_mins(10),
             read_timeout: Duration::from_mins(5),
+            total_timeout: None,
             fetch_timeout: Duration::from_secs(30),
             retries: 2,
+            retry_budget_percent: 20,
+            concurrent_requests: usize::MAX,
+            waiting_requests: 1024,
+            waiting_timeout: Duration::from_secs(30),
+            circuit_breaker: None,
             egress_allow: Vec::new(),
             addresses_of_callers: false,
             user_agent: concat!("chaski/", env!("CARGO_PKG_VERSION")).to_owned(),

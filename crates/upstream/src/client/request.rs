@@ -119,7 +119,8 @@ impl Request {
     }
 
     /// How often a failed attempt is repeated: where nothing was answered, and on the statuses
-    /// 408, 409, 429 and from 500. The default is 0.
+    /// 408, 409, 429 and from 500, as far as the retry budget of the client goes. The default is 0:
+    /// only a request that may arrive twice may be repeated.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
@@ -148,6 +149,12 @@ impl Request {
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.read_timeout = Some(limit);
         self
+    }
+
+    /// Whether it gives the upstream work to do, which is limited and watched. Questions for its
+    /// health and its models are not: they must go through while it is busy.
+    pub(super) fn is_call(&self) -> bool {
+        self.method == Method::POST
     }
 
     /// What must not appear in messages: the credentials that the request carries.

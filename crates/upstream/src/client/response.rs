@@ -1,6 +1,10 @@
 //! The answer of an upstream, read with limits.
 
-use super::{Request, bounded, failure};
+use super::{
+    End, Http, Request, bounded,
+    failure::{self, Phase},
+    places::Place,
+};
 use bytes::{Bytes, BytesMut};
 use chaski_api::{Error, ErrorKind, Result};
 use futures_util::{Stream, StreamExt};
@@ -11,8 +15,9 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// How much of an error answer is read.
 const ERROR_BODY: usize = 64 * 1024;
@@ -26,15 +31,24 @@ pub struct Response {
 }
 
 impl Response {
-    pub(super) fn new(answer: reqwest::Response, request: &Request, idle: Duration) -> Self {
+    /// `idle` and `end` limit the body; `place` is held until it ends.
+    pub(super) fn new(
+        answer: reqwest::Response,
+        request: &Request,
+        http: Http,
+        (idle, end): (Duration, Option<End>),
+        place: Option<Place>,
+    ) -> Self {
         let (parts, body) = http::Response::from(answer).into_parts();
         let body = ByteStream {
             body: Some(body),
             idle,
-            deadline: request.deadline,
+            end,
             timer: None,
-            waiting: false,
+            waiting: None,
             service: request.service.clone(),
+            http,
+            place,
         };
         Self { status: parts.status, headers: parts.headers, secrets: request.secrets(), body }
     }
@@ -121,12 +135,17 @@ fn too_large(service: &str, max_bytes: usize) -> Error {
 pub struct ByteStream {
     /// Nothing after the end or an error.
     body: Option<reqwest::Body>,
+    /// How long a piece may take.
     idle: Duration,
-    deadline: Option<Instant>,
+    /// When all of them must have come.
+    end: Option<End>,
     timer: Option<Pin<Box<tokio::time::Sleep>>>,
-    /// Whether the timer runs for the piece that is waited for.
-    waiting: bool,
+    /// What the timer runs for, while a piece is waited for.
+    waiting: Option<(Phase, Duration)>,
     service: Cow<'static, str>,
+    http: Http,
+    /// Free for another call once the body has ended.
+    place: Option<Place>,
 }
 
 impl ByteStream {
@@ -147,49 +166,68 @@ impl ByteStream {
         start.freeze()
     }
 
-    fn late(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.waiting {
-            let until = tokio::time::Instant::now() + bounded(self.idle, self.deadline);
+    /// Which time limit has passed, if one has.
+    fn late(&mut self, cx: &mut Context<'_>) -> Option<(Phase, Duration)> {
+        let waiting = self.waiting.unwrap_or_else(|| {
+            let (until, phase, limit) = bounded(self.idle, Phase::Pause, self.end);
             match &mut self.timer {
                 Some(timer) => timer.as_mut().reset(until),
                 None => self.timer = Some(Box::pin(tokio::time::sleep_until(until))),
             }
-            self.waiting = true;
+            (phase, limit)
+        });
+        self.waiting = Some(waiting);
+        let over = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        over.then_some(waiting)
+    }
+
+    /// Notes the end of the body, and gives the place to the next call.
+    fn over(&mut self) {
+        self.body = None;
+        self.place = None;
+    }
+
+    fn given_up(&mut self, (phase, limit): (Phase, Duration)) -> Error {
+        self.over();
+        if phase != Phase::Caller {
+            self.http.broke("an answer took too long");
         }
-        self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready())
+        failure::late(&self.http.named(&self.service), phase, limit)
     }
 }
 
 impl Stream for ByteStream {
     type Item = Result<Bytes>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
         loop {
-            let Some(body) = &mut self.body else { return Poll::Ready(None) };
+            let Some(body) = &mut this.body else { return Poll::Ready(None) };
             match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.waiting = false;
+                    this.waiting = None;
+                    // Pieces that never keep anybody waiting must end some time, too.
+                    if let Some(end) = this.end.filter(|end| end.at <= Instant::now()) {
+                        return Poll::Ready(Some(Err(this.given_up((end.phase, end.limit)))));
+                    }
                     match frame.into_data() {
                         Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
                         Ok(_) | Err(_) => {}
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    self.body = None;
-                    let error = failure::lost(&self.service, error);
+                    this.over();
+                    this.http.broke("an answer broke off");
+                    let error = failure::lost(&this.http.named(&this.service), error);
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(None) => {
-                    self.body = None;
+                    this.over();
                     return Poll::Ready(None);
                 }
                 Poll::Pending => {
-                    if !self.late(cx) {
-                        return Poll::Pending;
-                    }
-                    self.body = None;
-                    let error = failure::late(&self.service, self.idle);
-                    return Poll::Ready(Some(Err(error)));
+                    let Some(limit) = this.late(cx) else { return Poll::Pending };
+                    return Poll::Ready(Some(Err(this.given_up(limit))));
                 }
             }
         }

@@ -1,11 +1,12 @@
 //! When a failed attempt is repeated, and after how long. The rules are those of OpenAI's client.
 
-use super::{Request, Response, failure::Failure};
+use super::{End, Request, Response, failure::Failure};
 use http::{HeaderMap, HeaderValue, header};
 use std::{
     hash::{BuildHasher, RandomState},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
+use tokio::time::Instant;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
@@ -16,6 +17,7 @@ const LONGEST_WISH: Duration = Duration::from_mins(1);
 pub(super) fn pause(
     request: &Request,
     attempt: u32,
+    end: Option<End>,
     outcome: &Result<Response, Failure>,
 ) -> Option<Duration> {
     if attempt >= request.retries {
@@ -39,9 +41,9 @@ pub(super) fn pause(
             }
         }
         Err(Failure::Unreached(_) | Failure::Unanswered(_)) => usual(attempt),
-        Err(Failure::Late(_) | Failure::Setup(_) | Failure::Invalid(_)) => return None,
+        Err(Failure::Late(..) | Failure::Refused(_) | Failure::Invalid(_)) => return None,
     };
-    let in_time = request.deadline.is_none_or(|deadline| Instant::now() + pause < deadline);
+    let in_time = end.is_none_or(|end| Instant::now() + pause < end.at);
     in_time.then_some(pause)
 }
 

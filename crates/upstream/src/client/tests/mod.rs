@@ -4,9 +4,11 @@ use chaski_api::Secret;
 use chaski_testkit::{Answer, FakeUpstream, Gate, within};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use std::time::Instant;
 
 mod connections;
 mod errors;
+mod limits;
 
 pub(crate) fn http() -> Http {
     Http::new(HttpOptions::default()).unwrap()
