@@ -6,4 +6,5 @@ mod lists;
 mod models;
 mod serving;
 mod support;
+mod upstreams;
 mod usage;

@@ -124,6 +124,32 @@ pub(super) async fn start_with(mut options: ServerOptions, more: Value) -> Runni
     Running { address, scheme, tls, http, stop: Some(stop), task }
 }
 
+/// Starts a server whose model `m` is at the upstream at `url`, called with these limits.
+pub(super) async fn start_relaying(options: ServerOptions, url: &str, network: Value) -> Running {
+    let more = json!({
+        "providers": { "inference": [
+            { "provider_id": "far", "provider_type": "remote::openai", "config": { "url": url },
+              "network": network },
+            { "provider_id": "told", "provider_type": "remote::vllm", "config": {} },
+        ] },
+        "models": [
+            { "model_id": "m", "provider_id": "far" },
+            { "model_id": "near", "provider_id": "told" },
+        ],
+    });
+    start_with(options, more).await
+}
+
+/// Whether an event says that the stream failed.
+pub(super) fn is_error(event: &str) -> bool {
+    serde_json::from_str::<Value>(event).is_ok_and(|event| event.get("error").is_some())
+}
+
+/// The data of the events of a stream, comments left out.
+pub(super) fn events_of(text: &str) -> Vec<&str> {
+    text.split_terminator("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect()
+}
+
 impl Running {
     /// Tells the server to stop.
     pub(super) fn stop(&mut self) {

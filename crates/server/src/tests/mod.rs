@@ -2,6 +2,8 @@
 
 mod access;
 mod anthropic;
+mod chunk_times;
+mod faults;
 mod harness;
 mod hostile;
 mod life;
@@ -9,3 +11,4 @@ mod provider;
 mod requests;
 mod streams;
 mod trail;
+mod upstreams;

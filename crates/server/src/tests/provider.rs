@@ -1,4 +1,4 @@
-//! A provider that does what the text of the request says.
+//! A provider that does what the text of the request says, and one that relays.
 
 use async_trait::async_trait;
 use chaski_api::{
@@ -11,10 +11,14 @@ use chaski_provider::{
     ChatReply, Context, Deps, EmbeddingReply, Entry, EventStream, Hosts, Inference,
     InferenceProvider, Lifecycle, MessagesReply, Payload, Provider, ProviderConfig, Reply, Spec,
 };
+use chaski_upstream::{
+    Http,
+    openai::{Answer, Call, Connection, Dialect, Settings},
+};
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     pin::Pin,
     sync::{Arc, LazyLock, Mutex},
     task::{self, Poll},
@@ -47,7 +51,8 @@ impl Provider for Told {
     }
 }
 
-pub(super) const ALL: &[Entry<dyn InferenceProvider>] = &[Entry::of::<Told>()];
+pub(super) const ALL: &[Entry<dyn InferenceProvider>] =
+    &[Entry::of::<Told>(), Entry::of::<Relayed>()];
 
 static DROPPED: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
@@ -190,3 +195,63 @@ impl Hosts<Model> for Told {}
 
 #[async_trait]
 impl Lifecycle for Told {}
+
+chaski_api::wire! {
+    /// Where the upstream is.
+    pub struct RelayedSettings {
+        /// Its address.
+        pub url: String,
+    }
+}
+
+impl ProviderConfig for RelayedSettings {
+    fn sample(_: &str) -> Value {
+        json!({ "url": "http://localhost" })
+    }
+}
+
+/// Relays to an upstream that speaks OpenAI's API.
+pub(super) struct Relayed(Connection);
+
+static CLIENTS: LazyLock<Mutex<HashMap<String, Http>>> = LazyLock::new(Mutex::default);
+
+/// The client of the provider with the upstream at `url`.
+pub(super) fn client_of(url: &str) -> Http {
+    CLIENTS.lock().unwrap()[url].clone()
+}
+
+impl Provider for Relayed {
+    type Api = dyn InferenceProvider;
+    type Config = RelayedSettings;
+    const SPEC: Spec = Spec::new(Api::Inference, "remote::openai", "Relays.");
+
+    async fn build(settings: RelayedSettings, deps: Deps) -> Result<Arc<dyn InferenceProvider>> {
+        let url = settings.url;
+        CLIENTS.lock().unwrap().insert(url.clone(), deps.http.clone());
+        let settings = Settings { url, ..Settings::default() };
+        Ok(Arc::new(Self(Connection::new(deps.http, &Dialect::OPENAI, settings)?)))
+    }
+}
+
+#[async_trait]
+impl Inference for Relayed {
+    async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
+        let call = Call { request_id: &cx.request_id, deadline: cx.deadline, ..Call::default() };
+        Ok(match self.0.chat(call, request).await? {
+            Answer::Full(body) => Reply::Full(Payload::Raw(body)),
+            Answer::Stream(relay) => {
+                Reply::Stream(relay.map(|event| event.map(Payload::Raw)).boxed())
+            }
+        })
+    }
+
+    async fn embeddings(&self, _: &Context, _: EmbeddingRequest) -> Result<EmbeddingReply> {
+        Err(Error::unsupported("only chats are relayed"))
+    }
+}
+
+#[async_trait]
+impl Hosts<Model> for Relayed {}
+
+#[async_trait]
+impl Lifecycle for Relayed {}

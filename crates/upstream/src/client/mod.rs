@@ -279,7 +279,7 @@ impl Http {
 
     fn client(&self, request: &Request) -> Result<reqwest::Client, Failure> {
         if self.0.options.addresses_of_callers {
-            return self.0.guard.client_to(&request.url).map_err(Failure::Setup);
+            return self.0.guard.client_to(&request.url).map_err(Failure::Refused);
         }
         let tls = (request.url.scheme() == "https").then(|| request.tls.clone());
         let key = ClientKey { tls, direct: is_loopback(&request.url) };

@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 /// The largest answer that is not a stream.
-pub(super) const ANSWER_BYTES: usize = 256 * 1024 * 1024;
+pub(super) const ANSWER_BYTES: usize = 32 * 1024 * 1024;
+/// The largest list of vectors.
+const VECTORS_BYTES: usize = 256 * 1024 * 1024;
 
 /// What a connection needs to know beside the dialect.
 #[derive(Debug, Clone, Default)]
@@ -143,7 +145,7 @@ impl Connection {
         let base64 = self.dialect.float_vectors
             && body.shift_remove("encoding_format").is_some_and(|format| format == "base64");
         let response = self.post(url, call, &body, false).await?;
-        let answer = self.whole(response).await?;
+        let answer = self.whole(response, VECTORS_BYTES).await?;
         if !base64 {
             return Ok(answer);
         }
@@ -176,7 +178,7 @@ impl Connection {
     /// # Errors
     /// What the upstream answers, or that it does not.
     pub async fn tell(&self, call: Call<'_>, path: &str, body: &Body) -> Result<Bytes> {
-        self.post(self.at(path), call, body, false).await?.bytes(ANSWER_BYTES).await
+        self.post(self.at(path), call, body, false).await?.bytes(VECTORS_BYTES).await
     }
 
     /// The address of another part of the upstream, at `path` after the base URL.
@@ -206,12 +208,12 @@ impl Connection {
         };
         let response = self.post(url, call, &body, stream).await?;
         if !stream {
-            return self.whole(response).await.map(Answer::Full);
+            return self.whole(response, ANSWER_BYTES).await.map(Answer::Full);
         }
         let media_type = response.media_type();
         if matches!(media_type.as_str(), "application/json" | "text/html") {
             // An error, or an upstream that does not stream.
-            self.whole(response).await?;
+            self.whole(response, ANSWER_BYTES).await?;
             let what = format!("answered with `{media_type}` in place of a stream of events");
             return Err(self.broken(&what));
         }
@@ -259,8 +261,8 @@ impl Connection {
         Ok(request)
     }
 
-    /// The body, if it is a JSON object and not an error.
-    async fn whole(&self, response: Response) -> Result<Bytes> {
+    /// The body, if it is a JSON object of at most `max_bytes` bytes and not an error.
+    async fn whole(&self, response: Response, max_bytes: usize) -> Result<Bytes> {
         #[derive(Deserialize)]
         struct Probe<'a> {
             #[serde(borrow)]
@@ -269,7 +271,7 @@ impl Connection {
             object: Option<&'a RawValue>,
         }
         let secrets = response.secrets().to_vec();
-        let body = response.bytes(ANSWER_BYTES).await?;
+        let body = response.bytes(max_bytes).await?;
         let unclear = || self.broken("sent an answer that is not a JSON object");
         let text = std::str::from_utf8(&body).map_err(|error| unclear().caused_by(error))?;
         let probe: Probe<'_> =

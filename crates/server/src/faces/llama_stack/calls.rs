@@ -37,21 +37,32 @@ impl RawCall {
     }
 }
 
+/// What a call counts, however short it is: every piece is looked for among all calls.
+const CALL: usize = 4096;
+
 /// Puts the pieces of calls together, in the order in which the calls began.
 #[derive(Debug, Default)]
-pub(super) struct Assembly(Vec<RawCall>);
+pub(super) struct Assembly {
+    calls: Vec<RawCall>,
+    /// The bytes of all pieces, with something for each call.
+    bytes: usize,
+}
 
 impl Assembly {
     pub(super) fn add(&mut self, piece: FunctionToolCall) {
-        let begun = self.0.iter().map(|call| (call.index, call.id.as_str()));
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.bytes +=
+            length(&piece.id) + length(&piece.function.name) + length(&piece.function.arguments);
+        let begun = self.calls.iter().map(|call| (call.index, call.id.as_str()));
         let continued = pieces::continued(&begun, &piece);
         let id = piece.id.filter(|id| !id.is_empty());
         let name = piece.function.name.filter(|name| !name.is_empty());
         let at = continued.unwrap_or_else(|| {
-            self.0.push(RawCall { index: piece.index, ..RawCall::default() });
-            self.0.len() - 1
+            self.bytes += CALL;
+            self.calls.push(RawCall { index: piece.index, ..RawCall::default() });
+            self.calls.len() - 1
         });
-        let call = &mut self.0[at];
+        let call = &mut self.calls[at];
         if let Some(id) = id
             && call.id.is_empty()
         {
@@ -67,18 +78,23 @@ impl Assembly {
         }
     }
 
+    /// How many bytes have come, with something for each call.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.calls.len()
     }
 
     /// The calls; those without an id are given one.
     pub(super) fn into_calls(mut self) -> Vec<RawCall> {
-        for call in &mut self.0 {
+        for call in &mut self.calls {
             if call.id.is_empty() {
                 call.id = uuid::Uuid::new_v4().to_string();
             }
         }
-        self.0
+        self.calls
     }
 }
 

@@ -107,6 +107,10 @@ impl Translation for TextEvents {
         }
     }
 
+    fn kept(&self) -> usize {
+        self.text.len()
+    }
+
     fn answered(&mut self) -> String {
         std::mem::take(&mut self.text)
     }

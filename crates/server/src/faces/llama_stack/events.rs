@@ -90,6 +90,10 @@ impl Translation for ChatEvents {
         }
     }
 
+    fn kept(&self) -> usize {
+        self.text.len() + self.tagged.as_ref().map_or(0, String::len) + self.calls.bytes()
+    }
+
     fn answered(&mut self) -> String {
         std::mem::take(&mut self.text)
     }

@@ -1,11 +1,14 @@
 //! Turns a stream of events of one kind into one of another.
 
 use crate::faces::account::Account;
-use chaski_api::{Wire, inference::MetricInResponse, openai::Body};
+use chaski_api::{Error, ErrorKind, Wire, inference::MetricInResponse, openai::Body};
 use chaski_provider::{Counted, EventStream, Payload, Tokens};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use std::collections::VecDeque;
+
+/// The most of an answer that is kept to its end, in bytes. Longer answers are not made by models.
+const KEPT: usize = 16 * 1024 * 1024;
 
 /// What is done with each event of an upstream.
 pub(super) trait Translation: Send + 'static {
@@ -14,6 +17,9 @@ pub(super) trait Translation: Send + 'static {
 
     /// Translates one event into none, one or several.
     fn event(&mut self, event: Self::From, out: &mut VecDeque<Self::To>);
+
+    /// How many bytes of the answer are kept.
+    fn kept(&self) -> usize;
 
     /// Gives the whole text that was answered, once, to be counted.
     fn answered(&mut self) -> String;
@@ -67,6 +73,11 @@ pub(super) fn translated<T: Translation>(
                         state.spent = Some(state.spent.unwrap_or_default().max(tokens));
                     }
                     state.translation.event(event, &mut state.ready);
+                    if state.translation.kept() > KEPT {
+                        state.ended = true;
+                        state.ready.clear();
+                        return Some((Err(too_long()), state));
+                    }
                 }
                 Some(Err(error)) => {
                     state.ended = true;
@@ -87,4 +98,9 @@ pub(super) fn translated<T: Translation>(
         }
     })
     .boxed()
+}
+
+fn too_long() -> Error {
+    let kind = ErrorKind::Upstream { status: None };
+    Error::new(kind, format!("the upstream sent an answer of more than {KEPT} bytes"))
 }
