@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::{
-    adapter::{Adapter, LISTING, Vendor, offered_model},
+    adapter::{Adapter, Vendor, offered_model},
     llama_models,
 };
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use chaski_api::{
     models::{Model, ModelType},
 };
 use chaski_provider::{Deps, InferenceProvider, Provider, ProviderConfig, Spec};
-use chaski_upstream::openai::{Call, Connection, Dialect, Settings};
+use chaski_upstream::openai::{Connection, Dialect, Settings};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -119,10 +119,5 @@ impl Vendor for HfServerless {
         }
         let id = self.repository.clone();
         Ok(Some(vec![offered_model(id.clone(), id, ModelType::Llm, Map::new())]))
-    }
-
-    async fn check(&self, upstream: &Connection) -> Result<()> {
-        let bare = self.repository.split(':').next().unwrap_or_default();
-        upstream.ask(Call::default(), &format!("/models/{bare}"), LISTING).await.map(drop)
     }
 }

@@ -41,7 +41,7 @@ async fn requests_go_to_the_router_with_the_token() {
 async fn the_configured_model_is_the_only_one() {
     let service = FakeUpstream::answering(Answer::new(
         "application/json",
-        include_str!("fixtures/model.json"),
+        include_str!("fixtures/models.json"),
     ))
     .await;
     let config = json!({
@@ -60,15 +60,14 @@ async fn the_configured_model_is_the_only_one() {
     );
     assert_eq!(provider.offered().await.unwrap().unwrap().len(), 1);
     provider.check().await.unwrap();
-    assert_eq!(service.only_request().path, "/models/meta-llama/Llama-3.1-8B-Instruct");
+    assert_eq!(service.only_request().path, "/models");
 }
 
 #[tokio::test]
-async fn a_model_that_nobody_serves_is_reported() {
-    let answer = Answer::new("application/json", HF.error).status(404);
-    let service = FakeUpstream::answering(answer).await;
+async fn a_service_that_does_not_answer_is_reported() {
+    let service = FakeUpstream::answering(Answer::text("away").status(503)).await;
     let error = HF.provider(&service).await.check().await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Upstream { status: Some(404) });
+    assert_eq!(error.kind, ErrorKind::Upstream { status: Some(503) });
     let error = build(HF.provider_type, json!({}), &[]).await.err().unwrap();
     assert!(error.message.contains("`huggingface_repo`"), "{error}");
 }
