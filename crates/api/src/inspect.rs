@@ -50,7 +50,7 @@ wire! {
     pub struct ProviderHealth {
         /// The state in one word.
         pub status: HealthStatus,
-        /// The reason, where it is not `OK`.
+        /// The reason, where it is not `OK`; of models in this process also what they do.
         pub message: Option<String>,
     }
 

@@ -1,5 +1,7 @@
 //! What can go wrong in the engine, by who can do something about it.
 
+use std::time::Duration;
+
 /// A failure of the engine. The texts are for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -12,15 +14,24 @@ pub enum Error {
          shorten the messages or raise `context_length`"
     )]
     TooLong { tokens: usize, limit: usize },
-    /// The queue is full.
-    #[error("the model is busy: {waiting} requests are waiting; try again later")]
-    Busy { waiting: usize },
+    /// The queue is full; it will be served in about `pause`.
+    #[error(
+        "the model is busy: {waiting} requests are waiting; try again in {} seconds",
+        pause.as_secs()
+    )]
+    Busy { waiting: usize, pause: Duration },
     /// The model does not fit into the memory of this machine.
     #[error(
         "the model needs {} of memory, and {} is free on this machine; choose a smaller model or \
          a smaller `context_length`", size(*.needed), size(*.available)
     )]
     NoMemory { needed: u64, available: u64 },
+    /// The model does not fit into the memory that models may take.
+    #[error(
+        "the model needs {} of memory, and models may take {}; raise `memory_limit_mb`, or choose \
+         a smaller model or a smaller `context_length`", size(*.needed), size(*.limit)
+    )]
+    OverLimit { needed: u64, limit: u64 },
     /// A model file that cannot be used.
     #[error("{message}")]
     Broken { message: String },

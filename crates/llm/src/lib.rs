@@ -2,28 +2,35 @@
 //!
 //! Knows no HTTP, no configuration file and no wire format of the stack.
 
+mod activity;
 mod backend;
+mod cache;
 mod embed;
 mod error;
 pub mod gguf;
 mod grammar;
+mod lease;
 mod memory;
 mod model;
+mod plan;
+mod queue;
 mod rerank;
 mod run;
 mod sampling;
 mod template;
 mod text;
+mod thread_priority;
 mod tools;
 mod worker;
 
+pub use activity::Activity;
 pub use embed::{Embedder, Input, Vectors};
 pub use error::{Error, Result, size};
 pub use grammar::Constraint;
 pub use memory::available_memory;
 pub use model::{
-    DEFAULT_CONTEXT, Event, Events, Finish, LoadOptions, Prompt, Request, TextModel, Token,
-    default_threads,
+    DEFAULT_CONTEXT, DEFAULT_PARALLEL, Event, Events, Finish, LoadOptions, Prompt, Request,
+    TextModel, Token, default_batch_threads, default_threads,
 };
 pub use rerank::{Reranker, Scores};
 pub use sampling::Sampling;

@@ -1,20 +1,24 @@
 //! A loaded chat model: requests in, events out. The thread of its worker does the computing.
 
 use crate::{
-    Chat, Constraint, Error, Result, Sampling,
+    Activity, Chat, Constraint, Error, Result, Sampling,
+    activity::Meter,
     backend::backend,
     gguf::{Facts, Header},
     grammar::Grammars,
+    lease::Lease,
     memory::available_memory,
+    queue::{Queue, Refused},
     template::Template,
+    thread_priority,
     worker::{Job, Worker},
 };
 use llama_cpp_2::{
     model::{LlamaModel, params::LlamaModelParams},
     token::LlamaToken,
 };
-use std::{path::Path, sync::Arc, thread};
-use tokio::sync::{mpsc, oneshot};
+use std::{path::Path, sync::Arc, thread, time::Instant};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How a model is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +26,13 @@ pub struct LoadOptions {
     /// The most tokens of a prompt and its answer together; nothing means what the model was
     /// trained for, but not more than 8192.
     pub context_length: Option<u32>,
-    /// Threads that compute.
+    /// The most tokens of all requests together that are kept in memory; nothing means as many as
+    /// one request may have.
+    pub cache_length: Option<u32>,
+    /// Threads that compute, when there is one token to compute.
     pub threads: usize,
+    /// Threads that compute, when there are several: prompts, and answers side by side.
+    pub batch_threads: usize,
     /// Layers on the graphics card, in builds that can use one.
     pub gpu_layers: u32,
     /// Requests that wait at most; further ones are refused.
@@ -38,10 +47,12 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             context_length: None,
+            cache_length: None,
             threads: default_threads(),
+            batch_threads: default_batch_threads(),
             gpu_layers: 999,
             queue_size: 64,
-            parallel: 1,
+            parallel: DEFAULT_PARALLEL,
             check_memory: true,
         }
     }
@@ -52,6 +63,14 @@ pub fn default_threads() -> usize {
     thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
+/// The threads that compute batches when nothing is said. A batch can do without a core for a
+/// moment, and the network goes before it.
+pub fn default_batch_threads() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The answers that are generated at the same time when nothing is said.
+pub const DEFAULT_PARALLEL: u32 = 8;
 /// The context when nothing is said, if the model was trained for more.
 pub const DEFAULT_CONTEXT: u32 = 8192;
 /// The tokens that are computed at a time.
@@ -84,6 +103,8 @@ pub struct Request {
     pub constraint: Constraint,
     /// How many answers.
     pub choices: u32,
+    /// Who asks: callers take turns.
+    pub caller: Arc<str>,
 }
 
 impl Request {
@@ -98,6 +119,7 @@ impl Request {
             prompt_logprobs: false,
             constraint: Constraint::None,
             choices: 1,
+            caller: Arc::default(),
         }
     }
 }
@@ -158,6 +180,8 @@ impl Events {
 #[derive(Clone)]
 pub struct TextModel {
     shared: Arc<Shared>,
+    // Dropped after what it stands for.
+    lease: Lease,
 }
 
 struct Shared {
@@ -167,8 +191,18 @@ struct Shared {
     facts: Facts,
     context: usize,
     memory: u64,
-    queue: mpsc::Sender<Job>,
-    queue_size: usize,
+    parallel: usize,
+    queue: Arc<Queue<Job>>,
+    meter: Arc<Meter>,
+    /// Closed when the worker has ended and its memory is free.
+    worker: watch::Receiver<()>,
+}
+
+/// When the last user is gone, the worker ends.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 impl TextModel {
@@ -183,9 +217,14 @@ impl TextModel {
     ) -> Result<Self> {
         let path = path.to_owned();
         let (ready, loaded) = oneshot::channel();
-        let (queue, jobs) = mpsc::channel(options.queue_size.max(1));
+        let queue = Arc::new(Queue::new(options.queue_size));
+        let meter = Arc::new(Meter::default());
+        let parallel = options.parallel.max(1) as usize;
+        let (alive, worker_ended) = watch::channel(());
+        let parts = (Arc::clone(&queue), Arc::clone(&meter));
         let worker = move || {
-            let start = || -> Result<(Arc<LlamaModel>, Facts, u32, u64)> {
+            thread_priority::below_network();
+            let start = || -> Result<(Arc<LlamaModel>, Facts, u32, u64, u32)> {
                 let header = Header::read(&path)?;
                 if !header.generates() {
                     return Err(Error::Broken {
@@ -194,25 +233,27 @@ impl TextModel {
                 }
                 let facts = header.facts();
                 let context = context_length(&options, &facts);
-                let memory = fit(&header, context, &options)?;
-                Ok((load_file(&path, &options, progress)?, facts, context, memory))
+                let cells = cache_length(&options, context);
+                let memory = fit(&header, cells, &options)?;
+                Ok((load_file(&path, &options, progress)?, facts, context, memory, cells))
             };
             match start() {
                 Err(error) => _ = ready.send(Err(error)),
-                Ok((model, facts, context, memory)) => {
+                Ok((model, facts, context, memory, cells)) => {
                     let held = Arc::clone(&model);
-                    match Worker::new(&held, &options, context) {
+                    let (queue, meter) = parts;
+                    match Worker::new(&held, &options, cells, queue, meter) {
                         Err(error) => _ = ready.send(Err(error)),
                         Ok(worker) => {
                             if ready.send(Ok((model, facts, context, memory))).is_ok() {
-                                worker.run(jobs);
+                                worker.run();
                             }
                         }
                     }
                 }
             }
+            drop(alive);
         };
-        let queue_size = queue.max_capacity();
         thread::Builder::new().name("llm".into()).spawn(worker).map_err(Error::engine)?;
         let (model, facts, context, memory) =
             loaded.await.unwrap_or_else(|_| Err(Error::engine("the worker ended")))?;
@@ -226,9 +267,20 @@ impl TextModel {
             template.map(|template| Template::new(&template, special.0, special.1)).transpose()?;
         let grammars = Grammars::default();
         let context = context as usize;
-        let shared =
-            Shared { model, template, grammars, facts, context, memory, queue, queue_size };
-        Ok(Self { shared: Arc::new(shared) })
+        let worker = worker_ended;
+        let shared = Shared {
+            model,
+            template,
+            grammars,
+            facts,
+            context,
+            memory,
+            parallel,
+            queue,
+            meter,
+            worker,
+        };
+        Ok(Self { shared: Arc::new(shared), lease: Lease::new() })
     }
 
     pub fn facts(&self) -> &Facts {
@@ -245,20 +297,62 @@ impl TextModel {
         self.shared.memory
     }
 
-    /// Puts a request into the queue. Requests are served in the order in which they came.
+    /// What it is doing, and has done.
+    pub fn activity(&self) -> Activity {
+        self.shared.meter.activity(self.shared.queue.waiting())
+    }
+
+    /// Whether somebody beside this clone has the model, or a request is being served.
+    pub fn in_use(&self) -> bool {
+        self.lease.shared()
+    }
+
+    /// Ready when nobody beside this clone has the model.
+    pub fn idle(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.lease.alone()
+    }
+
+    /// Gives this clone up. The future is ready when the model is unloaded, which waits for all
+    /// other clones.
+    pub fn unload(self) -> impl Future<Output = ()> + Send + 'static {
+        let mut worker = self.shared.worker.clone();
+        drop(self);
+        async move { while worker.changed().await.is_ok() {} }
+    }
+
+    /// The memory that the GGUF file at `path` would take, in bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn memory_needed(path: &Path, options: &LoadOptions) -> Result<u64> {
+        let (path, options) = (path.to_owned(), options.clone());
+        let read = move || {
+            let header = Header::read(&path)?;
+            let context = context_length(&options, &header.facts());
+            Ok(header.memory_needed(cache_length(&options, context), BATCH))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(Error::engine)?
+    }
+
+    /// Puts a request into the queue. Callers take turns, and the requests of each are served in
+    /// the order in which they came.
     ///
     /// # Errors
     /// When the request cannot be served as it stands, or the queue is full.
     pub async fn generate(&self, request: Request) -> Result<Events> {
         let shared = Arc::clone(&self.shared);
+        let caller = Arc::clone(&request.caller);
         // Rendering, tokenising and compiling a grammar compute.
         let prepared = tokio::task::spawn_blocking(move || shared.prepare(request)).await;
         let (mut job, receiver) = prepared.map_err(Error::engine)??;
         // The model must not be unloaded while it works for somebody.
-        job.keep = Some(Arc::clone(&self.shared) as Arc<dyn Send + Sync>);
-        self.shared.queue.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Busy { waiting: self.shared.queue_size },
-            mpsc::error::TrySendError::Closed(_) => Error::Gone,
+        job.keep = Some(Box::new(self.clone()));
+        self.shared.queue.push(caller, job).map_err(|refused| match refused {
+            Refused::Full { waiting } => Error::Busy {
+                waiting,
+                pause: self.shared.meter.pause(waiting, self.shared.parallel),
+            },
+            Refused::Closed => Error::Gone,
         })?;
         Ok(Events { receiver, done: false })
     }
@@ -303,6 +397,7 @@ impl Shared {
             matcher,
             shortest: request.constraint.shortest(),
             events,
+            asked: Instant::now(),
             keep: None,
         };
         Ok((job, receiver))
@@ -360,9 +455,14 @@ fn context_length(options: &LoadOptions, facts: &Facts) -> u32 {
     options.context_length.unwrap_or(trained.min(DEFAULT_CONTEXT)).max(16)
 }
 
-/// The memory that the model will take; refused where that is not free.
-pub(crate) fn fit(header: &Header, context: u32, options: &LoadOptions) -> Result<u64> {
-    let needed = header.memory_needed(context.saturating_mul(options.parallel.max(1)), BATCH);
+/// The tokens of all requests together: at least one of the longest fits.
+fn cache_length(options: &LoadOptions, context: u32) -> u32 {
+    options.cache_length.unwrap_or(context).max(context)
+}
+
+/// The memory that the model will take with so many tokens in it; refused where that is not free.
+pub(crate) fn fit(header: &Header, cells: u32, options: &LoadOptions) -> Result<u64> {
+    let needed = header.memory_needed(cells, BATCH);
     match available_memory() {
         Some(available) if options.check_memory && needed > available => {
             Err(Error::NoMemory { needed, available })

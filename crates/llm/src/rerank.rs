@@ -1,10 +1,13 @@
 //! A loaded cross-encoder: a query and documents in, how well each of them fits out.
 
 use crate::{
-    Error, LoadOptions, Result,
+    Activity, Error, LoadOptions, Result,
+    activity::{Meter, Step},
     backend::backend,
     gguf::{Facts, Header},
+    lease::Lease,
     model::{fit, load_file},
+    thread_priority,
 };
 use llama_cpp_2::{
     context::{
@@ -15,12 +18,14 @@ use llama_cpp_2::{
     model::LlamaModel,
     token::LlamaToken,
 };
-use std::{num::NonZeroU32, path::Path, sync::Arc, thread};
-use tokio::sync::{mpsc, oneshot};
+use std::{num::NonZeroU32, path::Path, sync::Arc, thread, time::Instant};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// The tokens of a batch, and the most of a query together with a document: the original reads as
 /// many of a pair. A pair is never split over two batches.
 const BATCH: usize = 512;
+/// The same for the engine.
+const CONTEXT: u32 = 512;
 /// The pairs of a batch.
 const PAIRS: usize = 8;
 /// The documents of a request that are worked on before the next request has its turn.
@@ -45,7 +50,13 @@ struct Job {
 #[derive(Clone)]
 pub struct Reranker {
     facts: Arc<Facts>,
+    memory: u64,
     queue: mpsc::Sender<Job>,
+    meter: Arc<Meter>,
+    /// Closed when the worker has ended and its memory is free.
+    ended: watch::Receiver<()>,
+    // Dropped after what it stands for.
+    lease: Lease,
 }
 
 impl Reranker {
@@ -61,28 +72,72 @@ impl Reranker {
         let path = path.to_owned();
         let (ready, loaded) = oneshot::channel();
         let (queue, jobs) = mpsc::channel(options.queue_size.max(1));
+        let meter = Arc::new(Meter::default());
+        let counts = Arc::clone(&meter);
+        let (alive, ended) = watch::channel(());
         let worker = move || {
-            let start = || -> Result<(Arc<LlamaModel>, Facts)> {
+            thread_priority::below_network();
+            let start = || -> Result<(Arc<LlamaModel>, Facts, u64)> {
                 let header = Header::read(&path)?;
                 check(&header, &path)?;
-                fit(&header, u32::try_from(BATCH).unwrap_or(u32::MAX), &options)?;
-                Ok((load_file(&path, &options, progress)?, header.facts()))
+                let memory = fit(&header, CONTEXT, &options)?;
+                Ok((load_file(&path, &options, progress)?, header.facts(), memory))
             };
             match start() {
                 Err(error) => _ = ready.send(Err(error)),
-                Ok((model, facts)) => match Worker::new(&model, &facts, options.threads) {
+                Ok((model, facts, memory)) => match Worker::new(&model, &facts, &options) {
                     Err(error) => _ = ready.send(Err(error)),
                     Ok(worker) => {
-                        if ready.send(Ok(facts)).is_ok() {
-                            worker.run(jobs);
+                        if ready.send(Ok((facts, memory))).is_ok() {
+                            worker.run(jobs, &counts);
                         }
                     }
                 },
             }
+            drop(alive);
         };
         thread::Builder::new().name("rerank".into()).spawn(worker).map_err(Error::engine)?;
-        let facts = loaded.await.unwrap_or_else(|_| Err(Error::engine("the worker ended")))?;
-        Ok(Self { facts: Arc::new(facts), queue })
+        let (facts, memory) =
+            loaded.await.unwrap_or_else(|_| Err(Error::engine("the worker ended")))?;
+        Ok(Self { facts: Arc::new(facts), memory, queue, meter, ended, lease: Lease::new() })
+    }
+
+    /// The memory that the GGUF file at `path` would take, in bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn memory_needed(path: &Path) -> Result<u64> {
+        let path = path.to_owned();
+        let read = move || Ok(Header::read(&path)?.memory_needed(CONTEXT, CONTEXT));
+        tokio::task::spawn_blocking(read).await.map_err(Error::engine)?
+    }
+
+    /// The memory that the model takes, in bytes, as it was estimated before loading.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// What it is doing, and has done. Tokens of pairs are counted as those of prompts.
+    pub fn activity(&self) -> Activity {
+        self.meter.activity(self.queue.max_capacity() - self.queue.capacity())
+    }
+
+    /// Whether somebody beside this clone has the model.
+    pub fn in_use(&self) -> bool {
+        self.lease.shared()
+    }
+
+    /// Ready when nobody beside this clone has the model.
+    pub fn idle(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.lease.alone()
+    }
+
+    /// Gives this clone up. The future is ready when the model is unloaded, which waits for all
+    /// other clones.
+    pub fn unload(self) -> impl Future<Output = ()> + Send + 'static {
+        let mut ended = self.ended.clone();
+        drop(self);
+        async move { while ended.changed().await.is_ok() {} }
     }
 
     pub fn facts(&self) -> &Facts {
@@ -104,7 +159,8 @@ impl Reranker {
             if turn == 0 {
                 self.queue.try_send(job).map_err(|error| match error {
                     mpsc::error::TrySendError::Full(_) => {
-                        Error::Busy { waiting: self.queue.max_capacity() }
+                        let waiting = self.queue.max_capacity();
+                        Error::Busy { waiting, pause: self.meter.pause(waiting, 1) }
                     }
                     mpsc::error::TrySendError::Closed(_) => Error::Gone,
                 })?;
@@ -146,9 +202,9 @@ struct Worker<'m> {
 }
 
 impl<'m> Worker<'m> {
-    fn new(model: &'m LlamaModel, facts: &Facts, threads: usize) -> Result<Self> {
-        let threads = i32::try_from(threads.max(1)).unwrap_or(1);
-        let size = u32::try_from(BATCH).unwrap_or(u32::MAX);
+    fn new(model: &'m LlamaModel, facts: &Facts, options: &LoadOptions) -> Result<Self> {
+        let threads = i32::try_from(options.batch_threads.max(1)).unwrap_or(1);
+        let size = CONTEXT;
         let parameters = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(size))
             .with_n_batch(size)
@@ -164,9 +220,15 @@ impl<'m> Worker<'m> {
         Ok(Self { model, context, batch: LlamaBatch::new(BATCH, 1), most, marks: marks(model) })
     }
 
-    fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    fn run(mut self, mut jobs: mpsc::Receiver<Job>, meter: &Meter) {
         while let Some(mut job) = jobs.blocking_recv() {
+            let began = Instant::now();
             let result = self.scores(&job.query, &job.documents, &mut job.answer);
+            if let Ok(Some(Scores { tokens, .. })) = &result {
+                let took = began.elapsed();
+                meter.stepped(Step { prompt_tokens: *tokens, answer_tokens: 0, took });
+                meter.served(took);
+            }
             if let Some(result) = result.transpose() {
                 _ = job.answer.send(result);
             }

@@ -2,13 +2,17 @@
 
 use crate::{
     Error, Event, Finish, Token,
+    queue::Wanted,
     sampling::{Sampler, Scored, logprobs},
     text::Assembler,
     worker::Job,
 };
 use llama_cpp_2::{context::LlamaContext, model::LlamaModel, token::LlamaToken};
 use llguidance::Matcher;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
+
+/// Tokens of an answer that are expected at least, when its end is unknown.
+const LIKELY: usize = 32;
 
 /// What a step did.
 pub(crate) enum Progress {
@@ -24,12 +28,12 @@ pub(crate) enum Progress {
 
 pub(crate) struct Run {
     job: Job,
-    /// How many tokens of the prompt are read.
-    read: usize,
-    /// The token that was chosen last and is not computed yet.
-    next: Option<LlamaToken>,
-    /// The rows of the batch whose scores are wanted, in the order of the tokens.
-    rows: Vec<i32>,
+    /// The prompt, and what is chosen of the answer at hand.
+    tokens: Vec<LlamaToken>,
+    /// How many of the tokens are computed.
+    computed: usize,
+    /// Tokens whose scores are wanted, by their places in `tokens`, and their rows in the batch.
+    rows: Vec<(usize, i32)>,
     /// The scores after the prompt, for further answers.
     after_prompt: Vec<f32>,
     prompt_tokens: Vec<Token>,
@@ -92,12 +96,12 @@ impl Answer {
 }
 
 impl Run {
-    /// A run whose prompt is computed up to `read`.
-    pub(crate) fn new(job: Job, read: usize) -> Self {
+    /// A run of which nothing is computed.
+    pub(crate) fn new(job: Job) -> Self {
         Self {
             answer: Answer::new(&job, 0),
-            read,
-            next: None,
+            tokens: job.prompt.clone(),
+            computed: 0,
             rows: Vec::new(),
             after_prompt: Vec::new(),
             prompt_tokens: Vec::new(),
@@ -107,19 +111,54 @@ impl Run {
         }
     }
 
+    /// Whether somebody waits for the answer.
+    pub(crate) fn wanted(&self) -> bool {
+        self.job.wanted()
+    }
+
+    /// What is to be computed, the prompt and what is chosen of the answer.
+    pub(crate) fn tokens(&self) -> &[LlamaToken] {
+        &self.tokens
+    }
+
+    /// Whether the request asks for the same answer each time. Results differ in the last digits
+    /// with the size of the batch, so that such a prompt is always computed from its beginning.
+    pub(crate) fn repeatable(&self) -> bool {
+        self.job.sampling.seed.is_some()
+    }
+
+    /// How many tokens may be taken from an earlier computation. The last one is computed again,
+    /// since its scores are needed.
+    pub(crate) fn reusable(&self) -> usize {
+        let afresh = self.repeatable() || self.job.prompt_logprobs;
+        if afresh { 0 } else { self.tokens.len().saturating_sub(1) }
+    }
+
     /// How many tokens wait to be computed.
     pub(crate) fn waiting(&self) -> usize {
-        self.job.prompt.len() - self.read + usize::from(self.next.is_some())
+        self.tokens.len() - self.computed
+    }
+
+    /// Whether all is computed but the token that was chosen last.
+    pub(crate) fn answers(&self) -> bool {
+        self.tokens.len() > self.job.prompt.len() && self.waiting() <= 1
+    }
+
+    /// How many more tokens are certain or likely to be computed soon.
+    pub(crate) fn owed(&self) -> usize {
+        let left = self.job.max_tokens.saturating_sub(self.answer.tokens);
+        self.waiting() + left.min(LIKELY)
     }
 
     /// Whether the scores of all prompt tokens are wanted.
     pub(crate) fn scores_prompt(&self) -> bool {
-        self.job.prompt_logprobs && self.read < self.job.prompt.len()
+        self.job.prompt_logprobs && self.computed < self.job.prompt.len()
     }
 
-    /// Nothing is computed any more: the prompt is read from its beginning.
-    pub(crate) fn rewind(&mut self) {
-        self.read = 0;
+    /// The first `computed` tokens are computed, and no more.
+    pub(crate) fn set_computed(&mut self, computed: usize) {
+        self.computed = computed.min(self.tokens.len());
+        self.rows.clear();
     }
 
     /// Ends the request with an error.
@@ -128,42 +167,46 @@ impl Run {
         _ = self.job.events.send(Err(error));
     }
 
+    /// The tokens of the prompt and of all answers.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.job.prompt.len(), self.completion_tokens)
+    }
+
+    /// When the request was made.
+    pub(crate) fn asked(&self) -> Instant {
+        self.job.asked
+    }
+
     /// At most `room` tokens to compute next, and whether their scores are wanted.
     pub(crate) fn next_tokens(&mut self, room: usize) -> Vec<(LlamaToken, bool)> {
         self.rows.clear();
-        let end = self.job.prompt.len().min(self.read + room);
-        let mut tokens: Vec<_> = (self.read..end)
-            .map(|at| {
-                let last = at + 1 == self.job.prompt.len();
-                (self.job.prompt[at], last || self.job.prompt_logprobs)
-            })
-            .collect();
-        self.read = end;
-        if tokens.is_empty() && room > 0 {
-            tokens.extend(self.next.take().map(|token| (token, true)));
-        }
-        tokens
+        let begin = self.computed;
+        self.computed = self.tokens.len().min(begin + room);
+        let scored = |at: usize| {
+            at + 1 == self.tokens.len() || (self.job.prompt_logprobs && at < self.job.prompt.len())
+        };
+        (begin..self.computed).map(|at| (self.tokens[at], scored(at))).collect()
     }
 
-    /// The scores of the next wanted token are in `row` of the batch.
-    pub(crate) fn scored_at(&mut self, row: i32) {
-        self.rows.push(row);
+    /// The scores after the token at the place `at` are in `row` of the batch.
+    pub(crate) fn scored_at(&mut self, at: usize, row: i32) {
+        self.rows.push((at, row));
     }
 
     /// Takes the results of a step.
     pub(crate) fn advance(&mut self, model: &LlamaModel, context: &LlamaContext<'_>) -> Progress {
-        if self.job.events.is_closed() {
+        if !self.wanted() {
             return Progress::Done;
         }
         let rows = std::mem::take(&mut self.rows);
-        if self.job.prompt_logprobs && self.answer.tokens == 0 && self.choice == 0 {
+        let begins = self.tokens.len() == self.job.prompt.len();
+        if self.job.prompt_logprobs && self.choice == 0 && begins {
             self.score_prompt(model, context, &rows);
         }
-        let complete = self.read == self.job.prompt.len();
-        let begins = complete && self.answer.tokens == 0 && self.next.is_none();
-        let Some(row) = rows.last().filter(|_| complete) else {
+        let last = rows.last().filter(|(at, _)| at + 1 == self.tokens.len());
+        let Some((_, row)) = last else {
             // A further answer begins with the scores that were kept.
-            if begins && !self.after_prompt.is_empty() {
+            if begins && self.waiting() == 0 && !self.after_prompt.is_empty() {
                 let scores = std::mem::take(&mut self.after_prompt);
                 let progress = self.choose(model, &scores);
                 self.after_prompt = scores;
@@ -220,7 +263,7 @@ impl Run {
         if self.answer.tokens >= self.job.max_tokens {
             return self.finish(Finish::Length);
         }
-        self.next = Some(LlamaToken(token));
+        self.tokens.push(LlamaToken(token));
         Progress::Answering
     }
 
@@ -299,10 +342,11 @@ impl Run {
         }
         _ = self.job.events.send(Ok(Event::Finished { choice: self.choice, reason }));
         self.choice += 1;
-        self.next = None;
         if self.choice < self.job.choices {
             self.answer = Answer::new(&self.job, self.choice);
-            return Progress::NextChoice { keep: self.job.prompt.len() };
+            self.tokens.truncate(self.job.prompt.len());
+            self.computed = self.tokens.len();
+            return Progress::NextChoice { keep: self.computed };
         }
         let done = Event::Done {
             prompt_tokens: self.job.prompt.len(),
@@ -312,7 +356,12 @@ impl Run {
         Progress::Done
     }
 
-    fn score_prompt(&mut self, model: &LlamaModel, context: &LlamaContext<'_>, rows: &[i32]) {
+    fn score_prompt(
+        &mut self,
+        model: &LlamaModel,
+        context: &LlamaContext<'_>,
+        rows: &[(usize, i32)],
+    ) {
         let most = self.job.logprobs.unwrap_or(0);
         let piece = |token: LlamaToken| model.vocab().token_to_piece(token, true, None);
         if self.prompt_tokens.is_empty()
@@ -321,11 +370,14 @@ impl Run {
             let token = Token { bytes: piece(*first), logprob: None, top: Vec::new() };
             self.prompt_tokens.push(token);
         }
-        for row in rows {
-            // The scores after a token say how likely the one behind it is.
-            let Some(token) = self.job.prompt.get(self.prompt_tokens.len()) else { return };
-            let scored = logprobs(context.get_logits_ith(*row), token.0, most);
-            self.prompt_tokens.push(described(model, &scored));
+        for (at, row) in rows {
+            // The scores after a token say how likely the one behind it is. What is computed a
+            // second time has been scored.
+            let Some(token) = self.job.prompt.get(at + 1) else { return };
+            if self.prompt_tokens.len() == at + 1 {
+                let scored = logprobs(context.get_logits_ith(*row), token.0, most);
+                self.prompt_tokens.push(described(model, &scored));
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The engine with real models. They are fetched by `make weights`.
 
+mod load;
+
 use crate::*;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::OnceCell;
 
 /// The file of a test model.
@@ -20,13 +22,19 @@ fn weights(name: &str) -> PathBuf {
     path
 }
 
+fn options() -> LoadOptions {
+    LoadOptions { context_length: Some(2048), ..LoadOptions::default() }
+}
+
+/// The tiny model for one test, so that other tests do not work on it meanwhile.
+async fn own(options: LoadOptions) -> TextModel {
+    TextModel::load(&weights("smollm2-135m-instruct"), options, |_| ()).await.unwrap()
+}
+
+/// The tiny model that all tests share.
 async fn small() -> TextModel {
     static MODEL: OnceCell<TextModel> = OnceCell::const_new();
-    let load = || async {
-        let options = LoadOptions { context_length: Some(2048), ..LoadOptions::default() };
-        TextModel::load(&weights("smollm2-135m-instruct"), options, |_| ()).await.unwrap()
-    };
-    MODEL.get_or_init(load).await.clone()
+    MODEL.get_or_init(|| own(options())).await.clone()
 }
 
 fn greedy(prompt: Prompt) -> Request {
@@ -53,7 +61,10 @@ struct Answers {
 }
 
 async fn answers(model: &TextModel, request: Request) -> Result<Answers> {
-    let mut events = model.generate(request).await?;
+    collect(model.generate(request).await?).await
+}
+
+async fn collect(mut events: Events) -> Result<Answers> {
     let mut found = Answers::default();
     while let Some(event) = events.next().await {
         match event? {
@@ -102,7 +113,7 @@ async fn most_tokens_are_not_passed() {
 
 #[tokio::test]
 async fn the_same_seed_gives_the_same_text_and_another_one_another() {
-    let model = small().await;
+    let model = own(options()).await;
     let sampling = |seed| Sampling { temperature: 1.2, seed: Some(seed), ..Sampling::default() };
     let mut texts = Vec::new();
     for seed in [1, 1, 2] {
@@ -116,7 +127,7 @@ async fn the_same_seed_gives_the_same_text_and_another_one_another() {
 
 #[tokio::test]
 async fn several_answers_differ_and_each_is_complete() {
-    let model = small().await;
+    let model = own(options()).await;
     let sampling = Sampling { temperature: 1.5, seed: Some(3), ..Sampling::default() };
     let request = Request {
         sampling,
@@ -180,7 +191,7 @@ async fn the_log_probabilities_of_a_prompt_can_be_asked_for() {
 
 #[tokio::test]
 async fn a_prompt_that_shares_its_beginning_with_the_last_one_is_answered_alike() {
-    let model = small().await;
+    let model = own(options()).await;
     let long = "A list of colours: red, green, blue, yellow, black, white, orange, ".repeat(5);
     let fresh = |seed| Request {
         sampling: Sampling { temperature: 0.0, seed, ..Sampling::default() },
@@ -216,20 +227,6 @@ async fn a_dropped_answer_frees_the_model_for_the_next() {
     drop(events);
     let found = answers(&model, greedy(ask("Hi"))).await.unwrap();
     assert_eq!(found.reasons.len(), 1);
-}
-
-#[tokio::test]
-async fn a_full_queue_refuses_further_requests() {
-    let options =
-        LoadOptions { context_length: Some(512), queue_size: 1, ..LoadOptions::default() };
-    let model = TextModel::load(&weights("smollm2-135m-instruct"), options, |_| ()).await.unwrap();
-    let mut running = model.generate(greedy(ask("Tell a story."))).await.unwrap();
-    // Once the first one is served, the queue has room for one more.
-    assert!(running.next().await.unwrap().is_ok());
-    let _waiting = model.generate(greedy(ask("Hi"))).await.unwrap();
-    let error = model.generate(greedy(ask("Hi"))).await.unwrap_err();
-    assert_eq!(error, Error::Busy { waiting: 1 });
-    drop(running);
 }
 
 #[tokio::test]
@@ -450,7 +447,7 @@ async fn vectors_are_those_of_the_original() {
     let cases: Vec<Value> = serde_json::from_str(include_str!("fixtures/minilm.json")).unwrap();
     let model = embedder().await;
     let texts = cases.iter().map(|case| Input::Text(case["text"].as_str().unwrap().into()));
-    let found = model.embed(texts.collect()).await.unwrap();
+    let found = model.embed(Arc::default(), texts.collect()).await.unwrap();
     let mut tokens = 0;
     for (case, vector) in cases.iter().zip(&found.vectors) {
         let original = case["vector"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
@@ -466,23 +463,23 @@ async fn a_text_has_the_same_vector_alone_and_among_many() {
     let model = embedder().await;
     let texts: Vec<Input> =
         (0..100).map(|index| Input::Text(format!("text number {index} ").repeat(5))).collect();
-    let together = model.embed(texts.clone()).await.unwrap().vectors;
+    let together = model.embed(Arc::default(), texts.clone()).await.unwrap().vectors;
     assert_eq!(together.len(), 100);
     for index in [0, 50, 99] {
-        let alone = model.embed(vec![texts[index].clone()]).await.unwrap().vectors;
+        let alone = model.embed(Arc::default(), vec![texts[index].clone()]).await.unwrap().vectors;
         let cosine: f32 = alone[0].iter().zip(&together[index]).map(|(a, b)| a * b).sum();
         assert!(cosine > 0.9999, "{cosine}");
     }
-    assert!(model.embed(Vec::new()).await.unwrap().vectors.is_empty());
+    assert!(model.embed(Arc::default(), Vec::new()).await.unwrap().vectors.is_empty());
 }
 
 #[tokio::test]
 async fn token_ids_are_embedded_like_their_text() {
     let model = embedder().await;
     let inputs = vec![Input::Text("hello world".into()), Input::Tokens(vec![7592, 2088])];
-    let vectors = model.embed(inputs).await.unwrap().vectors;
+    let vectors = model.embed(Arc::default(), inputs).await.unwrap().vectors;
     let cosine: f32 = vectors[0].iter().zip(&vectors[1]).map(|(a, b)| a * b).sum();
     assert!(cosine > 0.9999, "{cosine}");
-    let error = model.embed(vec![Input::Tokens(vec![30_522])]).await.unwrap_err();
+    let error = model.embed(Arc::default(), vec![Input::Tokens(vec![30_522])]).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no token `30522`");
 }

@@ -1,12 +1,18 @@
 //! The thread of a model: takes requests from the queue and computes their answers.
 //!
 //! It works in steps: each step puts the next tokens of all active answers into one batch,
-//! computes it, and chooses a token for each answer whose prompt is read.
+//! computes it, and chooses a token for each answer whose prompt is read. Requests begin and end
+//! at any step. When the memory is full, the youngest request gives way and is computed again
+//! later.
 
 use crate::{
     Error, Event, LoadOptions, Result, Sampling,
+    activity::{Meter, Step},
     backend::backend,
+    cache::{Cache, Memory},
     model::BATCH,
+    plan::{Need, shares},
+    queue::{Queue, Wanted},
     run::{Progress, Run},
 };
 use llama_cpp_2::{
@@ -16,11 +22,18 @@ use llama_cpp_2::{
     token::LlamaToken,
 };
 use llguidance::Matcher;
-use std::{num::NonZeroU32, sync::Arc};
+use std::{
+    collections::VecDeque,
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::mpsc;
 
-/// The scores of so many prompt tokens are kept at a time: each takes the whole vocabulary.
-const SCORED_AT_A_TIME: usize = 32;
+/// Sequences beside those of running requests, for texts that may be gone on with.
+const REMEMBERED: u32 = 16;
+/// The engine cannot tell more sequences apart.
+const MOST_SEQUENCES: u32 = 256;
 
 /// A request that waits.
 pub(crate) struct Job {
@@ -35,146 +48,290 @@ pub(crate) struct Job {
     /// The tokens at the end that are kept for closing what a constrained answer has opened.
     pub(crate) shortest: usize,
     pub(crate) events: mpsc::UnboundedSender<Result<Event>>,
+    pub(crate) asked: Instant,
     /// Keeps the model while the request is served.
-    pub(crate) keep: Option<Arc<dyn Send + Sync>>,
+    pub(crate) keep: Option<Box<dyn Send>>,
 }
 
-/// A place for one answer in the context.
-#[derive(Default)]
-struct Slot {
-    /// The tokens whose keys and values are in the context.
-    cached: Vec<LlamaToken>,
-    run: Option<Run>,
+impl Wanted for Job {
+    fn wanted(&self) -> bool {
+        !self.events.is_closed()
+    }
+}
+
+/// A request that is being served.
+struct Active {
+    run: Run,
+    /// Where its tokens are in the memory.
+    sequence: usize,
+    /// Counts up from request to request.
+    number: u64,
+    began: Instant,
+    reused: usize,
+}
+
+/// A request that has begun and waits for room.
+struct Paused {
+    run: Run,
+    number: u64,
+    began: Instant,
 }
 
 pub(crate) struct Worker<'m> {
     model: &'m LlamaModel,
     context: LlamaContext<'m>,
     batch: LlamaBatch<'static>,
-    slots: Vec<Slot>,
+    cache: Cache,
+    parallel: usize,
+    active: Vec<Active>,
+    /// In the order of their numbers: they go before those in the queue.
+    paused: VecDeque<Paused>,
+    begun: u64,
+    queue: Arc<Queue<Job>>,
+    meter: Arc<Meter>,
+}
+
+impl Memory for LlamaContext<'_> {
+    fn copy(&mut self, from: usize, to: usize, length: usize) {
+        let number = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        self.copy_cache(number(from), number(to), number(length));
+    }
+
+    fn cut(&mut self, sequence: usize, keep: usize) -> bool {
+        let (sequence, from) = (u32::try_from(sequence).ok(), u32::try_from(keep).ok());
+        self.clear_kv_cache_seq(sequence, from, None).unwrap_or(false)
+    }
+
+    fn clear(&mut self) {
+        // The cells are marked as free; their old contents are never looked at.
+        _ = self.clear_kv_cache_seq(None, None, None);
+    }
 }
 
 impl<'m> Worker<'m> {
-    pub(crate) fn new(model: &'m LlamaModel, options: &LoadOptions, context: u32) -> Result<Self> {
-        let parallel = options.parallel.max(1);
-        let threads = i32::try_from(options.threads.max(1)).unwrap_or(1);
+    /// A worker with a memory of `cells` tokens.
+    pub(crate) fn new(
+        model: &'m LlamaModel,
+        options: &LoadOptions,
+        cells: u32,
+        queue: Arc<Queue<Job>>,
+        meter: Arc<Meter>,
+    ) -> Result<Self> {
+        // The state of a recurrent model stands for a whole text, and cannot be had for a part.
+        let shares = !model.is_recurrent() && !model.is_hybrid();
+        let parallel = options.parallel.clamp(1, MOST_SEQUENCES);
+        let remembered = if shares { REMEMBERED } else { 0 };
+        let sequences = (parallel + remembered).min(MOST_SEQUENCES);
+        let threads = |threads: usize| i32::try_from(threads.max(1)).unwrap_or(1);
         let parameters = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(context.saturating_mul(parallel)))
+            .with_n_ctx(NonZeroU32::new(cells))
             .with_n_batch(BATCH)
             .with_n_ubatch(BATCH)
-            .with_n_seq_max(parallel)
-            .with_n_threads(threads)
-            .with_n_threads_batch(threads)
+            .with_n_seq_max(sequences)
+            .with_kv_unified(true)
+            .with_n_threads(threads(options.threads))
+            .with_n_threads_batch(threads(options.batch_threads))
             .with_no_perf(true);
         let context = model.new_context(backend()?, parameters).map_err(Error::engine)?;
+        // The engine rounds up.
+        let cells = context.n_ctx();
         Ok(Self {
             model,
             context,
             batch: LlamaBatch::new(BATCH as usize, 1),
-            slots: (0..parallel).map(|_| Slot::default()).collect(),
+            cache: Cache::new(cells, sequences as usize, shares),
+            parallel: parallel as usize,
+            active: Vec::new(),
+            paused: VecDeque::new(),
+            begun: 0,
+            queue,
+            meter,
         })
     }
 
     /// Works until the queue is closed and empty.
-    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    pub(crate) fn run(mut self) {
         loop {
-            while let Some(free) = self.slots.iter().position(|slot| slot.run.is_none()) {
-                let idle = self.slots.iter().all(|slot| slot.run.is_none());
-                let job = if idle { jobs.blocking_recv() } else { jobs.try_recv().ok() };
-                match job {
-                    Some(job) if job.events.is_closed() => {}
-                    Some(job) => self.admit(free, job),
-                    None if idle => return,
-                    None => break,
+            while self.active.len() < self.parallel {
+                let Some(paused) = self.next() else {
+                    if self.active.is_empty() {
+                        return;
+                    }
+                    break;
+                };
+                if let Some(paused) = self.admit(paused) {
+                    self.paused.push_front(paused);
+                    break;
                 }
             }
             self.step();
+            self.meter.state(self.active.len() + self.paused.len(), self.cache.room());
         }
     }
 
-    /// Gives the place `index` to a request. What it shares with the last one stays computed.
-    fn admit(&mut self, index: usize, job: Job) {
-        let slot = &mut self.slots[index];
-        // The last token is computed again, since its scores are needed. A seed asks for the same
-        // answer each time, and results differ in the last digits with the size of the batch.
-        let afresh = job.sampling.seed.is_some() || job.prompt_logprobs;
-        let most = if afresh { 0 } else { job.prompt.len().saturating_sub(1) };
-        let pairs = slot.cached.iter().zip(&job.prompt);
-        let shared = pairs.take(most).take_while(|(cached, token)| cached == token).count();
-        slot.run = Some(Run::new(job, shared));
-        self.forget(index, shared);
+    /// The next request to begin; waits for one when there is nothing else to do. Nothing when
+    /// none is there, or will be.
+    fn next(&mut self) -> Option<Paused> {
+        if let Some(paused) = self.paused.pop_front() {
+            return Some(paused);
+        }
+        let job = if self.active.is_empty() { self.queue.wait() } else { self.queue.take() };
+        let (_, job) = job?;
+        let run = Run::new(job);
+        self.begun += 1;
+        Some(Paused { run, number: self.begun, began: Instant::now() })
     }
 
-    /// Removes what is computed of the place `index` from the position `keep` on.
-    fn forget(&mut self, index: usize, keep: usize) {
-        let slot = &mut self.slots[index];
-        if slot.cached.len() == keep {
-            return;
+    /// Begins a request; gives it back when there is no room for it yet.
+    fn admit(&mut self, paused: Paused) -> Option<Paused> {
+        let Paused { mut run, number, began } = paused;
+        if !run.wanted() {
+            return None;
         }
-        let (sequence, from) = (u32::try_from(index).ok(), u32::try_from(keep).ok());
-        let removed = self.context.clear_kv_cache_seq(sequence, from, None).unwrap_or(false);
-        if removed {
-            slot.cached.truncate(keep);
-        } else {
-            // Some kinds of models cannot forget a part.
-            _ = self.context.clear_kv_cache_seq(sequence, None, None);
-            slot.cached.clear();
-            if let Some(run) = &mut slot.run {
-                run.rewind();
-            }
+        if self.active.is_empty() && run.repeatable() {
+            // Where tokens are in the memory changes the last digits too.
+            self.cache.clear(&mut self.context);
         }
+        let (tokens, most) = (run.tokens(), run.reusable());
+        let owed: usize = self.active.iter().map(|active| active.run.owed()).sum();
+        if !self.active.is_empty() && !self.cache.fits(tokens, most, owed) {
+            return Some(Paused { run, number, began });
+        }
+        let Some(place) = self.cache.take(tokens, most, &mut self.context) else {
+            return Some(Paused { run, number, began });
+        };
+        run.set_computed(place.shared);
+        self.meter.begun(place.shared);
+        let (sequence, reused) = (place.sequence, place.shared);
+        self.active.push(Active { run, sequence, number, began, reused });
+        None
     }
 
     fn step(&mut self) {
-        self.fill_batch();
+        let began = Instant::now();
+        for index in (0..self.active.len()).rev() {
+            if !self.active[index].run.wanted() {
+                self.end(index);
+            }
+        }
+        let Step { prompt_tokens, answer_tokens, .. } = self.fill_batch();
         if self.batch.n_tokens() > 0
             && let Err(error) = self.context.decode(&mut self.batch)
         {
-            for index in 0..self.slots.len() {
-                if let Some(run) = self.slots[index].run.take() {
-                    run.fail(Error::engine(&error));
-                }
-                self.slots[index].cached.clear();
+            tracing::error!(target: "inference", "The engine failed: {error}");
+            for active in self.active.drain(..) {
+                self.cache.give_back(active.sequence, &mut self.context);
+                active.run.fail(Error::engine(&error));
             }
-            self.context.clear_kv_cache();
+            self.cache.clear(&mut self.context);
             return;
         }
-        for index in 0..self.slots.len() {
-            let Some(run) = &mut self.slots[index].run else { continue };
-            match run.advance(self.model, &self.context) {
+        for index in (0..self.active.len()).rev() {
+            let active = &mut self.active[index];
+            match active.run.advance(self.model, &self.context) {
                 Progress::Reading | Progress::Answering => {}
-                Progress::NextChoice { keep } => self.forget(index, keep),
-                Progress::Done => self.slots[index].run = None,
+                Progress::NextChoice { keep } => {
+                    let sequence = active.sequence;
+                    if !self.cache.cut(sequence, keep, &mut self.context) {
+                        self.active[index].run.set_computed(0);
+                    }
+                }
+                Progress::Done => self.end(index),
+            }
+        }
+        self.meter.stepped(Step { prompt_tokens, answer_tokens, took: began.elapsed() });
+    }
+
+    /// Ends the request at `index`, which is complete or not wanted any more.
+    fn end(&mut self, index: usize) {
+        let Active { run, sequence, began, reused, .. } = self.active.swap_remove(index);
+        self.cache.give_back(sequence, &mut self.context);
+        let took = began.elapsed();
+        self.meter.served(took);
+        let (prompt, answer) = run.counts();
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(
+            target: "inference",
+            prompt,
+            reused,
+            answer,
+            waited_ms = milliseconds(began.duration_since(run.asked())),
+            took_ms = milliseconds(took),
+            "Served a request of the model"
+        );
+    }
+
+    /// How many tokens of each request come into the next batch. Requests give way until there is
+    /// room for all of them.
+    fn plan(&mut self) -> Vec<usize> {
+        loop {
+            let needs: Vec<Need> = self
+                .active
+                .iter()
+                .map(|Active { run, .. }| Need {
+                    tokens: run.waiting(),
+                    answers: run.answers(),
+                    scored: run.scores_prompt(),
+                })
+                .collect();
+            let shares = shares(&needs, BATCH as usize);
+            if self.active.len() <= 1 || self.cache.available(shares.iter().sum()) {
+                return shares;
+            }
+            let numbers = self.active.iter().map(|active| active.number).enumerate();
+            if let Some((youngest, _)) = numbers.max_by_key(|(_, number)| *number) {
+                self.pause(youngest);
             }
         }
     }
 
-    /// Puts the next tokens of all active answers into the batch. One token per answer comes
-    /// first, so that a long prompt does not hold up the others.
-    fn fill_batch(&mut self) {
+    /// Makes room: the request at `index` is computed again later.
+    fn pause(&mut self, index: usize) {
+        let Active { mut run, sequence, number, began, .. } = self.active.swap_remove(index);
+        self.cache.cut(sequence, 0, &mut self.context);
+        self.cache.give_back(sequence, &mut self.context);
+        run.set_computed(0);
+        self.meter.paused();
+        tracing::debug!(target: "inference", "A request waits for room in the memory");
+        let place = self.paused.partition_point(|paused| paused.number < number);
+        self.paused.insert(place, Paused { run, number, began });
+    }
+
+    /// Puts the next tokens of all active answers into the batch.
+    fn fill_batch(&mut self) -> Step {
         self.batch.clear();
-        let mut order: Vec<usize> = (0..self.slots.len()).collect();
-        order.sort_by_key(|index| self.slots[*index].run.as_ref().map_or(0, Run::waiting));
-        for index in order {
-            let slot = &mut self.slots[index];
-            let Some(run) = &mut slot.run else { continue };
-            let used = usize::try_from(self.batch.n_tokens()).unwrap_or_default();
-            let mut room = (BATCH as usize).saturating_sub(used);
-            if run.scores_prompt() {
-                room = room.min(SCORED_AT_A_TIME);
+        let shares = self.plan();
+        let mut step = Step::default();
+        for (active, share) in self.active.iter_mut().zip(shares) {
+            let Active { run, sequence, .. } = active;
+            let answers = run.answers();
+            let label = i32::try_from(*sequence).unwrap_or_default();
+            let tokens = run.next_tokens(share);
+            if answers {
+                step.answer_tokens += tokens.len();
+            } else {
+                step.prompt_tokens += tokens.len();
             }
-            let sequence = i32::try_from(index).unwrap_or_default();
-            for (token, scored) in run.next_tokens(room) {
+            for (token, scored) in tokens {
                 let row = self.batch.n_tokens();
-                let position = i32::try_from(slot.cached.len()).unwrap_or(i32::MAX);
-                if self.batch.add(token, position, &[sequence], scored).is_err() {
+                // There is room: the plan has seen to it.
+                let Some(at) = self.cache.push(*sequence, token, &mut self.context) else { break };
+                let position = i32::try_from(at).unwrap_or(i32::MAX);
+                if self.batch.add(token, position, &[label], scored).is_err() {
                     break;
                 }
-                slot.cached.push(token);
                 if scored {
-                    run.scored_at(row);
+                    run.scored_at(at, row);
                 }
             }
         }
+        step
+    }
+}
+
+/// However the worker ends, nobody goes on waiting for it.
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        self.queue.abandon();
     }
 }

@@ -7,6 +7,7 @@ mod bedrock;
 mod cerebras;
 mod databricks;
 mod deepseek;
+mod embedded;
 mod fireworks;
 mod gemini;
 mod groq;
@@ -14,11 +15,14 @@ mod hf_endpoint;
 mod hf_serverless;
 mod hosted;
 mod images;
+mod inline_vllm;
 mod llama_cpp;
 mod llama_cpp_server;
 mod llama_models;
 mod lm_studio;
 mod local;
+mod meta_reference;
+mod meta_reference_quantized;
 mod mistral;
 mod nvidia;
 mod ollama;
@@ -30,6 +34,7 @@ mod raw_prompt;
 mod runpod;
 mod sambanova;
 mod sentence_transformers;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod text_embeddings_inference;
@@ -44,6 +49,9 @@ use chaski_provider::{Entry, InferenceProvider};
 pub const ALL: &[Entry<dyn InferenceProvider>] = &[
     Entry::of::<llama_cpp::LlamaCpp>(),
     Entry::of::<sentence_transformers::SentenceTransformers>(),
+    Entry::of::<meta_reference::MetaReference>(),
+    Entry::of::<meta_reference_quantized::MetaReferenceQuantized>(),
+    Entry::of::<inline_vllm::InlineVllm>(),
     Entry::of::<ollama::Ollama>(),
     Entry::of::<openai::OpenAi>(),
     Entry::of::<vllm::Vllm>(),

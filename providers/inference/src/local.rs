@@ -1,24 +1,15 @@
-//! What the providers that compute in this process share: models that are loaded when they are
-//! needed, and the engine's errors in the words of the stack.
+//! What the providers that compute in this process share: threads, callers, and the engine's errors
+//! in the words of the stack.
 
-use chaski_api::{
-    Error, ErrorKind, Result,
-    inspect::{HealthStatus, ProviderHealth},
-};
+use chaski_api::{Error, ErrorKind, Result};
 use chaski_llm::Error as Failure;
-use chaski_provider::{Deps, Tasks};
+use chaski_provider::{Context, Deps};
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
-    future::Future,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::watch;
-
-/// When a caller who was refused should come again.
-const BUSY_PAUSE: Duration = Duration::from_secs(5);
 
 /// An error of the engine, for the caller.
 #[expect(clippy::needless_pass_by_value, reason = "used as a function for `map_err`")]
@@ -30,22 +21,40 @@ pub(crate) fn failed(failure: Failure) -> Error {
         Failure::TooLong { .. } => {
             Error::invalid(message).with_code("context_length_exceeded").with_param("messages")
         }
-        Failure::Busy { .. } => {
-            Error::new(ErrorKind::RateLimited { retry_after: Some(BUSY_PAUSE) }, message)
+        Failure::Busy { pause, .. } => {
+            Error::new(ErrorKind::RateLimited { retry_after: Some(pause) }, message)
         }
-        Failure::NoMemory { .. } | Failure::Broken { .. } | Failure::Gone => {
-            Error::unavailable(message)
-        }
+        Failure::NoMemory { .. }
+        | Failure::OverLimit { .. }
+        | Failure::Broken { .. }
+        | Failure::Gone => Error::unavailable(message),
         Failure::Engine { .. } => Error::internal(message),
     }
 }
 
-/// The threads that compute: as configured, or all but one of those of the process.
-pub(crate) fn threads(configured: Option<i64>, deps: &Deps) -> usize {
-    configured
-        .and_then(|threads| usize::try_from(threads).ok())
-        .unwrap_or_else(|| deps.compute_threads.saturating_sub(1))
-        .max(1)
+/// The threads that compute one token, and those that compute a batch.
+pub(crate) struct Threads {
+    pub(crate) one: usize,
+    pub(crate) batch: usize,
+}
+
+/// The threads that compute. By default one core is left for the network, but for batches: these
+/// get along with being interrupted, and their threads go behind those of the network.
+pub(crate) fn threads(configured: Option<i64>, batch: Option<i64>, deps: &Deps) -> Threads {
+    let number = |number: Option<i64>| number.and_then(|number| usize::try_from(number).ok());
+    let one = number(configured).unwrap_or_else(|| deps.compute_threads.saturating_sub(1));
+    let batch = number(batch).or(number(configured)).unwrap_or(deps.compute_threads);
+    Threads { one: one.max(1), batch: batch.max(1) }
+}
+
+/// Who takes turns with others in a queue: the principal, or each request where nobody is known.
+pub(crate) fn caller(cx: &Context) -> Arc<str> {
+    cx.principal.as_ref().map_or_else(|| Arc::clone(&cx.request_id), |who| Arc::from(&*who.id))
+}
+
+/// Megabytes, in bytes.
+pub(crate) fn megabytes(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default().saturating_mul(1_000_000)
 }
 
 /// Seconds since 1970.
@@ -97,124 +106,13 @@ pub(crate) fn inputs<T>(
     }
 }
 
-#[derive(Clone)]
-enum State<M> {
-    /// The share that is loaded, from 0 to 1.
-    Loading(f32),
-    Ready(M),
-    Failed(Failure),
-}
-
-/// Loaded models by name. A model is loaded once, in the background, for all who wait for it.
-pub(crate) struct Shelf<M> {
-    tasks: Tasks,
-    models: Mutex<BTreeMap<String, watch::Receiver<State<M>>>>,
-}
-
-impl<M: Clone + Send + Sync + 'static> Shelf<M> {
-    pub(crate) fn new(tasks: Tasks) -> Self {
-        Self { tasks, models: Mutex::default() }
-    }
-
-    /// The model called `name`; `load` is asked for it if nobody was before. A caller who goes
-    /// away does not stop the loading.
-    pub(crate) async fn get<F>(
-        &self,
-        name: &str,
-        load: impl FnOnce(Box<dyn FnMut(f32) + Send>) -> F,
-    ) -> Result<M>
-    where
-        F: Future<Output = Result<M, Failure>> + Send + 'static,
-    {
-        let mut state = self.state(name, load);
-        let ended = state.wait_for(|state| !matches!(state, State::Loading(_))).await;
-        match ended.as_deref() {
-            Ok(State::Ready(model)) => Ok(model.clone()),
-            Ok(State::Failed(failure)) => Err(failed(failure.clone())),
-            Ok(State::Loading(_)) | Err(_) => Err(failed(Failure::Gone)),
-        }
-    }
-
-    fn state<F>(
-        &self,
-        name: &str,
-        load: impl FnOnce(Box<dyn FnMut(f32) + Send>) -> F,
-    ) -> watch::Receiver<State<M>>
-    where
-        F: Future<Output = Result<M, Failure>> + Send + 'static,
-    {
-        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = models.get(name)
-            && state.has_changed().is_ok()
-        {
-            return state.clone();
-        }
-        let (sender, receiver) = watch::channel(State::Loading(0.0));
-        models.insert(name.to_owned(), receiver.clone());
-        let sender = Arc::new(sender);
-        let listener = Arc::clone(&sender);
-        let loading = load(Box::new(move |share| {
-            listener.send_if_modified(|state| match state {
-                State::Loading(before) if share - *before > 0.01 => {
-                    *before = share;
-                    true
-                }
-                State::Loading(_) | State::Ready(_) | State::Failed(_) => false,
-            });
-        }));
-        let name = name.to_owned();
-        self.tasks.spawn(async move {
-            let began = std::time::Instant::now();
-            match loading.await {
-                Ok(model) => {
-                    let took = began.elapsed().as_millis();
-                    tracing::info!(target: "inference", "Loaded `{name}` in {took} ms");
-                    sender.send_replace(State::Ready(model));
-                    // The sender says that the model is there; it ends with the shelf.
-                    sender.closed().await;
-                }
-                Err(failure) => {
-                    tracing::warn!(target: "inference", "`{name}` cannot be loaded: {failure}");
-                    sender.send_replace(State::Failed(failure));
-                }
-            }
-        });
-        receiver
-    }
-
-    /// What is being loaded, for people.
-    pub(crate) fn health(&self) -> ProviderHealth {
-        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        let loading: Vec<String> = models
-            .iter()
-            .filter_map(|(name, state)| match &*state.borrow() {
-                State::Loading(share) if state.has_changed().is_ok() => {
-                    Some(format!("loading `{name}`: {:.0} %", share * 100.0))
-                }
-                State::Loading(_) | State::Ready(_) | State::Failed(_) => None,
-            })
-            .collect();
-        if loading.is_empty() {
-            return ProviderHealth { status: HealthStatus::Ok, message: None };
-        }
-        ProviderHealth { status: HealthStatus::Starting, message: Some(loading.join(", ")) }
-    }
-
-    /// Unloads all models, once nobody uses them.
-    pub(crate) fn clear(&self) {
-        self.models.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use chaski_provider::Tasks;
     use chaski_upstream::{Http, HttpOptions};
     use serde_json::json;
-    use std::{
-        path::PathBuf,
-        sync::atomic::{AtomicUsize, Ordering},
-    };
+    use std::path::PathBuf;
 
     /// The folder with the weights of tests, which must have the model `name`.
     #[expect(
@@ -240,49 +138,6 @@ pub(crate) mod tests {
             environment: chaski_provider::Environment::default(),
             tasks: Tasks::default(),
         }
-    }
-
-    #[tokio::test]
-    async fn a_model_is_loaded_once_for_all_who_wait() {
-        let shelf = Arc::new(Shelf::new(Tasks::default()));
-        let loads = Arc::new(AtomicUsize::new(0));
-        let (go, gate) = watch::channel(false);
-        let ask = || {
-            let (shelf, loads, mut gate) = (Arc::clone(&shelf), Arc::clone(&loads), gate.clone());
-            async move {
-                let load = |mut progress: Box<dyn FnMut(f32) + Send>| async move {
-                    loads.fetch_add(1, Ordering::SeqCst);
-                    progress(0.5);
-                    gate.wait_for(|open| *open).await.unwrap();
-                    Ok("model")
-                };
-                shelf.get("m", load).await
-            }
-        };
-        let check = async {
-            while shelf.health().message.as_deref() != Some("loading `m`: 50 %") {
-                tokio::task::yield_now().await;
-            }
-            assert_eq!(shelf.health().status, HealthStatus::Starting);
-            go.send_replace(true);
-        };
-        let (first, second, ()) = tokio::join!(ask(), ask(), check);
-        assert_eq!((first.unwrap(), second.unwrap()), ("model", "model"));
-        assert_eq!(ask().await.unwrap(), "model");
-        assert_eq!(loads.load(Ordering::SeqCst), 1);
-        assert_eq!(shelf.health().status, HealthStatus::Ok);
-    }
-
-    #[tokio::test]
-    async fn a_failed_load_is_told_and_tried_again_by_the_next_request() {
-        let shelf: Shelf<&str> = Shelf::new(Tasks::default());
-        let broken = || Failure::Broken { message: "no such luck".into() };
-        let error = shelf.get("m", |_| async move { Err(broken()) }).await.unwrap_err();
-        assert_eq!(error.message, "no such luck");
-        while shelf.models.lock().unwrap()["m"].has_changed().is_ok() {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(shelf.get("m", |_| async { Ok("model") }).await.unwrap(), "model");
     }
 
     #[test]

@@ -32,6 +32,12 @@ fn folder(provider_type: &str) -> String {
     name.replace("::", "_").replace('-', "_")
 }
 
+/// The folder of a provider where another one has the short name: `inline::vllm` lives in
+/// `inline_vllm`.
+fn whole_folder(provider_type: &str) -> String {
+    provider_type.replace("::", "_").replace('-', "_")
+}
+
 /// Whether a folder holds a provider; others hold what several providers share.
 fn holds_provider(tree: &Tree, prefix: &str, folder: &str) -> bool {
     let inside = format!("{prefix}{folder}/");
@@ -53,7 +59,8 @@ pub(super) fn registered(tree: &Tree, report: &mut Report) {
             .collect();
         folders.dedup();
         for found in folders.iter().filter(|folder| holds_provider(tree, &prefix, folder)) {
-            if !entries.iter().any(|entry| folder(entry.spec.provider_type) == *found) {
+            let is_found = |name: &str| folder(name) == *found || whole_folder(name) == *found;
+            if !entries.iter().any(|entry| is_found(entry.spec.provider_type)) {
                 report.problem(format!(
                     "{prefix}{found} is not registered; add `mod {found};` and its entry in `ALL`"
                 ));

@@ -7,6 +7,7 @@ use chaski_api::{
 };
 use chaski_llm::{self as llm, Constraint, Function, Prompt, Sampling};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 type Body = Map<String, Value>;
 
@@ -32,7 +33,7 @@ pub(super) struct Completion {
 }
 
 impl Chat {
-    pub(super) fn read(request: ChatRequest) -> Result<Self> {
+    pub(super) fn read(caller: Arc<str>, request: ChatRequest) -> Result<Self> {
         let (model, stream) = (request.model().to_owned(), request.stream());
         let mut body = request.body.into_map();
         let messages = match body.remove("messages") {
@@ -51,6 +52,7 @@ impl Chat {
         let request = llm::Request {
             logprobs: logprobs.then(|| count(&body, "top_logprobs").unwrap_or(0)),
             constraint,
+            caller,
             ..common(&body, Prompt::Chat(chat))?
         };
         let several_calls =
@@ -61,7 +63,7 @@ impl Chat {
 }
 
 impl Completion {
-    pub(super) fn read(request: TextCompletionRequest) -> Result<Self> {
+    pub(super) fn read(caller: &Arc<str>, request: TextCompletionRequest) -> Result<Self> {
         let (model, stream) = (request.model().to_owned(), request.stream());
         let body = request.body.into_map();
         if body.get("suffix").and_then(Value::as_str).is_some_and(|text| !text.is_empty()) {
@@ -88,6 +90,7 @@ impl Completion {
                 logprobs,
                 prompt_logprobs: echo && logprobs.is_some(),
                 constraint: constraint.clone(),
+                caller: Arc::clone(caller),
                 ..common(&body, prompt)?
             })
         };

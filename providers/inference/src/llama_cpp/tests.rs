@@ -9,6 +9,7 @@ use chaski_api::{
     openai::{ChatChunk, ChatCompletion, ChatRequest, TextCompletion, TextCompletionRequest},
 };
 use chaski_provider::{Context, Hosts, Inference, Lifecycle, Reply};
+use chaski_testkit::eventually;
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value, json};
 
@@ -276,4 +277,51 @@ async fn a_preloaded_model_is_loaded_without_a_request() {
     assert!(chat(&provider, json!({})).await.is_ok());
     assert_eq!(provider.health().status, HealthStatus::Ok);
     provider.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_in_use_gives_way_to_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = weights_dir(TINY).join(format!("{TINY}.gguf"));
+    for name in ["one.gguf", "two.gguf"] {
+        std::os::unix::fs::symlink(&tiny, folder.path().join(name)).unwrap();
+    }
+    let dir = folder.path().to_str().unwrap();
+    // Room for one of them.
+    let provider = provider(json!({ "models_dir": dir, "memory_limit_mb": 400 }));
+    let loaded = || provider.health().message.unwrap_or_default();
+    assert!(chat(&provider, json!({ "model": "one" })).await.is_ok());
+    assert!(loaded().starts_with("`one` (") && loaded().contains(" 1 served"), "{}", loaded());
+    let endless = json!({ "0": -100, "2": -100 });
+    let more = json!({ "model": "two", "max_tokens": null, "stream": true, "logit_bias": endless });
+    let stream = provider.chat(&Context::default(), question(&more)).await.unwrap();
+    assert!(loaded().starts_with("`two` (") && !loaded().contains("`one`"), "{}", loaded());
+    let leave = async {
+        eventually("the other is wanted", || loaded().contains("loading `one`")).await;
+        assert!(loaded().contains("`two` ("), "{}", loaded());
+        drop(stream);
+    };
+    let (answer, ()) = tokio::join!(chat(&provider, json!({ "model": "one" })), leave);
+    assert!(answer.is_ok());
+    assert!(!loaded().contains("`two`"), "{}", loaded());
+    let small = json!({ "models_dir": dir, "memory_limit_mb": 100 });
+    let error = chat(&self::provider(small), json!({ "model": "one" })).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Unavailable { .. }), "{error}");
+    assert!(error.message.contains("raise `memory_limit_mb`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_queue_says_when_to_come_again() {
+    let provider = provider(json!({ "parallel": 1, "queue_size": 1 }));
+    let cx = Context::default();
+    let endless = || {
+        let more = json!({ "max_tokens": null, "stream": true, "logit_bias": { "2": -100 } });
+        provider.chat(&cx, question(&more))
+    };
+    let Reply::Stream(mut running) = endless().await.unwrap() else { panic!("a stream") };
+    assert!(running.try_next().await.unwrap().is_some());
+    let _waiting = endless().await.unwrap();
+    let error = endless().await.err().unwrap();
+    let ErrorKind::RateLimited { retry_after: Some(pause) } = error.kind else { panic!("{error}") };
+    assert!(pause.as_secs() >= 1 && error.message.contains("try again in"), "{error}");
 }

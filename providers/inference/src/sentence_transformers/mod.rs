@@ -5,7 +5,10 @@ mod rerank;
 #[cfg(test)]
 mod tests;
 
-use crate::local::{self, Shelf, failed, inputs};
+use crate::{
+    local::{self, failed, inputs},
+    shelf::Shelf,
+};
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chaski_api::{
@@ -42,7 +45,10 @@ embedding model in the weights folder.
   fetches a conversion by others. Scores go from 0 to 1 (the sigmoid of the model's output); of a query and
   a document together 512 tokens are read. The segment of a token is not told to BERT models: scores of
   those that were trained with two segments, such as MiniLM cross-encoders, are a little off.
-- A model is loaded by the first request for it.
+- A model is loaded by the first request for it. Where memory is short, or `memory_limit_mb` says so,
+  the models that were unused for the longest time are unloaded.
+- Each thread computes texts of its own, and requests take turns: one with many texts does not hold up
+  the others. When `queue_size` requests wait, further ones are refused with status 429.
 ";
 
 chaski_api::wire! {
@@ -50,10 +56,13 @@ chaski_api::wire! {
     pub struct SentenceTransformersConfig {
         /// The folder with GGUF files, in place of the weights folder of Chaski.
         pub models_dir: Option<String>,
-        /// Threads that compute. By default all cores but one, which is left for the network.
+        /// Threads that compute, each on texts of its own. By default as many as there are cores;
+        /// they go behind the network.
         pub threads: Option<AtLeast<1>>,
         /// Requests that wait for a model at most.
         pub queue_size: AtLeast<1> = Between(256),
+        /// The memory that loaded models may take together, in megabytes. By default what is free.
+        pub memory_limit_mb: Option<AtLeast<1>>,
     }
 }
 
@@ -88,15 +97,18 @@ impl Provider for SentenceTransformers {
 
     async fn build(config: SentenceTransformersConfig, deps: Deps) -> Result<Arc<Self::Api>> {
         let dir = config.models_dir.map_or_else(|| deps.weights_dir.clone(), PathBuf::from);
+        let threads = local::threads(None, config.threads.map(|threads| threads.0), &deps);
+        let limit = config.memory_limit_mb.map(|limit| local::megabytes(limit.0));
         Ok(Arc::new(Self {
             store: Store::new(dir),
             options: LoadOptions {
-                threads: local::threads(config.threads.map(|threads| threads.0), &deps),
+                threads: threads.one,
+                batch_threads: threads.batch,
                 queue_size: usize::try_from(config.queue_size.0).unwrap_or(1).min(100_000),
                 ..LoadOptions::default()
             },
-            shelf: Shelf::new(deps.tasks.clone()),
-            rerankers: Shelf::new(deps.tasks),
+            shelf: Shelf::new(deps.tasks.clone(), limit),
+            rerankers: Shelf::new(deps.tasks, limit),
         }))
     }
 }
@@ -108,9 +120,15 @@ impl SentenceTransformers {
         let known = Catalogue::find(name).is_some();
         let most = if known { MAX_TOKENS } else { usize::MAX };
         let key = path.to_string_lossy().into_owned();
-        let load =
-            move |progress| async move { Embedder::load(&path, most, options, progress).await };
-        self.shelf.get(&key, load).await
+        let needed = || {
+            let (path, options) = (path.clone(), options.clone());
+            async move { Embedder::memory_needed(&path, &options).await }
+        };
+        let load = |progress| {
+            let (path, options) = (path.clone(), options.clone());
+            async move { Embedder::load(&path, most, options, progress).await }
+        };
+        self.shelf.get(&key, needed, load).await
     }
 }
 
@@ -124,14 +142,14 @@ impl Inference for SentenceTransformers {
         Err(only_embeds(request.model(), "completions"))
     }
 
-    async fn embeddings(&self, _cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
+    async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
         let body = &request.body;
         let texts =
             inputs(body.get("input"), "input", |text| Input::Text(text.to_owned()), Input::Tokens)?;
         let base64 = body.get("encoding_format").and_then(Value::as_str) == Some("base64");
         let model = self.model(request.model()).await?;
         let length = length(body.get("dimensions"), model.dimensions())?;
-        let found = model.embed(texts).await.map_err(failed)?;
+        let found = model.embed(local::caller(cx), texts).await.map_err(failed)?;
         let data = (0..).zip(found.vectors).map(|(index, mut vector)| {
             shorten(&mut vector, length);
             let embedding = if base64 { encoded(&vector) } else { json!(vector) };

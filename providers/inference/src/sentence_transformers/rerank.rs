@@ -35,8 +35,15 @@ impl SentenceTransformers {
         let path = self.store.path(name)?;
         let options = self.options.clone();
         let key = path.to_string_lossy().into_owned();
-        let load = move |progress| async move { Reranker::load(&path, options, progress).await };
-        self.rerankers.get(&key, load).await
+        let needed = || {
+            let path = path.clone();
+            async move { Reranker::memory_needed(&path).await }
+        };
+        let load = |progress| {
+            let (path, options) = (path.clone(), options.clone());
+            async move { Reranker::load(&path, options, progress).await }
+        };
+        self.rerankers.get(&key, needed, load).await
     }
 
     /// Checks that the file of a model to register is one that ranks.

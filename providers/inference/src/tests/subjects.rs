@@ -127,6 +127,24 @@ const IN_PROCESS: &[InProcess] = &[
         does: &[Does::Chat, Does::Calls, Does::Completions],
     },
     InProcess {
+        provider_type: "inline::meta-reference",
+        config: || json!({ "max_seq_len": 1024 }),
+        model: "smollm2-135m-instruct",
+        does: &[Does::Chat, Does::Calls, Does::Completions],
+    },
+    InProcess {
+        provider_type: "inline::meta-reference-quantized",
+        config: || json!({ "max_seq_len": 1024, "quantization": { "type": "int4" } }),
+        model: "smollm2-135m-instruct",
+        does: &[Does::Chat, Does::Calls, Does::Completions],
+    },
+    InProcess {
+        provider_type: "inline::vllm",
+        config: || json!({ "max_model_len": 1024 }),
+        model: "smollm2-135m-instruct",
+        does: &[Does::Chat, Does::Calls, Does::Completions],
+    },
+    InProcess {
         provider_type: "inline::sentence-transformers",
         config: || json!({}),
         model: "all-minilm-l6-v2",
