@@ -74,5 +74,5 @@ $(VENVS)/ready: tests/requirements.txt scripts/venvs.sh
 	@scripts/venvs.sh $(VENVS)
 
 bench: build weights ## Measure, and write bench/results/
-	@scripts/bench.sh $(RELEASE_BINARY) $(CARGO_TARGET_DIR)/release/chaski-bench \
-	  $(CHASKI_TEST_WEIGHTS)/smollm2-135m-instruct.gguf
+	@scripts/bench.sh $(RELEASE_BINARY) $(CARGO_TARGET_DIR)/release/chaski-bench $(VENVS) \
+	  $(CHASKI_TEST_WEIGHTS)/smollm2-135m-instruct.gguf $(CHASKI_TEST_WEIGHTS)/all-minilm-l6-v2.gguf

@@ -1,10 +1,14 @@
 //! `chaski-bench BINARY FOLDER [MODEL.gguf]`: measures the server against a fixed upstream, directly and through
 //! it in the same run, and writes a table, the numbers and a plot into the folder.
 //!
+//! `chaski-bench engine BINARY FOLDER PYTHON MODEL.gguf...`: measures the engine under load, and its
+//! embeddings beside Sentence Transformers where the interpreter PYTHON exists.
+//!
 //! The generator and the upstream share this process and one core; the server has another core.
 #![expect(clippy::print_stderr, reason = "a program for a terminal, which shows what it does")]
 
 mod engine;
+mod engine_load;
 mod load;
 mod machine;
 mod plot;
@@ -40,6 +44,13 @@ struct Target {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [command, binary, folder, python, models @ ..] = &arguments[..]
+        && command == "engine"
+    {
+        let files: Vec<&Path> = models.iter().map(Path::new).collect();
+        let peer = Some(Path::new(python)).filter(|python| python.exists());
+        return engine_load::measure(Path::new(binary), Path::new(folder), &files, peer).await;
+    }
     let (binary, folder, model) = match &arguments[..] {
         [binary, folder] => (Path::new(binary), Path::new(folder), None),
         [binary, folder, model] => (Path::new(binary), Path::new(folder), Some(Path::new(model))),

@@ -54,9 +54,16 @@ impl Server {
 
     /// The default template with this model file; on all cores, as a user runs it.
     pub(crate) async fn with_model(binary: &Path, file: &Path) -> Result<Self> {
+        Self::with_models(binary, &[file]).await
+    }
+
+    /// The default template with these model files; on all cores, as a user runs it.
+    pub(crate) async fn with_models(binary: &Path, files: &[&Path]) -> Result<Self> {
         let folder = TempDir::new()?;
-        let name = file.file_name().context("a model file")?;
-        std::os::unix::fs::symlink(fs::canonicalize(file)?, folder.path().join(name))?;
+        for file in files {
+            let name = file.file_name().context("a model file")?;
+            std::os::unix::fs::symlink(fs::canonicalize(file)?, folder.path().join(name))?;
+        }
         let (server, _) = Self::start_on(binary, "starter", folder, false).await?;
         Ok(server)
     }
