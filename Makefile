@@ -13,7 +13,7 @@ DEBUG_BINARY := $(CARGO_TARGET_DIR)/debug/chaski
 # the engine again.
 XTASK := $(CARGO_TARGET_DIR)/debug/xtask
 RELEASE_BINARY := $(CARGO_TARGET_DIR)/release/chaski
-REPLAY_GROUPS := models,inference_chat,inference_completion,inference_embeddings,auth,meta
+REPLAY_GROUPS := models,inference_chat,inference_completion,inference_embeddings,auth,meta,extra_providers
 DEFAULT_WEIGHTS := qwen2.5-0.5b-instruct all-minilm-l6-v2
 TEST_WEIGHTS := smollm2-135m-instruct all-minilm-l6-v2
 

@@ -13,6 +13,8 @@ table=$(mktemp)
 trap 'rm -f "$table"' EXIT
 # The recordings make the server fetch documents from the scripted upstream on this address.
 export CHASKI_EGRESS_ALLOW=127.0.0.1:9110
+# OpenAI is that upstream too.
+export OPENAI_BASE_URL=http://127.0.0.1:9110/v1
 status=0
 python3 "$shared/tools/replay.py" --server "$binary run {config} --port {port}" --only "$groups" \
   --responses-only --accept tests/replay-accepted.txt | tee "$table" || status=$?

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 const PREFIX: &str = "openai/";
 const URL: &str = "https://api.openai.com/v1";
+/// Where OpenAI's own clients look for another address.
+const BASE_URL: &str = "OPENAI_BASE_URL";
 const KEY: &str = "openai_api_key";
 
 const DIALECT: Dialect = Dialect {
@@ -59,7 +61,7 @@ Serves the models of [OpenAI](https://platform.openai.com/docs).
   registered; `refresh_models` switches that on or off.
 - `max_tokens` is sent as `max_completion_tokens` to the models that take only that name, and the
   sampling parameters that OpenAI refuses (`top_k`, `min_p`, `repetition_penalty`) are left out.
-- `base_url` leads to another server that speaks OpenAI's API; a key is optional there.
+- `base_url`, or the environment variable `OPENAI_BASE_URL`, leads to another server that speaks OpenAI's API; a key is optional there.
 ";
 
 chaski_api::wire! {
@@ -90,11 +92,13 @@ impl Provider for OpenAi {
     const SPEC: Spec = Spec {
         docs: DOCS,
         provider_data: &[KEY],
+        environment: &[BASE_URL],
         ..Spec::new(Api::Inference, "remote::openai", "Models of OpenAI.")
     };
 
     async fn build(config: OpenAiConfig, deps: Deps) -> Result<Arc<Self::Api>> {
         let base_url = config.base_url.filter(|url| !url.trim().is_empty());
+        let base_url = base_url.or_else(|| deps.environment.get(BASE_URL).map(str::to_owned));
         let url = base_url.unwrap_or_else(|| URL.to_owned());
         let settings = Settings { url, key: config.api_key, ..Settings::default() };
         Hosted::provider(deps, &DIALECT, &CATALOGUE, settings, config.refresh_models)
