@@ -3,6 +3,7 @@
 # Where things are built and fetched; each can be set from the outside.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CHASKI_TEST_WEIGHTS ?= $(CARGO_TARGET_DIR)/test-weights
+export CHASKI_BENCH_PEERS ?= $(CARGO_TARGET_DIR)/peers
 VENVS ?= $(CARGO_TARGET_DIR)/venvs
 TOOLS ?= $(CARGO_TARGET_DIR)/tools
 PORT ?= 8321
@@ -18,7 +19,7 @@ DEFAULT_WEIGHTS := qwen2.5-0.5b-instruct all-minilm-l6-v2
 TEST_WEIGHTS := smollm2-135m-instruct all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build run chat test test-rust test-clients test-replay check fix docs weights bench clean-state
+.PHONY: help prerequisites build run chat test test-rust test-clients test-replay check fix docs weights bench bench-peers
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -72,6 +73,9 @@ weights: $(DEBUG_BINARY) ## Fetch the small weights that the tests use
 
 $(VENVS)/ready: tests/requirements.txt scripts/venvs.sh
 	@scripts/venvs.sh $(VENVS)
+
+bench-peers: ## Install other gateways, which `make bench` then measures too
+	@for install in bench/peers/*/install.sh; do "$$install" $(CHASKI_BENCH_PEERS); done
 
 bench: build weights ## Measure, and write bench/results/
 	@scripts/bench.sh $(RELEASE_BINARY) $(CARGO_TARGET_DIR)/release/chaski-bench $(VENVS) \

@@ -2,7 +2,8 @@
 
 use crate::{
     load::Kind,
-    report::{Row, direct},
+    relay::{DIRECT, FACE, NATIVE},
+    report::{Row, beside},
 };
 
 const WIDTH: f64 = 760.0;
@@ -10,14 +11,14 @@ const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 70.0;
 const BOTTOM: f64 = 70.0;
 const TOP: f64 = 50.0;
-const COLOURS: [(&str, &str); 2] = [("OpenAI face", "#2a78b8"), ("Llama Stack face", "#d9822b")];
+const COLOURS: [(&str, &str); 2] = [(FACE, "#2a78b8"), (NATIVE, "#d9822b")];
 
 /// The chart of the rows through the server, against the direct ones.
 pub(crate) fn added_latency(rows: &[Row]) -> String {
     let bars: Vec<(&Row, f64)> = rows
         .iter()
-        .filter(|row| row.target != "direct")
-        .filter_map(|row| Some((row, (row.p50_ms - direct(rows, row)?.p50_ms).max(0.0))))
+        .filter(|row| COLOURS.iter().any(|(name, _)| *name == &*row.target))
+        .filter_map(|row| Some((row, (row.p50_ms - beside(rows, row, DIRECT)?.p50_ms).max(0.0))))
         .collect();
     let highest = bars.iter().map(|(_, value)| *value).fold(0.1, f64::max);
     let mut out = vec![
@@ -71,7 +72,7 @@ fn groups(bars: &[(&Row, f64)], highest: f64) -> Vec<String> {
     for (kind, concurrency) in loads {
         for (index, (name, colour)) in [0.0, 1.0].iter().zip(COLOURS) {
             let same = |row: &Row| {
-                row.target == name && row.kind == kind && row.concurrency == concurrency
+                &*row.target == name && row.kind == kind && row.concurrency == concurrency
             };
             let Some((_, value)) = bars.iter().find(|(row, _)| same(row)) else { continue };
             let (bar, y) = (width * 0.32, level(value / highest));

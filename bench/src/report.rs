@@ -2,23 +2,28 @@
 
 use crate::{
     engine::{Engine, Speed},
-    load::{Kind, Outcome, Pace},
+    instructions::Count,
+    load::{Kind, Outcome, Pace, QUESTION},
     machine::State,
+    open_streams::OpenStreams,
     plot,
+    relay::{BARE, DIRECT, Relay},
     server::ColdStart,
+    upstream::EVENTS,
 };
 use anyhow::Result;
 use serde::Serialize;
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, rc::Rc, time::Duration};
 
 /// One cell of the measurement.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
-    pub(crate) target: &'static str,
+    pub(crate) target: Rc<str>,
     pub(crate) kind: Kind,
     /// Connections, or requests a second where the rate is fixed.
     pub(crate) concurrency: Option<usize>,
     pub(crate) per_second: Option<u32>,
+    pub(crate) prompt_bytes: usize,
     pub(crate) requests_per_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -26,6 +31,7 @@ pub(crate) struct Row {
     pub(crate) transit_p50_ms: Option<f64>,
     pub(crate) transit_p99_ms: Option<f64>,
     pub(crate) cpu_us_per_request: Option<f64>,
+    pub(crate) cpu_us_per_event: Option<f64>,
     pub(crate) memory_mb: Option<f64>,
 }
 
@@ -47,7 +53,7 @@ fn quantile(values: &[u64], share: f64) -> f64 {
 
 impl Row {
     pub(crate) fn new(
-        target: &'static str,
+        target: Rc<str>,
         kind: Kind,
         pace: Pace,
         outcome: &Outcome,
@@ -58,27 +64,35 @@ impl Row {
         let (concurrency, per_second) = match pace {
             Pace::Closed { concurrency } => (Some(concurrency), None),
             Pace::Open { per_second } => (None, Some(per_second)),
+            Pace::Count { .. } => (None, None),
         };
+        let cpu = cost.map(|(cpu, _)| cpu.as_secs_f64() * 1e6 / requests);
+        #[expect(clippy::cast_precision_loss, reason = "a small constant")]
+        let events = EVENTS as f64;
         let transit = (!outcome.transit.is_empty()).then_some(&outcome.transit);
         Self {
             target,
             kind,
             concurrency,
             per_second,
+            prompt_bytes: QUESTION,
             requests_per_second: requests / outcome.seconds,
             p50_ms: quantile(&outcome.whole, 0.5),
             p99_ms: quantile(&outcome.whole, 0.99),
             first_byte_p50_ms: quantile(&outcome.first, 0.5),
             transit_p50_ms: transit.map(|values| quantile(values, 0.5)),
             transit_p99_ms: transit.map(|values| quantile(values, 0.99)),
-            cpu_us_per_request: cost.map(|(cpu, _)| cpu.as_secs_f64() * 1e6 / requests),
+            cpu_us_per_request: cpu,
+            cpu_us_per_event: cpu.filter(|_| kind == Kind::Stream).map(|cpu| cpu / events),
             memory_mb: cost.map(|(_, memory)| memory),
         }
     }
 
     fn same_cell(&self, other: &Self) -> bool {
-        (self.target, self.kind, self.concurrency, self.per_second)
-            == (other.target, other.kind, other.concurrency, other.per_second)
+        let cell = |row: &Self| {
+            (row.target.clone(), row.kind, row.concurrency, row.per_second, row.prompt_bytes)
+        };
+        cell(self) == cell(other)
     }
 }
 
@@ -96,12 +110,20 @@ pub(crate) fn medians(mut rows: Vec<Row>) -> Vec<Row> {
     out
 }
 
+/// The highest rate at which a way answered.
+pub(crate) fn highest(rows: &[Row], target: &str, kind: Kind) -> f64 {
+    let rows = rows.iter().filter(|row| &*row.target == target && row.kind == kind);
+    rows.map(|row| row.requests_per_second).fold(0.0, f64::max)
+}
+
 /// Everything that one run measured.
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
     pub(crate) start: ColdStart,
-    pub(crate) full_speed: Vec<Row>,
-    pub(crate) fixed_rate: Vec<Row>,
+    pub(crate) relay: Relay,
+    pub(crate) open_streams: OpenStreams,
+    pub(crate) instructions: Vec<Count>,
+    pub(crate) peers: Vec<Row>,
     pub(crate) engine: Option<Engine>,
     /// Before and after.
     pub(crate) machine: [State; 2],
@@ -112,75 +134,132 @@ impl Results {
         fs::create_dir_all(folder)?;
         fs::write(folder.join("results.json"), serde_json::to_string_pretty(self)? + "\n")?;
         fs::write(folder.join("README.md"), self.markdown())?;
-        fs::write(folder.join("latency.svg"), plot::added_latency(&self.full_speed))?;
+        fs::write(folder.join("latency.svg"), plot::added_latency(&self.relay.full_speed))?;
         Ok(())
     }
 
     fn markdown(&self) -> String {
         let [before, after] = &self.machine;
-        let mut out =
-            vec![
-            "# Measurements".to_owned(),
-            String::new(),
-            "Written by `make bench`. The same load goes to a fixed upstream directly and through \
-             Chaski, in one run; the differences are what Chaski adds. Generator and upstream \
-             share one core, the server has another."
-                .to_owned(),
-            String::new(),
-            format!(
-                "Machine: {} cores, {}, {} GB, Linux {}; load {} before and {} after.",
-                before.cores, before.processor, before.memory_gigabytes, before.kernel, before.load,
-                after.load
-            ),
-            String::new(),
-            "## Start".to_owned(),
-            String::new(),
-            format!(
-                "`chaski run starter`, nothing fetched: first answer after {:.0} ms, {:.1} MB \
-                 resident two seconds later (medians of {} and 3 starts).",
-                self.start.milliseconds, self.start.idle_megabytes, self.start.rounds
-            ),
-            String::new(),
-            "## At full speed".to_owned(),
-            String::new(),
+        let Relay { full_speed, half_load, fixed_rate, large } = &self.relay;
+        let mut out = Page::default();
+        out.line("# Measurements");
+        out.text(
+            "Written by `make bench`. The same load goes to a fixed upstream directly, through a \
+             bare proxy on the same HTTP library, and through Chaski, in one run and in turn; the \
+             differences are what Chaski adds. Generator and upstream share one core, the server \
+             has another.",
+        );
+        out.text(&format!(
+            "Machine: {} cores, {}, {} GB, Linux {}; load {} before and {} after.",
+            before.cores,
+            before.processor,
+            before.memory_gigabytes,
+            before.kernel,
+            before.load,
+            after.load
+        ));
+        out.heading("Start");
+        out.text(&format!(
+            "`chaski run starter`, nothing fetched: first answer after {:.0} ms, {:.1} MB \
+             resident two seconds later (medians of {} and 3 starts).",
+            self.start.milliseconds, self.start.idle_megabytes, self.start.rounds
+        ));
+        out.heading("At full speed");
+        out.text(
             "The upstream answers at once; each connection sends its next request when the last \
              one is answered. With one server core, more connections mean waiting in line: the \
-             rate and the CPU time are the figures to look at."
-                .to_owned(),
-            String::new(),
-            "![Latency added by Chaski](latency.svg)".to_owned(),
-            String::new(),
-        ];
-        out.extend(table(&self.full_speed, "Connections"));
-        out.extend([
-            String::new(),
-            "## At a fixed rate".to_owned(),
-            String::new(),
+             rate and the CPU time are the figures to look at.",
+        );
+        out.text("![Latency added by Chaski](latency.svg)");
+        out.table(full_speed, "Connections");
+        out.heading("At half load");
+        out.text(
+            "Each way at half of its highest rate above, requests leaving on time whatever is \
+             still open, beside the same rate straight to the upstream.",
+        );
+        out.table(half_load, "Requests/s");
+        out.heading("At a fixed rate");
+        out.text(
             "The upstream thinks for 50 ms, and pauses 10 ms between the 20 events of a stream. \
-             Requests leave on time, whatever is still open. Transit is the way of one event from \
-             the upstream to the client."
-                .to_owned(),
-            String::new(),
-        ]);
-        out.extend(table(&self.fixed_rate, "Requests/s"));
+             Transit is the way of one event from the upstream to the client.",
+        );
+        out.table(fixed_rate, "Requests/s");
+        out.heading("Large prompts");
+        out.text("Four connections, plain answers.");
+        for prompt in
+            large.iter().map(|row| row.prompt_bytes).collect::<std::collections::BTreeSet<_>>()
+        {
+            out.text(&format!("{} kB:", prompt / 1000));
+            let rows: Vec<Row> =
+                large.iter().filter(|row| row.prompt_bytes == prompt).cloned().collect();
+            out.table(&rows, "Connections");
+        }
+        out.heading("Open streams");
+        let open = &self.open_streams;
+        out.text(&format!(
+            "{} streams open at the same time: {:.0} MB resident, {:.0} MB before them; another \
+             request takes {:.2} ms meanwhile (median).",
+            open.streams, open.after_megabytes, open.before_megabytes, open.others_p50_ms
+        ));
+        if !self.instructions.is_empty() {
+            out.heading("Instructions");
+            out.text("Of one request in the server, counted by callgrind.");
+            out.line("| Way | Kind | Instructions |");
+            out.line("| --- | --- | ---: |");
+            for count in &self.instructions {
+                let (target, kind) = (&count.target, word(count.kind));
+                out.line(&format!("| {target} | {kind} | {} |", count.per_request));
+            }
+            out.line("");
+        }
+        if !self.peers.is_empty() {
+            out.heading("Other gateways");
+            out.text("On the same upstream and the same core, in the same run, as they come.");
+            out.table(&self.peers, "Connections");
+        }
         if let Some(engine) = &self.engine {
-            out.extend([
-                String::new(),
-                "## The engine".to_owned(),
-                String::new(),
-                format!(
-                    "Tokens a second of `{}` with {} computing threads, the best of five rounds.",
-                    engine.model, engine.threads
-                ),
-                String::new(),
-                "| | Prompt | Decode |".to_owned(),
-                "| --- | ---: | ---: |".to_owned(),
-            ]);
+            out.heading("The engine");
+            out.text(&format!(
+                "Tokens a second of `{}` with {} computing threads, the best of five rounds.",
+                engine.model, engine.threads
+            ));
+            out.line("| | Prompt | Decode |");
+            out.line("| --- | ---: | ---: |");
             for Speed { name, prompt, decode } in &engine.rows {
-                out.push(format!("| {name} | {prompt:.0} | {decode:.1} |"));
+                out.line(&format!("| {name} | {prompt:.0} | {decode:.1} |"));
             }
         }
-        out.join("\n") + "\n"
+        out.0.join("\n").trim_end().to_owned() + "\n"
+    }
+}
+
+/// A page in Markdown.
+#[derive(Default)]
+struct Page(Vec<String>);
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.0.push(line.to_owned());
+    }
+
+    fn heading(&mut self, title: &str) {
+        self.0.extend([format!("## {title}"), String::new()]);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0.extend([text.to_owned(), String::new()]);
+    }
+
+    fn table(&mut self, rows: &[Row], load: &str) {
+        self.0.extend(table(rows, load));
+        self.0.push(String::new());
+    }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Plain => "plain",
+        Kind::Stream => "stream",
     }
 }
 
@@ -191,33 +270,28 @@ fn cell(value: Option<f64>, digits: usize) -> String {
 fn table(rows: &[Row], load: &str) -> Vec<String> {
     let mut out = vec![
         format!(
-            "| Target | Kind | {load} | Answered/s | p50 ms | p99 ms | Added p50 ms | Added p99 ms \
-             | First byte p50 ms | Transit p50/p99 ms | CPU µs/request | RSS MB |"
+            "| Way | Kind | {load} | Answered/s | of bare proxy | p50 ms | p99 ms | Added p50 ms | \
+             Added p99 ms | First byte p50 ms | Transit p50/p99 ms | CPU µs/request | CPU µs/event | RSS MB |"
         ),
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-            .to_owned(),
+        format!("| --- | --- |{}", " ---: |".repeat(12)),
     ];
     for row in rows {
-        let direct = direct(rows, row);
-        let added = |own: f64, of: fn(&Row) -> f64| {
-            cell(direct.filter(|_| row.target != "direct").map(|direct| own - of(direct)), 2)
-        };
-        let kind = match row.kind {
-            Kind::Plain => "plain",
-            Kind::Stream => "stream",
-        };
-        let load = row
-            .concurrency
-            .map(|number| number.to_string())
-            .or(row.per_second.map(|number| number.to_string()))
-            .unwrap_or_default();
+        let direct = beside(rows, row, DIRECT).filter(|_| &*row.target != DIRECT);
+        let bare = beside(rows, row, BARE).filter(|_| ![DIRECT, BARE].contains(&&*row.target));
+        let added = |own: f64, of: fn(&Row) -> f64| cell(direct.map(|direct| own - of(direct)), 2);
+        let share = bare.filter(|_| row.concurrency.is_some()).map_or_else(String::new, |bare| {
+            format!("{:.0} %", 100.0 * row.requests_per_second / bare.requests_per_second)
+        });
+        let load = row.concurrency.map(|number| number.to_string());
+        let load = load.or(row.per_second.map(|number| number.to_string())).unwrap_or_default();
         let transit = match (row.transit_p50_ms, row.transit_p99_ms) {
             (Some(p50), Some(p99)) => format!("{p50:.2} / {p99:.2}"),
             _ => String::new(),
         };
         out.push(format!(
-            "| {} | {kind} | {load} | {:.0} | {:.2} | {:.2} | {} | {} | {:.2} | {transit} | {} | {} |",
+            "| {} | {} | {load} | {:.0} | {share} | {:.2} | {:.2} | {} | {} | {:.2} | {transit} | {} | {} | {} |",
             row.target,
+            word(row.kind),
             row.requests_per_second,
             row.p50_ms,
             row.p99_ms,
@@ -225,15 +299,16 @@ fn table(rows: &[Row], load: &str) -> Vec<String> {
             added(row.p99_ms, |row| row.p99_ms),
             row.first_byte_p50_ms,
             cell(row.cpu_us_per_request, 0),
+            cell(row.cpu_us_per_event, 1),
             cell(row.memory_mb, 1),
         ));
     }
     out
 }
 
-/// The row of the same load sent to the upstream itself.
-pub(crate) fn direct<'a>(rows: &'a [Row], row: &Row) -> Option<&'a Row> {
-    let wanted = Row { target: "direct", ..row.clone() };
+/// The row of the same load by another way.
+pub(crate) fn beside<'a>(rows: &'a [Row], row: &Row, way: &str) -> Option<&'a Row> {
+    let wanted = Row { target: way.into(), ..row.clone() };
     rows.iter().find(|other| other.same_cell(&wanted))
 }
 
@@ -244,7 +319,8 @@ mod tests {
     fn row(target: &'static str, rate: f64) -> Row {
         let outcome =
             Outcome { seconds: 1.0, whole: vec![1_000_000], first: vec![1], transit: vec![] };
-        let row = Row::new(target, Kind::Plain, Pace::Closed { concurrency: 1 }, &outcome, None);
+        let row =
+            Row::new(target.into(), Kind::Plain, Pace::Closed { concurrency: 1 }, &outcome, None);
         Row { requests_per_second: rate, ..row }
     }
 
@@ -253,7 +329,7 @@ mod tests {
         let rows = vec![row("a", 3.0), row("b", 7.0), row("a", 1.0), row("a", 2.0)];
         let medians = medians(rows);
         let rates: Vec<_> =
-            medians.iter().map(|row| (row.target, row.requests_per_second)).collect();
+            medians.iter().map(|row| (&*row.target, row.requests_per_second)).collect();
         assert_eq!(rates, [("a", 2.0), ("b", 7.0)]);
     }
 

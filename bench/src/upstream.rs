@@ -18,6 +18,11 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
+/// The model whose streams stay open: an event now, and the rest after a long while.
+pub(crate) const ENDLESS: &str = "endless";
+/// How long such a stream is silent.
+const SILENCE: Duration = Duration::from_mins(10);
+
 /// The events with text in a streamed answer.
 pub(crate) const EVENTS: usize = 20;
 
@@ -56,8 +61,9 @@ impl Upstream {
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-const MODELS: &str =
-    r#"{"object":"list","data":[{"id":"m","object":"model","created":1,"owned_by":"bench"}]}"#;
+/// Where it decides on tokens: everybody is let in.
+pub(crate) const AUTH: &str = "/auth";
+const MODELS: &str = r#"{"object":"list","data":[{"id":"m","object":"model","created":1,"owned_by":"bench"},{"id":"endless","object":"model","created":1,"owned_by":"bench"}]}"#;
 const PLAIN: &str = concat!(
     r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"#,
     r#""message":{"role":"assistant","content":"The quick brown fox jumps over the lazy dog, and "#,
@@ -71,16 +77,23 @@ async fn answer(
     between: Duration,
 ) -> Result<Response<Body>, Infallible> {
     let is_chat = request.method() == http::Method::POST;
+    let is_auth = request.uri().path() == AUTH;
     let body = request
         .into_body()
         .collect()
         .await
         .map(http_body_util::Collected::to_bytes)
         .unwrap_or_default();
+    if is_auth {
+        return Ok(json(r#"{"principal":"bench"}"#));
+    }
     if !is_chat {
         return Ok(json(MODELS));
     }
     pause(thinking).await;
+    if body.windows(ENDLESS.len()).any(|part| part == ENDLESS.as_bytes()) {
+        return Ok(endless());
+    }
     let wants_stream = body.windows(13).any(|part| part == br#""stream":true"#);
     Ok(if wants_stream { events(between) } else { json(PLAIN) })
 }
@@ -119,6 +132,23 @@ fn events(between: Duration) -> Response<Body> {
         tokio::task::yield_now().await;
         Ok::<_, Infallible>(Frame::data(Bytes::from(text)))
     });
+    streamed(pieces)
+}
+
+/// One event, and then nothing for a long time.
+fn endless() -> Response<Body> {
+    let first = Frame::data(Bytes::from(event(r#"{"role":"assistant","content":"a"}"#, "null")));
+    let last = async {
+        pause(SILENCE).await;
+        Frame::data(Bytes::from(event("{}", r#""stop""#) + "data: [DONE]\n\n"))
+    };
+    streamed(stream::once(async { first }).chain(stream::once(last)).map(Ok::<_, Infallible>))
+}
+
+fn streamed<S>(pieces: S) -> Response<Body>
+where
+    S: futures_util::Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + 'static,
+{
     let mut response = Response::new(BodyExt::boxed_unsync(StreamBody::new(pieces)));
     response
         .headers_mut()

@@ -1,0 +1,64 @@
+//! Instructions of one request, counted by Valgrind's callgrind: the same whatever else the
+//! machine does, so that a small regression shows.
+
+use crate::{
+    load::{Kind, Pace, QUESTION},
+    relay::{DIRECT, FACE, NATIVE, Target},
+    server::{Server, Setup},
+    upstream::Upstream,
+};
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::{fs, path::Path, process::Command, rc::Rc, time::Duration};
+use tempfile::TempDir;
+
+/// The requests of the two runs; what they differ by is divided by the difference.
+const FEW: usize = 100;
+const MANY: usize = 600;
+
+/// The instructions of a way through the server.
+#[derive(Debug, Serialize)]
+pub(crate) struct Count {
+    pub(crate) target: Rc<str>,
+    pub(crate) kind: Kind,
+    pub(crate) per_request: u64,
+}
+
+/// Nothing where Valgrind is not installed.
+pub(crate) async fn measure(binary: &Path) -> Result<Vec<Count>> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        return Ok(Vec::new());
+    }
+    let mut counts = Vec::new();
+    for name in [FACE, NATIVE] {
+        for kind in [Kind::Plain, Kind::Stream] {
+            let few = count(binary, name, kind, FEW).await?;
+            let many = count(binary, name, kind, MANY).await?;
+            let per_request = many.saturating_sub(few) / (MANY - FEW) as u64;
+            counts.push(Count { target: name.into(), kind, per_request });
+        }
+    }
+    Ok(counts)
+}
+
+/// The instructions of a server's whole life with so many requests.
+async fn count(binary: &Path, name: &str, kind: Kind, requests: usize) -> Result<u64> {
+    let folder = TempDir::new()?;
+    let file = folder.path().join("callgrind.out");
+    let out = format!("--callgrind-out-file={}", file.display());
+    let under = ["valgrind", "--tool=callgrind", "--trace-children=no", &out];
+    let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
+    let setup = Setup { under: &under, ..Setup::default() };
+    let server = Server::in_front_of(binary, upstream.port, setup).await?;
+    let target = match name {
+        NATIVE => Target::native(&server),
+        DIRECT | FACE => Target::through(FACE, &server),
+        other => anyhow::bail!("no way called `{other}`"),
+    };
+    target.load(kind, QUESTION).run(Pace::Count { requests }, Duration::ZERO).await?;
+    server.stop()?;
+    let text = fs::read_to_string(&file).context("callgrind wrote nothing")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("totals:"));
+    let line = line.or_else(|| text.lines().find_map(|line| line.strip_prefix("summary:")));
+    line.context("no sum in callgrind's file")?.trim().parse().context("no number")
+}

@@ -1,0 +1,192 @@
+//! What relaying costs: the same load to the upstream itself, through a bare proxy, and through
+//! the server by each of its ways.
+
+use crate::{
+    load::{self, Kind, Load, Outcome, Pace, QUESTION},
+    report::{self, Row},
+    server::{Server, Setup},
+    upstream::Upstream,
+};
+use anyhow::Result;
+use serde::Serialize;
+use std::{path::Path, rc::Rc, time::Duration};
+
+/// How long each cell of a table is measured.
+const CELL: Duration = Duration::from_secs(3);
+/// The rounds of a table; the median of each cell counts.
+const ROUNDS: usize = 3;
+/// How long the upstream waits before it answers, in the table at a fixed rate.
+const THINKING: Duration = Duration::from_millis(50);
+/// The pause between the events of a stream, in the table at a fixed rate.
+const BETWEEN_EVENTS: Duration = Duration::from_millis(10);
+/// The prompts of the table of large requests, in bytes.
+const LARGE: [usize; 2] = [100_000, 1_000_000];
+
+pub(crate) const OPENAI: &str = "/v1/chat/completions";
+pub(crate) const LLAMA_STACK: &str = "/v1/inference/chat-completion";
+const TOKEN: &[(&str, &str)] = &[("authorization", "Bearer bench-token")];
+
+pub(crate) const DIRECT: &str = "direct";
+pub(crate) const BARE: &str = "bare proxy";
+pub(crate) const FACE: &str = "OpenAI face";
+pub(crate) const NATIVE: &str = "Llama Stack face";
+const REMEMBERED: &str = "OpenAI face, token remembered";
+const ASKED: &str = "OpenAI face, token asked each time";
+
+/// The tables of this part.
+#[derive(Debug, Serialize)]
+pub(crate) struct Relay {
+    pub(crate) full_speed: Vec<Row>,
+    pub(crate) half_load: Vec<Row>,
+    pub(crate) fixed_rate: Vec<Row>,
+    pub(crate) large: Vec<Row>,
+}
+
+/// Whom the load goes to.
+pub(crate) struct Target<'a> {
+    pub(crate) name: Rc<str>,
+    pub(crate) path: Rc<str>,
+    pub(crate) headers: Rc<[(String, String)]>,
+    pub(crate) model: Rc<str>,
+    /// Whether the body is Llama Stack's in place of OpenAI's.
+    pub(crate) llama_stack: bool,
+    pub(crate) port: u16,
+    /// Whose CPU time and memory count; nobody's where the load goes to the upstream itself.
+    pub(crate) server: Option<&'a Server>,
+    /// Whether events come one by one.
+    pub(crate) exact: bool,
+}
+
+impl<'a> Target<'a> {
+    fn direct(upstream: u16) -> Self {
+        Self {
+            name: DIRECT.into(),
+            path: OPENAI.into(),
+            headers: Rc::new([]),
+            model: "m".into(),
+            llama_stack: false,
+            port: upstream,
+            server: None,
+            exact: true,
+        }
+    }
+
+    pub(crate) fn through(name: &str, server: &'a Server) -> Self {
+        let port = server.port;
+        Self { name: name.into(), server: Some(server), ..Self::direct(port) }
+    }
+
+    pub(crate) fn native(server: &'a Server) -> Self {
+        let path = LLAMA_STACK.into();
+        Self { path, llama_stack: true, ..Self::through(NATIVE, server) }
+    }
+
+    fn with_token(self) -> Self {
+        let headers = TOKEN.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { headers: headers.collect(), ..self }
+    }
+
+    pub(crate) fn load(&self, kind: Kind, prompt: usize) -> Load {
+        Load {
+            port: self.port,
+            path: Rc::clone(&self.path),
+            headers: Rc::clone(&self.headers),
+            body: load::body(self.llama_stack, &self.model, kind, prompt),
+            kind,
+            exact: self.exact,
+        }
+    }
+
+    pub(crate) async fn measure(&self, kind: Kind, pace: Pace, prompt: usize) -> Result<Row> {
+        eprintln!("{}: {kind:?}, {pace:?}, {prompt} bytes", self.name);
+        let load = self.load(kind, prompt);
+        load.run(pace, CELL / 4).await?;
+        let before = self.server.map(Server::cpu).transpose()?;
+        let outcome: Outcome = load.run(pace, CELL).await?;
+        let cost = match (self.server, before) {
+            (Some(server), Some(before)) => {
+                Some((server.cpu()?.saturating_sub(before), server.memory()?))
+            }
+            _ => None,
+        };
+        Ok(Row::new(Rc::clone(&self.name), kind, pace, &outcome, cost))
+    }
+}
+
+pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
+    let fast = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
+    let plain = Server::in_front_of(binary, fast.port, Setup::default()).await?;
+    let setup = |seconds| Setup { authentication: Some(seconds), ..Setup::default() };
+    let remembering = Server::in_front_of(binary, fast.port, setup(600)).await?;
+    let asking = Server::in_front_of(binary, fast.port, setup(0)).await?;
+    let bare = Server::bare_proxy(fast.port).await?;
+    let targets = [
+        Target::direct(fast.port),
+        Target::through(BARE, &bare),
+        Target::through(FACE, &plain),
+        Target::through(REMEMBERED, &remembering).with_token(),
+        Target::through(ASKED, &asking).with_token(),
+        Target::native(&plain),
+    ];
+    let mut full_speed = Vec::new();
+    for _ in 0..ROUNDS {
+        for kind in [Kind::Plain, Kind::Stream] {
+            for concurrency in [1, 16, 64] {
+                for target in &targets {
+                    let pace = Pace::Closed { concurrency };
+                    full_speed.push(target.measure(kind, pace, QUESTION).await?);
+                }
+            }
+        }
+    }
+    let full_speed = report::medians(full_speed);
+
+    // Half of what each way can do, on its own and straight to the upstream at the same rate.
+    let mut half_load = Vec::new();
+    for _ in 0..ROUNDS {
+        for kind in [Kind::Plain, Kind::Stream] {
+            for target in targets.iter().filter(|target| target.server.is_some()) {
+                let most = report::highest(&full_speed, &target.name, kind);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a rate of requests is small and above zero"
+                )]
+                let pace = Pace::Open { per_second: (most / 2.0).max(1.0) as u32 };
+                half_load.push(targets[0].measure(kind, pace, QUESTION).await?);
+                half_load.push(target.measure(kind, pace, QUESTION).await?);
+            }
+        }
+    }
+    let half_load = report::medians(half_load);
+
+    let mut large = Vec::new();
+    for prompt in LARGE {
+        for target in targets.iter().filter(|target| target.headers.is_empty()) {
+            let pace = Pace::Closed { concurrency: 4 };
+            let row = target.measure(Kind::Plain, pace, prompt).await?;
+            large.push(Row { prompt_bytes: prompt, ..row });
+        }
+    }
+    drop(targets);
+
+    let slow = Upstream::start(THINKING, BETWEEN_EVENTS).await?;
+    let plain = Server::in_front_of(binary, slow.port, Setup::default()).await?;
+    let bare = Server::bare_proxy(slow.port).await?;
+    let targets = [
+        Target::direct(slow.port),
+        Target::through(BARE, &bare),
+        Target::through(FACE, &plain),
+        Target::native(&plain),
+    ];
+    let mut fixed_rate = Vec::new();
+    for _ in 0..ROUNDS {
+        for (kind, rate) in [(Kind::Plain, 50), (Kind::Plain, 500), (Kind::Stream, 20)] {
+            for target in &targets {
+                let pace = Pace::Open { per_second: rate };
+                fixed_rate.push(target.measure(kind, pace, QUESTION).await?);
+            }
+        }
+    }
+    Ok(Relay { full_speed, half_load, fixed_rate: report::medians(fixed_rate), large })
+}
