@@ -227,11 +227,11 @@ fn what_has_to_wait_is_bounded() {
     };
     send(call(0, "c", "f", "{")).unwrap();
     let piece = "x".repeat(1024 * 1024);
-    let error = (0..64).find_map(|_| send(call(1, "d", "g", &piece)).err()).unwrap();
+    let error = (0..20).find_map(|_| send(call(1, "d", "g", &piece)).err()).unwrap();
     assert!(error.message.contains("would have to wait"), "{}", error.message);
     // What is passed on at once has no bound.
     let mut translation = Translation::new(wanted(), 0);
-    for _ in 0..64 {
+    for _ in 0..20 {
         let chunk = json!({ "choices": [{ "index": 0, "delta": call(0, "c", "f", &piece) }] });
         translation.chunk(Payload::Raw(chunk.to_string().into()), &mut out).unwrap();
         out.clear();
