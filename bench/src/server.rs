@@ -130,7 +130,7 @@ impl Server {
             .current_dir(folder.path());
         let began = Instant::now();
         let child = command.spawn().context("cannot start the server")?;
-        let mut server = Self { port, child, folder: folder };
+        let mut server = Self { port, child, folder };
         while !answers(port, ready) {
             ensure!(began.elapsed() < READY, "the server does not answer: {}", server.log());
             ensure!(server.child.try_wait()?.is_none(), "the server left: {}", server.log());

@@ -115,17 +115,6 @@ impl Http {
         })
     }
 
-    /// A client for whole APIs at addresses that callers give: it connects to the same ones as
-    /// [`Self::fetch_guarded`], and refuses the others with `InvalidRequest`.
-    #[must_use]
-    pub fn for_addresses_of_callers(&self) -> Self {
-        self.adjusted(|options| {
-            options.addresses_of_callers = true;
-            // One address that fails says nothing about the others.
-            options.circuit_breaker = None;
-        })
-    }
-
     /// How many calls are in flight, until the end of their answers.
     pub fn in_flight(&self) -> usize {
         self.0.places.taken()

@@ -133,7 +133,10 @@ fn text(content: InterleavedContent) -> String {
 /// The tokens, where the server counts them.
 pub(super) fn usage(metrics: Option<&[MetricInResponse]>) -> Option<Usage> {
     let metrics = metrics.unwrap_or_default();
-    let value = |name: &str| metrics.iter().find(|row| row.metric == name).map(|row| row.value);
+    let value = |name: &str| {
+        let row = metrics.iter().find(|row| row.metric == name)?;
+        row.value.as_i64()
+    };
     let (prompt, answer) = (value("prompt_tokens")?, value("completion_tokens")?);
     let total = value("total_tokens").unwrap_or(prompt + answer);
     Some(Usage { prompt_tokens: prompt, completion_tokens: answer, total_tokens: total })
