@@ -40,7 +40,7 @@ const CERTAIN: [&str; 6] = [
     "a b c d e f g h i j k",
     "red blue red blue red blue red blue red",
     "2 4 6 8 10 12 14 16 18",
-    "Monday, Tuesday, Wednesday, Thursday,",
+    "10, 20, 30, 40, 50, 60,",
     "one two three one two three one two three one",
 ];
 
