@@ -3,7 +3,7 @@
 use crate::{Client, Events, Result};
 use chaski_api::{
     Endpoint,
-    endpoints::{inference, inspect, models, openai, providers, rerank},
+    endpoints::{anthropic, inference, inspect, models, openai, providers, rerank},
 };
 
 macro_rules! methods {
@@ -68,6 +68,8 @@ methods! {
     list_provider_summaries => inspect::ListProviderSummaries;
     /// All providers, with health and configuration.
     list_providers => providers::ListProviders;
+    /// Tokens and costs by model and provider, since the server started.
+    list_usage => inspect::ListUsage;
     /// One provider.
     inspect_provider => providers::InspectProvider;
     /// All registered models.
@@ -90,6 +92,10 @@ methods! {
     create_completion / create_completion_stream => openai::CreateCompletion;
     /// Vectors of texts, in OpenAI's form.
     create_embeddings => openai::CreateEmbeddings;
+    /// The next message of a chat, in Anthropic's form.
+    create_message / create_message_stream => anthropic::CreateMessage;
+    /// The tokens of a prompt, in Anthropic's form.
+    count_message_tokens => anthropic::CountMessageTokens;
     /// Documents by how well they fit a query, in the form of Cohere and Jina.
     create_rerank => rerank::CreateRerank;
     /// The same at the path of Cohere's second version.

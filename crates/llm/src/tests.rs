@@ -415,7 +415,7 @@ async fn a_model_that_does_not_fit_is_refused_before_it_is_loaded() {
 async fn a_model_of_the_other_kind_is_refused_by_name() {
     let path = weights("all-minilm-l6-v2");
     let error = TextModel::load(&path, LoadOptions::default(), |_| ()).await.err().unwrap();
-    assert!(error.to_string().ends_with("all-minilm-l6-v2.gguf` is an embedding model"));
+    assert!(error.to_string().ends_with("all-minilm-l6-v2.gguf` does not generate text"));
     let path = weights("smollm2-135m-instruct");
     let error = Embedder::load(&path, 256, LoadOptions::default(), |_| ()).await.err().unwrap();
     assert!(error.to_string().ends_with("is not an embedding model"));

@@ -29,6 +29,8 @@ fn environment() -> Environment {
         ("MISTRAL_API_KEY", "a key"),
         ("OPENAI_COMPATIBLE_URL", "a URL"),
         ("OPENROUTER_API_KEY", "a key"),
+        ("PASSTHROUGH_API_KEY", "a key"),
+        ("PASSTHROUGH_URL", "a URL"),
         ("SAMBANOVA_API_KEY", "a key"),
         ("TGI_URL", "a URL"),
         ("TOGETHER_API_KEY", "a key"),

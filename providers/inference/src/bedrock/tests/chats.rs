@@ -249,7 +249,11 @@ async fn errors_keep_their_status_and_say_what_bedrock_said() {
         (403, "AccessDeniedException", ErrorKind::Upstream { status: Some(403) }),
         (404, "ResourceNotFoundException", ErrorKind::Upstream { status: Some(404) }),
         (424, "ModelErrorException", ErrorKind::Upstream { status: Some(424) }),
-        (503, "ServiceUnavailableException", ErrorKind::Upstream { status: Some(503) }),
+        (
+            503,
+            "ServiceUnavailableException",
+            ErrorKind::Unavailable { retry_after: Some(Duration::from_secs(3)) },
+        ),
         (
             429,
             "ThrottlingException",

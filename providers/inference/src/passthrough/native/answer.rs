@@ -135,7 +135,9 @@ pub(super) fn usage(metrics: Option<&[MetricInResponse]>) -> Option<Usage> {
     let metrics = metrics.unwrap_or_default();
     let value = |name: &str| {
         let row = metrics.iter().find(|row| row.metric == name)?;
-        row.value.as_i64()
+        // The reference writes counts with a decimal point.
+        #[expect(clippy::cast_possible_truncation, reason = "counts of tokens are small")]
+        row.value.as_i64().or_else(|| row.value.as_f64().map(|count| count as i64))
     };
     let (prompt, answer) = (value("prompt_tokens")?, value("completion_tokens")?);
     let total = value("total_tokens").unwrap_or(prompt + answer);
