@@ -19,19 +19,14 @@ pub use request::{Request, Tls};
 pub use response::{ByteStream, Response};
 
 use crate::guard::{Fetched, Guard, Lookup, SystemLookup};
+use arc_swap::ArcSwap;
 use breaker::{Breaker, Ticket};
 use budget::RetryBudget;
 use chaski_api::{Error, ErrorKind, Result};
 use failure::{Failure, Phase};
 use http::{Method, header};
 use places::{Place, Places};
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use url::{Host, Url};
 
@@ -44,7 +39,8 @@ pub struct Http(Arc<Inner>);
 
 struct Inner {
     options: HttpOptions,
-    clients: Mutex<HashMap<ClientKey, reqwest::Client>>,
+    /// Read on every request and hardly ever changed.
+    clients: ArcSwap<HashMap<ClientKey, reqwest::Client>>,
     guard: Arc<Guard>,
     places: Places,
     budget: RetryBudget,
@@ -87,7 +83,7 @@ impl Http {
 
     fn guarded(options: HttpOptions, guard: Arc<Guard>) -> Self {
         Self(Arc::new(Inner {
-            clients: Mutex::default(),
+            clients: ArcSwap::default(),
             guard,
             places: Places::new(options.concurrent_requests, options.waiting_requests),
             budget: RetryBudget::new(options.retry_budget_percent),
@@ -272,13 +268,17 @@ impl Http {
         }
         let tls = (request.url.scheme() == "https").then(|| request.tls.clone());
         let key = ClientKey { tls, direct: is_loopback(&request.url) };
-        let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&key) {
+        if let Some(client) = self.0.clients.load().get(&key) {
             return Ok(client.clone());
         }
         let client = build(&self.0.options, &key).map_err(Failure::Refused)?;
-        clients.insert(key, client.clone());
-        Ok(client)
+        self.0.clients.rcu(|clients| {
+            let mut clients = HashMap::clone(clients);
+            // Of two requests that come first at the same time, one makes the client for both.
+            clients.entry(key.clone()).or_insert_with(|| client.clone());
+            clients
+        });
+        Ok(self.0.clients.load().get(&key).cloned().unwrap_or(client))
     }
 }
 
