@@ -363,6 +363,11 @@ async fn hostile_schemas_end_in_an_error_within_a_moment() {
     // The table of tokens is built for the first schema.
     let warm = constrained("x", Constraint::JsonSchema(json!({ "const": 1 })));
     assert_eq!(answers(&model, warm).await.unwrap().texts, ["1"]);
+    // The same run says how fast the machine is.
+    let usual = constrained("x", Constraint::JsonSchema(json!({ "type": "string" })));
+    let began = std::time::Instant::now();
+    answers(&model, Request { max_tokens: Some(8), ..usual }).await.unwrap();
+    let limit = began.elapsed().max(std::time::Duration::from_millis(50)) * 100;
     let wide: Vec<Value> = (0..19_000).map(|index| json!(format!("{index:0>20}"))).collect();
     let mut nested = json!({ "type": "string" });
     for _ in 0..30 {
@@ -391,7 +396,7 @@ async fn hostile_schemas_end_in_an_error_within_a_moment() {
         let began = std::time::Instant::now();
         let result = answers(&model, request).await;
         let took = began.elapsed();
-        assert!(took.as_secs() < 5, "{shown}: {took:?}");
+        assert!(took < limit, "{shown}: {took:?}, more than {limit:?}");
         match result {
             Ok(found) => assert_eq!(found.reasons.len(), 1, "{shown}"),
             Err(error) => assert!(
