@@ -6,12 +6,17 @@ use std::{
     ffi::OsStr,
     fmt::Write,
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 /// How long a server may take to answer; peers may compile themselves first.
 const READY: Duration = Duration::from_mins(2);
@@ -131,7 +136,7 @@ impl Server {
         let began = Instant::now();
         let child = command.spawn().context("cannot start the server")?;
         let mut server = Self { port, child, folder };
-        while !answers(port, ready) {
+        while !answers(port, ready).await {
             ensure!(began.elapsed() < READY, "the server does not answer: {}", server.log());
             ensure!(server.child.try_wait()?.is_none(), "the server left: {}", server.log());
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -239,20 +244,19 @@ fn chaski(
     Ok(command)
 }
 
-/// Whether `path` is answered; without a client library, so that it costs next to nothing.
-fn answers(port: u16, path: &str) -> bool {
-    use std::io::{Read, Write};
-    let ask = || -> std::io::Result<bool> {
-        let mut socket = TcpStream::connect(("127.0.0.1", port))?;
-        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+/// Whether `path` is answered; without a client library, so that it costs next to nothing. The
+/// upstream, which a proxy asks, goes on meanwhile.
+async fn answers(port: u16, path: &str) -> bool {
+    let ask = async {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        socket.write_all(request.as_bytes())?;
+        socket.write_all(request.as_bytes()).await?;
         let mut head = [0; 12];
-        socket.read_exact(&mut head)?;
-        Ok(head.starts_with(b"HTTP/1.1 2"))
+        socket.read_exact(&mut head).await?;
+        std::io::Result::Ok(head.starts_with(b"HTTP/1.1 2"))
     };
-    ask().unwrap_or(false)
+    timeout(Duration::from_secs(5), ask).await.is_ok_and(|answer| answer.unwrap_or(false))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
