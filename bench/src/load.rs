@@ -32,12 +32,14 @@ pub(crate) enum Pace {
     Count { requests: usize },
 }
 
-/// The prompt of the usual request: as long as a question.
-pub(crate) const QUESTION: usize = 43;
+/// What prompts are made of.
+const TEXT: &str = "Tell me about foxes and dogs, \"in short\".\n";
+/// The prompt of the usual request, in bytes: as long as a question.
+pub(crate) const QUESTION: usize = TEXT.len();
 
 /// The body of a request for `model` with a prompt of so many bytes. Both faces ask the same.
 pub(crate) fn body(llama_stack: bool, model: &str, kind: Kind, prompt: usize) -> Bytes {
-    let text = "Tell me about foxes and dogs, \"in short\".\n".repeat(prompt / QUESTION + 1);
+    let text = TEXT.repeat(prompt / QUESTION + 1);
     let messages = json!([{ "role": "user", "content": &text[..prompt] }]);
     let stream = kind == Kind::Stream;
     let name = if llama_stack { "model_id" } else { "model" };
