@@ -30,7 +30,7 @@ pub(crate) struct Server {
 impl Drop for Server {
     fn drop(&mut self) {
         for process in family(self.child.id()) {
-            let _gone = Command::new("kill").args(["-9", &process.to_string()]).status();
+            let _gone = Command::new("kill").args(["-9", &process.to_string()]).output();
         }
         let _gone = self.child.kill();
         let _status = self.child.wait();
