@@ -7,14 +7,22 @@ use crate::{
     server::{Server, Setup},
     upstream::Upstream,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use std::{fs, path::Path, process::Command, rc::Rc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 
 /// The requests of the two runs; what they differ by is divided by the difference.
 const FEW: usize = 100;
 const MANY: usize = 600;
+/// How long the server may take to be ready.
+const READY: Duration = Duration::from_mins(1);
 
 /// The instructions of a way through the server.
 #[derive(Debug, Serialize)]
@@ -55,7 +63,14 @@ async fn count(binary: &Path, name: &str, kind: Kind, requests: usize) -> Result
         DIRECT | FACE => Target::through(FACE, &server),
         other => anyhow::bail!("no way called `{other}`"),
     };
-    target.load(kind, QUESTION).run(Pace::Count { requests }, Duration::ZERO).await?;
+    let load = target.load(kind, QUESTION);
+    // Under Valgrind the server needs a while to find its upstream.
+    let until = Instant::now() + READY;
+    while let Err(error) = load.run(Pace::Count { requests: 1 }, Duration::ZERO).await {
+        ensure!(Instant::now() < until, "the server does not get ready: {error:#}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    load.run(Pace::Count { requests }, Duration::ZERO).await?;
     server.stop()?;
     let text = fs::read_to_string(&file).context("callgrind wrote nothing")?;
     let line = text.lines().find_map(|line| line.strip_prefix("totals:"));
