@@ -9,6 +9,7 @@ use std::process::Command;
 /// The layer of each crate. A crate may use crates of lower layers, never of its own or a higher.
 const LAYERS: &[(&str, u8)] = &[
     ("chaski-api", 0),
+    ("chaski-documents", 1),
     ("chaski-llama", 1),
     ("chaski-llm", 1),
     ("chaski-store", 1),
