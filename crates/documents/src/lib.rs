@@ -1,10 +1,11 @@
-//! Documents: files in, text and its structure out.
+//! Documents: files in, text and its structure out, and chunks out of text.
 //!
 //! [`parse`] reads a file into a [`Document`]: one string, and blocks (headings, paragraphs, list
-//! items, tables, code) that refer to exact byte ranges of it. This crate knows neither HTTP nor who
-//! asks.
+//! items, tables, code) that refer to exact byte ranges of it. [`chunk()`] cuts the string into
+//! chunks of a number of tokens that the caller counts. This crate knows neither HTTP nor who asks.
 
 mod builder;
+pub mod chunk;
 mod document;
 mod encoding;
 mod error;
@@ -14,6 +15,7 @@ mod languages;
 mod limits;
 mod parse;
 
+pub use chunk::{Chunk, Chunking, Encoding, Estimate, TokenCounter, chunk};
 pub use document::{Block, BlockKind, Document, Numbering};
 pub use error::{Error, ErrorKind, Result};
 pub use format::{Format, Hints, detect};
