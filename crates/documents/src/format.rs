@@ -1,6 +1,12 @@
 //! What kind of file it is: by its content, then by its media type, then by its name.
 
-use crate::{Error, ErrorKind, Result, encoding, languages};
+use crate::{
+    Error, ErrorKind, Limits, Result,
+    builder::Deadline,
+    encoding,
+    formats::{File, archive},
+    languages,
+};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +133,7 @@ fn no_text(what: &str) -> Error {
     Error::new(ErrorKind::NoText, message)
 }
 
-fn unsupported(what: &str) -> Error {
+pub(crate) fn unsupported(what: &str) -> Error {
     let message = format!(
         "the file is {what}, which is not read; \
          use PDF, DOCX, PPTX, XLSX, EPUB, HTML, Markdown, CSV, JSON or text"
@@ -152,13 +158,14 @@ fn container(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// The kind by signatures, if the content has one.
-fn by_signature(bytes: &[u8]) -> Result<Option<Format>> {
+fn by_signature(bytes: &[u8], limits: &Limits) -> Result<Option<Format>> {
     let head = bytes.get(..bytes.len().min(1024)).unwrap_or_default();
     if memmem::find(head, b"%PDF-").is_some() {
         return Ok(Some(Format::Pdf));
     }
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
-        return crate::formats::zipped(bytes).map(Some);
+        let deadline = Deadline::new(limits);
+        return archive::kind(&File { bytes, charset: None, limits, deadline }).map(Some);
     }
     if bytes.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
         // Office puts a document with a password into such a container, under this name in UTF-16.
@@ -259,8 +266,8 @@ fn by_beginning(bytes: &[u8]) -> Result<Option<Format>> {
 ///
 /// # Errors
 /// When the file is of a kind that is not read or has no text, and says so itself.
-pub fn detect(bytes: &[u8], hints: &Hints) -> Result<Format> {
-    if let Some(format) = by_signature(bytes)? {
+pub fn detect(bytes: &[u8], hints: &Hints, limits: &Limits) -> Result<Format> {
+    if let Some(format) = by_signature(bytes, limits)? {
         return Ok(format);
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -289,7 +296,8 @@ mod tests {
 
     fn kind(bytes: &[u8], name: &str, media_type: &str) -> Result<Format> {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        detect(bytes, &Hints { name: some(name), media_type: some(media_type) })
+        let hints = Hints { name: some(name), media_type: some(media_type) };
+        detect(bytes, &hints, &Limits::default())
     }
 
     #[test]

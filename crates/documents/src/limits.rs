@@ -42,7 +42,7 @@ impl Default for Limits {
             time: Duration::from_mins(2),
             memory_bytes: 2048 * MIB,
             archive_entries: 10_000,
-            archive_bytes: 1024 * MIB,
+            archive_bytes: 512 * MIB,
             archive_ratio: 300,
             nesting: 500,
             table_cells: 2_000_000,

@@ -23,7 +23,7 @@ pub fn parse(bytes: &[u8], hints: &Hints, limits: &Limits) -> Result<Document> {
     }
     let deadline = Deadline::new(limits);
     guarded(|| {
-        let format = detect(bytes, hints)?;
+        let format = detect(bytes, hints, limits)?;
         by_format(bytes, format, hints, limits, deadline)
     })
 }
@@ -43,9 +43,11 @@ fn by_format(
         Format::Json => formats::json::parse(&file),
         Format::Code(language) => formats::plain::code(&file, language),
         Format::Text => formats::plain::parse(&file),
-        Format::Pdf | Format::Docx | Format::Pptx | Format::Xlsx | Format::Epub => {
-            Err(formats::unread(&format))
-        }
+        Format::Docx => formats::ooxml::docx(&file),
+        Format::Pptx => formats::ooxml::pptx(&file),
+        Format::Xlsx => formats::ooxml::xlsx(&file),
+        Format::Epub => formats::epub::parse(&file),
+        Format::Pdf => Err(formats::unread(&format)),
     }
 }
 

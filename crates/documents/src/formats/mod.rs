@@ -1,10 +1,14 @@
 //! The parsers, one for each kind of file.
 
+pub(crate) mod archive;
 pub(crate) mod csv;
+pub(crate) mod epub;
 pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod markdown;
+pub(crate) mod ooxml;
 pub(crate) mod plain;
+mod xml;
 
 use crate::{
     Error, ErrorKind, Format, Limits, Result,
@@ -52,15 +56,21 @@ pub(crate) fn unread(format: &Format) -> Error {
     Error::new(ErrorKind::Unsupported, message)
 }
 
-/// The kind of a zip archive.
-pub(crate) fn zipped(_: &[u8]) -> Result<Format> {
-    let message = "the file is a zip archive, which is not read; send the files in it one by one";
-    Err(Error::new(ErrorKind::Unsupported, message))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use crate::{BlockKind, Document};
+    use std::io::{Cursor, Write};
+    use zip::{ZipWriter, write::SimpleFileOptions};
+
+    /// A zip archive of these members.
+    pub(crate) fn zip(members: &[(&str, &str)]) -> Vec<u8> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, text) in members {
+            zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
 
     /// A short name of a kind: `heading 1`, `table 3/1` with its rows and those of the header.
     fn name(kind: &BlockKind) -> String {
