@@ -1,9 +1,10 @@
-//! Key-value storage: the trait, and the backends of this build.
+//! Storage: a key-value trait, a relational one, and the backends of this build.
 //!
 //! This crate knows neither what is stored nor who asks for it.
 
 mod kv;
 mod memory;
+mod relational;
 mod sqlite;
 
 #[cfg(any(test, feature = "contract"))]
@@ -11,4 +12,9 @@ pub mod contract;
 
 pub use kv::{Change, Entry, KvStore, StoreError};
 pub use memory::Memory;
+pub use relational::{
+    Batch, Cell, Column, ColumnKind, Condition, Database, Held, Order, Owner, Page, Place, Query,
+    Record, Relational, Row, RowChange, RowError, Rows, Schema, Scope, Select, SqliteRows, Table,
+    Tallied, Tally, Test,
+};
 pub use sqlite::Sqlite;

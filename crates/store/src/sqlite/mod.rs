@@ -51,7 +51,7 @@ enum Job {
     Read(Read),
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     // A commit reaches the disk before it is acknowledged, also when the machine dies.

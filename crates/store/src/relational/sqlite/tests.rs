@@ -1,0 +1,108 @@
+use super::SqliteRows;
+use crate::{
+    Batch, Cell, Column, Condition, Database, Owner, Record, Schema, Table,
+    relational::contract::{SCHEMA, relational},
+};
+use serde::{Deserialize, Serialize};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+#[tokio::test]
+async fn rows_in_a_file_keep_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = AtomicUsize::new(0);
+    relational(|| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        SqliteRows::open(folder.path().join(format!("{number}.db")), &SCHEMA).unwrap()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_in_memory_keep_the_contract() {
+    relational(|| SqliteRows::open(":memory:", &SCHEMA).unwrap()).await;
+}
+
+static OLD: Table =
+    Table { name: "things", since: 1, columns: &[Column::text("kind", 1)], indexes: &[] };
+static NEW: Table = Table {
+    name: "things",
+    since: 1,
+    columns: &[Column::text("kind", 1), Column::integer("size", 2), Column::text("place", 2)],
+    indexes: &[&["size"]],
+};
+static OLD_SCHEMA: Schema = Schema { version: 1, tables: &[&OLD] };
+static NEW_SCHEMA: Schema = Schema { version: 2, tables: &[&NEW, &SECOND] };
+static SECOND: Table = Table { name: "others", since: 2, columns: &[], indexes: &[] };
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Before(String);
+
+impl Record for Before {
+    const TABLE: &'static Table = &OLD;
+    fn id(&self) -> &str {
+        &self.0
+    }
+    fn cells(&self) -> Vec<Cell> {
+        vec!["k".into()]
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct After(String);
+
+impl Record for After {
+    const TABLE: &'static Table = &NEW;
+    fn id(&self) -> &str {
+        &self.0
+    }
+    fn cells(&self) -> Vec<Cell> {
+        vec!["k".into(), 7.into(), "p".into()]
+    }
+}
+
+#[tokio::test]
+async fn an_older_file_is_brought_up_to_date_and_a_newer_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/deep/rows.db");
+    let me = Owner::default();
+    {
+        let database = Database::new(Arc::new(SqliteRows::open(&path, &OLD_SCHEMA).unwrap()));
+        database.insert(&me, &Before("a".to_owned())).await.unwrap();
+    }
+    for _ in 0..2 {
+        let database = Database::new(Arc::new(SqliteRows::open(&path, &NEW_SCHEMA).unwrap()));
+        let held = database.get::<After>(&me, "a").await.unwrap().unwrap();
+        let batch = Batch::default().insert(&me, &After("b".to_owned()));
+        database.apply(batch).await.unwrap();
+        let sized = Database::query::<After>(&me).with(Condition::is("size", 7));
+        assert_eq!(database.list(sized).await.unwrap().records.len(), 1);
+        assert_eq!(held.record.0, "a");
+        database
+            .apply(Batch::default().clear::<After>(&me, vec![Condition::is("id", "b")]))
+            .await
+            .unwrap();
+    }
+    let error = SqliteRows::open(&path, &OLD_SCHEMA).err().unwrap();
+    assert!(error.to_string().contains("newer version"), "{error}");
+}
+
+#[tokio::test]
+async fn two_processes_change_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.db");
+    let open = || Database::new(Arc::new(SqliteRows::open(&path, &OLD_SCHEMA).unwrap()));
+    let (one, two) = (open(), open());
+    let me = Owner::default();
+    for round in 0..20 {
+        let (a, b) = (Before(format!("a{round}")), Before(format!("b{round}")));
+        let (first, second) = tokio::join!(one.insert(&me, &a), two.insert(&me, &b));
+        first.unwrap();
+        second.unwrap();
+    }
+    let query = || Database::query::<Before>(&me);
+    assert_eq!(one.list(query()).await.unwrap().records.len(), 40);
+    assert_eq!(two.list(query()).await.unwrap().records.len(), 40);
+}
