@@ -41,6 +41,8 @@ wire! {
         Benchmarks = "benchmarks",
         /// The registered tool groups.
         ToolGroups = "tool_groups",
+        /// Files of callers.
+        Files = "files",
         /// Health, version and routes.
         Inspect = "inspect",
     }

@@ -32,6 +32,26 @@ pub enum Face {
     Anthropic,
 }
 
+/// The form of what a request or an answer carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Media {
+    Json,
+    /// A form with parts, one of which may be a file.
+    Form,
+    /// A file as it is.
+    Bytes,
+}
+
+impl Media {
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Form => "multipart/form-data",
+            Self::Bytes => "application/octet-stream",
+        }
+    }
+}
+
 /// The facts of an endpoint that are not types.
 #[derive(Debug, Clone, Copy)]
 pub struct EndpointSpec {
@@ -50,6 +70,10 @@ pub struct EndpointSpec {
     pub streams: bool,
     /// Whether it answers without authentication.
     pub public: bool,
+    /// The form of the body of a `POST`.
+    pub takes: Media,
+    /// The form of the answer.
+    pub gives: Media,
 }
 
 impl EndpointSpec {
@@ -70,6 +94,8 @@ impl EndpointSpec {
             face: Face::LlamaStack,
             streams: false,
             public: false,
+            takes: Media::Json,
+            gives: Media::Json,
         }
     }
 

@@ -16,6 +16,6 @@ pub mod wire;
 mod apis;
 
 pub use apis::Api;
-pub use endpoint::{Described, Endpoint, EndpointSpec, Face, Method};
+pub use endpoint::{Described, Endpoint, EndpointSpec, Face, Media, Method};
 pub use error::{Error, ErrorKind, Issue, Result, Segment};
 pub use wire::{Reader, Schemas, Secret, Wire};

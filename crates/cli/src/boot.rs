@@ -3,7 +3,7 @@
 use crate::{environment::Environment, failure::Outcome, source};
 use chaski_api::inspect::HealthStatus;
 use chaski_provider::{Deps, Tasks};
-use chaski_stack::{Loaded, Stack, StackOptions, open_store};
+use chaski_stack::{Data, Loaded, Stack, StackOptions, open_store};
 use chaski_upstream::{Http, HttpOptions};
 use std::{sync::Arc, thread, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -36,8 +36,9 @@ pub(crate) async fn stack(loaded: Loaded, environment: &Environment) -> Outcome<
         tasks: Tasks::default(),
     };
     let store = open_store(&loaded.config, &environment.config_dir()?)?;
+    let data = Data::open(&loaded.config, &environment.config_dir()?)?;
     let Loaded { config, raw, .. } = loaded;
-    let options = StackOptions { config, raw, catalog: source::catalog(), deps, store };
+    let options = StackOptions { config, raw, catalog: source::catalog(), deps, store, data };
     Ok(Stack::start(options).await?)
 }
 

@@ -1,7 +1,8 @@
 //! Calls over HTTP.
 
 use crate::{Error, Events, Result, address, error};
-use chaski_api::{Endpoint, Method, Secret, Wire};
+use bytes::Bytes;
+use chaski_api::{Endpoint, EndpointSpec, Method, Secret, Wire};
 use chaski_upstream::{Http, Request, Response};
 use http::{HeaderName, HeaderValue, header};
 use serde_json::{Map, Value};
@@ -88,10 +89,7 @@ impl Client {
     /// See [`Error`].
     pub async fn call<E: Endpoint>(&self, request: E::Request) -> Result<E::Response> {
         let response = self.send::<E>(&request, false).await?;
-        let body = response.bytes(self.max_bytes).await.map_err(Error::Transport)?;
-        let value: Value = serde_json::from_slice(&body)
-            .map_err(|error| Error::Answer(format!("it is not JSON: {error}")))?;
-        read(value)
+        self.answer(response).await
     }
 
     /// Calls an endpoint that streams. Dropping the stream cancels the call.
@@ -128,6 +126,45 @@ impl Client {
             }
         };
         let accept = if stream { "text/event-stream" } else { "application/json" };
+        self.dispatch(request, accept).await
+    }
+
+    /// Sends a form, and reads the answer.
+    pub(crate) async fn send_form<T: Wire>(
+        &self,
+        spec: &EndpointSpec,
+        mut fields: Map<String, Value>,
+        media_type: &str,
+        form: Bytes,
+    ) -> Result<T> {
+        let url = address::of(&self.base, spec, &mut fields)?;
+        let media_type = HeaderValue::from_str(media_type)
+            .map_err(|_| Error::Request("the media type cannot stand in a header".to_owned()))?;
+        let request =
+            Request::post(SERVICE, url).json(form).header(header::CONTENT_TYPE, media_type);
+        let response = self.dispatch(request, "application/json").await?;
+        self.answer(response).await
+    }
+
+    /// The answer as it is.
+    pub(crate) async fn fetch(
+        &self,
+        spec: &EndpointSpec,
+        mut fields: Map<String, Value>,
+    ) -> Result<Bytes> {
+        let url = address::of(&self.base, spec, &mut fields)?;
+        let response = self.dispatch(Request::get(SERVICE, url), "*/*").await?;
+        response.bytes(self.max_bytes).await.map_err(Error::Transport)
+    }
+
+    async fn answer<T: Wire>(&self, response: Response) -> Result<T> {
+        let body = response.bytes(self.max_bytes).await.map_err(Error::Transport)?;
+        let value: Value = serde_json::from_slice(&body)
+            .map_err(|error| Error::Answer(format!("it is not JSON: {error}")))?;
+        read(value)
+    }
+
+    async fn dispatch(&self, request: Request, accept: &'static str) -> Result<Response> {
         let mut request = request
             .header(header::ACCEPT, HeaderValue::from_static(accept))
             .first_byte_timeout(self.timeout)

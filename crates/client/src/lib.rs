@@ -7,6 +7,7 @@ mod address;
 mod client;
 mod error;
 mod events;
+mod files;
 mod methods;
 
 #[cfg(test)]

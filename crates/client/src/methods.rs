@@ -3,7 +3,7 @@
 use crate::{Client, Events, Result};
 use chaski_api::{
     Endpoint,
-    endpoints::{anthropic, inference, inspect, models, openai, providers, rerank},
+    endpoints::{anthropic, files, inference, inspect, models, openai, providers, rerank},
 };
 
 macro_rules! methods {
@@ -96,6 +96,18 @@ methods! {
     create_message / create_message_stream => anthropic::CreateMessage;
     /// The tokens of a prompt, in Anthropic's form.
     count_message_tokens => anthropic::CountMessageTokens;
+    /// A page of the caller's files.
+    list_files => files::ListFiles;
+    /// What is known about a file.
+    get_file => files::GetFile;
+    /// Removes a file.
+    delete_file => files::DeleteFile;
+    /// Begins a file that comes in parts.
+    create_upload => files::CreateUpload;
+    /// Makes a file of the parts of an upload.
+    complete_upload => files::CompleteUpload;
+    /// Gives an upload up.
+    cancel_upload => files::CancelUpload;
     /// Documents by how well they fit a query, in the form of Cohere and Jina.
     create_rerank => rerank::CreateRerank;
     /// The same at the path of Cohere's second version.

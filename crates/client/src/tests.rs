@@ -2,7 +2,7 @@
 
 use crate::{Client, ClientOptions, Error, methods};
 use chaski_api::{
-    Secret, Wire,
+    Media, Secret, Wire,
     endpoints::{
         self,
         inference::ChatCompletion,
@@ -50,6 +50,8 @@ fn chunk(text: &str) -> String {
 fn every_served_endpoint_has_a_method() {
     let declared: HashSet<_> = endpoints::all()
         .filter(|endpoint| endpoint.types.is_some())
+        // Those that carry files have methods of their own.
+        .filter(|endpoint| (endpoint.spec.takes, endpoint.spec.gives) == (Media::Json, Media::Json))
         .map(|endpoint| (endpoint.spec.method, endpoint.spec.path, endpoint.spec.streams))
         .collect();
     let written: HashSet<_> =

@@ -15,6 +15,7 @@ mod hosts;
 mod input;
 mod json;
 mod log;
+mod multipart;
 mod openapi;
 mod options;
 mod pipeline;
@@ -22,6 +23,7 @@ mod router;
 mod routes;
 mod serve;
 mod sse;
+mod streamed;
 mod trail;
 mod version;
 

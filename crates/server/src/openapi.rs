@@ -63,7 +63,7 @@ fn operation(group: &str, endpoint: &Described, schemas: &mut Schemas) -> Value 
     if spec.method == Method::Post {
         operation["requestBody"] = json!({
             "required": true,
-            "content": { "application/json": { "schema": reference } },
+            "content": { spec.takes.media_type(): { "schema": reference } },
         });
     } else if let Some(properties) = request["properties"].as_object() {
         let required = |name: &str| {
@@ -75,7 +75,7 @@ fn operation(group: &str, endpoint: &Described, schemas: &mut Schemas) -> Value 
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
     }
-    let mut content = json!({ "application/json": { "schema": (types.response)(schemas) } });
+    let mut content = json!({ spec.gives.media_type(): { "schema": (types.response)(schemas) } });
     if spec.streams {
         content["text/event-stream"] = json!({ "schema": (types.event)(schemas) });
     }

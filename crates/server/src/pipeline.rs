@@ -10,8 +10,10 @@ use crate::{
     input::{self, Input},
     json, log,
     router::{Found, Parameters},
-    routes::{Answered, Route},
-    sse, trail, version,
+    routes::{Answered, Handler, Handling},
+    sse,
+    streamed::Asked,
+    trail, version,
 };
 use bytes::{Bytes, BytesMut};
 use chaski_api::{Api, Error, ErrorKind, Face, Result};
@@ -29,7 +31,7 @@ use serde_json::Value;
 use std::{
     convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant,
 };
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -270,15 +272,24 @@ async fn serve(
                 .map_err(|_| Error::unavailable("the server has too many requests to work on"))?,
         )
     };
-    let body = match read(app, head, body).await {
-        Ok(body) => body,
-        Err(Unread::Refused(error)) => return Err(error),
-        Err(Unread::Late) => return Ok(late(to)),
-    };
-    let query = head.uri.query().map(str::to_owned);
-    let content_type = Input::content_type(&head.headers);
-    let input = Input { body, content_type, query, parameters };
-    let response = run(app, route, to, cx, input).await?;
+    let response = match &route.handling {
+        Handling::Typed(handler) => match read(app, head, body).await {
+            Ok(body) => {
+                let query = head.uri.query().map(str::to_owned);
+                let content_type = Input::content_type(&head.headers);
+                let input = Input { body, content_type, query, parameters };
+                run(app, handler.as_ref(), to, cx, input).await
+            }
+            Err(unread) => unread.into_answer(to),
+        },
+        Handling::Raw(handler) => {
+            let deadline = cx.deadline.unwrap_or_else(Instant::now);
+            let headers = head.headers.clone();
+            let work = handler(app.clone(), cx, Asked { headers, body, parameters });
+            let answered = timeout_at(deadline.into(), work).await.unwrap_or(Err(Unread::Late));
+            answered.or_else(|unread| unread.into_answer(to))
+        }
+    }?;
     Ok(match permit {
         Some(permit) => response.map(|body| body.holding(permit)),
         None => response,
@@ -288,7 +299,7 @@ async fn serve(
 /// Runs the handler and waits for the answer to begin.
 async fn run(
     app: &App,
-    route: &Route,
+    handler: &Handler,
     to: &Recipient,
     cx: Context,
     input: Input,
@@ -299,7 +310,7 @@ async fn run(
         let seconds = limits.first_byte_timeout.as_secs_f64();
         Error::new(ErrorKind::Timeout, format!("there was no answer within {seconds} s"))
     };
-    let work = (route.handler)(app.clone(), cx, input);
+    let work = handler(app.clone(), cx, input);
     let mut events = match timeout(limits.first_byte_timeout, work).await.map_err(|_| slow())?? {
         Answered::Json(text) => return Ok(failures::json_response(StatusCode::OK, text)),
         Answered::Events(events) => events,
@@ -324,9 +335,24 @@ fn show(page: &Page) -> Response<ResponseBody> {
     response
 }
 
-enum Unread {
+pub(crate) enum Unread {
     Refused(Error),
     Late,
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Unread {
+    fn into_answer(self, to: &Recipient) -> Result<Response<ResponseBody>> {
+        match self {
+            Self::Refused(error) => Err(error),
+            Self::Late => Ok(late(to)),
+        }
+    }
 }
 
 /// The body, unless it is too large or too slow.

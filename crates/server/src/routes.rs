@@ -5,12 +5,16 @@
 
 use crate::{
     app::App,
+    body::ResponseBody,
     input::{Input, Shape},
+    pipeline::Unread,
+    streamed::Asked,
 };
 use bytes::Bytes;
 use chaski_api::{Endpoint, EndpointSpec, Method, Result};
 use chaski_provider::{Context, EventStream, Payload, Reply};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
+use http::Response;
 use std::{collections::HashMap, future::Future, sync::Arc};
 
 /// The answer of an endpoint that may stream: at once, or as events.
@@ -22,14 +26,28 @@ pub(crate) enum Answered {
     Events(BoxStream<'static, Result<Bytes>>),
 }
 
-type Handler =
+pub(crate) type Handler =
     dyn Fn(App, Context, Input) -> BoxFuture<'static, Result<Answered>> + Send + Sync + 'static;
+
+/// The answer of a handler of its own bytes.
+pub(crate) type Answering = BoxFuture<'static, Result<Response<ResponseBody>, Unread>>;
+
+type RawHandler = dyn Fn(App, Context, Asked) -> Answering + Send + Sync + 'static;
+
+/// What answers.
+#[derive(Clone)]
+pub(crate) enum Handling {
+    /// The body is read as the type that the endpoint declares, and the answer is JSON or events.
+    Typed(Arc<Handler>),
+    /// The handler reads the body as it comes, and writes the answer.
+    Raw(Arc<RawHandler>),
+}
 
 /// An endpoint with its handler.
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) spec: EndpointSpec,
-    pub(crate) handler: Arc<Handler>,
+    pub(crate) handling: Handling,
 }
 
 /// The handlers, by endpoint.
@@ -89,7 +107,22 @@ impl Routes {
             }
             .boxed()
         };
-        let route = Route { spec: E::SPEC, handler: Arc::new(erased) };
+        self.add::<E>(Handling::Typed(Arc::new(erased)));
+    }
+
+    /// Answers `E` with a handler that reads the body as it comes.
+    pub(crate) fn raw<E, F, R>(&mut self, handler: F)
+    where
+        E: Endpoint,
+        F: Fn(App, Context, Asked) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Response<ResponseBody>, Unread>> + Send + 'static,
+    {
+        let erased = move |app, cx, asked| handler(app, cx, asked).boxed();
+        self.add::<E>(Handling::Raw(Arc::new(erased)));
+    }
+
+    fn add<E: Endpoint>(&mut self, handling: Handling) {
+        let route = Route { spec: E::SPEC, handling };
         self.by_endpoint.insert((E::SPEC.method, E::SPEC.path), route);
     }
 

@@ -6,6 +6,8 @@
 mod cache;
 mod catalog;
 pub mod config;
+mod data;
+pub mod files;
 mod instance;
 pub mod reference;
 mod registry;
@@ -19,5 +21,6 @@ mod testing;
 
 pub use catalog::{Catalog, Described};
 pub use config::{Environment, Loaded, RunConfig};
+pub use data::Data;
 pub use stack::{Served, Stack, StackOptions, open_store};
 pub use table::{Routed, RoutingTable};

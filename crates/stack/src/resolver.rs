@@ -54,7 +54,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Whether `api` is to be served, provided or not.
     pub(crate) fn wants(&self, api: Api) -> bool {
-        matches!(api, Api::Inspect | Api::Providers)
+        matches!(api, Api::Inspect | Api::Providers | Api::Files)
             || self
                 .apis
                 .as_ref()

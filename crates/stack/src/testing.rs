@@ -253,6 +253,11 @@ pub(crate) fn deps() -> Deps {
     }
 }
 
+/// Where callers' data goes in a test.
+pub(crate) fn data() -> crate::Data {
+    crate::Data::in_memory(&std::env::temp_dir().join("chaski-stack-tests")).unwrap()
+}
+
 /// A run configuration with these `providers.inference` and `models`.
 #[expect(clippy::needless_pass_by_value, reason = "so that the tests can write literals")]
 pub(crate) fn config(inference: Value, models: Value) -> RunConfig {
@@ -270,9 +275,16 @@ pub(crate) fn entry(id: &str, url: &str) -> Value {
 
 pub(crate) async fn start_on(config: RunConfig, store: Arc<dyn KvStore>) -> Arc<Stack> {
     let raw = Value::Null;
-    Stack::start(StackOptions { config, raw, catalog: catalog(), deps: deps(), store })
-        .await
-        .unwrap()
+    Stack::start(StackOptions {
+        config,
+        raw,
+        catalog: catalog(),
+        deps: deps(),
+        store,
+        data: data(),
+    })
+    .await
+    .unwrap()
 }
 
 pub(crate) async fn start(config: RunConfig) -> Arc<Stack> {

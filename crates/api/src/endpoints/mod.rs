@@ -1,6 +1,7 @@
 //! Every endpoint, by group. To add one: its type in a group's file, and its line in that table.
 
 pub mod anthropic;
+pub mod files;
 pub mod inference;
 pub mod inspect;
 pub mod models;
@@ -20,6 +21,7 @@ pub const GROUPS: &[(&str, &[Described])] = &[
     ("openai", openai::ALL),
     ("rerank", rerank::ALL),
     ("anthropic", anthropic::ALL),
+    ("files", files::ALL),
     ("reserved", reserved::ALL),
 ];
 

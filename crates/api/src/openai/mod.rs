@@ -7,12 +7,16 @@ pub(crate) mod body;
 mod chat;
 mod completions;
 mod embeddings;
+mod files;
 mod open;
 mod rerank;
+mod uploads;
 
 pub use body::{Field, Kind};
 pub use chat::*;
 pub use completions::*;
 pub use embeddings::*;
+pub use files::*;
 pub use open::Body;
 pub use rerank::*;
+pub use uploads::*;

@@ -1,5 +1,6 @@
 //! The handlers of everything but inference: what is there, and how it is doing.
 
+mod files;
 mod inspect;
 mod models;
 mod providers;
@@ -9,6 +10,7 @@ use chaski_api::{Api, EndpointSpec, Method};
 
 /// Attaches the handlers.
 pub(crate) fn register(routes: &mut Routes) {
+    files::register(routes);
     inspect::register(routes);
     models::register(routes);
     providers::register(routes);

@@ -4,7 +4,7 @@ use super::provider;
 use crate::{Server, ServerOptions};
 use chaski_api::Wire;
 use chaski_provider::{Deps, Environment, Tasks};
-use chaski_stack::{Catalog, RunConfig, Stack, StackOptions};
+use chaski_stack::{Catalog, Data, RunConfig, Stack, StackOptions};
 use chaski_store::Memory;
 use chaski_testkit::{PATIENCE, within};
 use chaski_upstream::{Http, HttpOptions, Request, Tls, Url};
@@ -88,12 +88,14 @@ async fn stack_with(more: Value) -> Arc<Stack> {
     for (key, value) in more.as_object().unwrap() {
         config[key] = value.clone();
     }
+    let data_dir = config["data_dir"].as_str().map_or_else(std::env::temp_dir, PathBuf::from);
     Stack::start(StackOptions {
         config: RunConfig::from_json(config).unwrap(),
         raw: Value::Null,
         catalog: Catalog { inference: provider::ALL },
         deps: deps(Http::new(HttpOptions::default()).unwrap()),
         store: Arc::new(Memory::default()),
+        data: Data::in_memory(&data_dir).unwrap(),
     })
     .await
     .unwrap()

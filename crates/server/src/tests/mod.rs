@@ -4,6 +4,7 @@ mod access;
 mod anthropic;
 mod chunk_times;
 mod faults;
+mod files;
 mod harness;
 mod hostile;
 mod life;

@@ -39,6 +39,7 @@ async fn with(name: &str, cache: Value) -> (Arc<Stack>, Arc<Script>) {
         catalog: catalog(),
         deps: deps(),
         store: Arc::new(chaski_store::Memory::default()),
+        data: crate::testing::data(),
     });
     let script = script(&url);
     numbered(&script);

@@ -3,6 +3,7 @@
 mod cache;
 mod checks;
 mod environment;
+mod files;
 mod nearest;
 mod network;
 mod redact;
@@ -16,6 +17,7 @@ mod yaml;
 
 pub use cache::ResponseCacheConfig;
 pub use environment::Environment;
+pub use files::FilesConfig;
 pub use nearest::nearest;
 pub use network::*;
 pub use redact::{redact, redacted};

@@ -1,6 +1,6 @@
 //! The run configuration: version 2 of the reference's `run.yaml`, and our additions.
 
-use super::{NetworkConfig, ResponseCacheConfig, ServerConfig, StorageConfig};
+use super::{FilesConfig, NetworkConfig, ResponseCacheConfig, ServerConfig, StorageConfig};
 use chaski_api::{
     Reader, Schemas, Wire,
     models::ModelType,
@@ -163,6 +163,11 @@ chaski_api::wire! {
         /// Where the registry is kept; a SQLite file in the folder of the distribution unless
         /// given.
         pub metadata_store: Option<StorageConfig>,
+        /// The folder for the data of callers: files, vector stores, and the jobs behind them;
+        /// `data` in the folder of the distribution unless given.
+        pub data_dir: Option<String>,
+        /// Limits of files.
+        pub files: FilesConfig = FilesConfig::default(),
         /// Models to register at start.
         pub models: Vec<ModelEntry> = Vec::new(),
         /// Shields to register at start.

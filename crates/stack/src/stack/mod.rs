@@ -1,9 +1,10 @@
 //! Wiring: from a configuration to a running stack, top to bottom.
 
 use crate::{
-    Catalog, RoutingTable,
+    Catalog, Data, RoutingTable,
     cache::Remembering,
     config::{RunConfig, StorageConfig},
+    files::Files,
     instance::{Instance, Pace},
     registry::Registry,
     resolver::{self, Availability, Plan},
@@ -35,6 +36,8 @@ pub struct StackOptions {
     pub deps: Deps,
     /// Where the registry is kept; see [`open_store`].
     pub store: Arc<dyn KvStore>,
+    /// Where the data of callers is kept.
+    pub data: Data,
 }
 
 /// Whether the routes of an API are served.
@@ -54,6 +57,8 @@ pub struct Stack {
     pub models: Arc<RoutingTable<Model>>,
     /// Inference over all providers.
     pub inference: Arc<dyn Inference>,
+    /// The files of callers.
+    pub files: Files,
     plan: Plan,
     inference_instances: Vec<Arc<Instance<dyn InferenceProvider>>>,
     deps: Deps,
@@ -65,7 +70,7 @@ impl Stack {
     /// # Errors
     /// The configuration cannot be run, or the store cannot be read.
     pub async fn start(options: StackOptions) -> Result<Arc<Self>> {
-        let StackOptions { config, raw: _, catalog, deps, store } = options;
+        let StackOptions { config, raw: _, catalog, deps, store, data } = options;
         let plan = resolver::plan(&config, &catalog);
         if !plan.problems.is_empty() {
             return Err(Error::malformed(plan.problems));
@@ -126,7 +131,17 @@ impl Stack {
         if let Some(cache) = &config.response_cache {
             inference = Arc::new(Remembering::new(inference, Arc::clone(&models), cache));
         }
-        Ok(Arc::new(Self { config, models, inference, plan, inference_instances: instances, deps }))
+        let files = Files::new(data, config.files.clone());
+        deps.tasks.spawn(files.clone().upkeep());
+        Ok(Arc::new(Self {
+            config,
+            models,
+            inference,
+            files,
+            plan,
+            inference_instances: instances,
+            deps,
+        }))
     }
 
     /// All configured providers with their health, in the order of the configuration; settings
@@ -183,7 +198,7 @@ impl Stack {
         if !self.plan.wants(api) {
             return Served::NotServed;
         }
-        if matches!(api, Api::Inspect | Api::Providers | Api::Models) {
+        if matches!(api, Api::Inspect | Api::Providers | Api::Models | Api::Files) {
             return Served::Yes;
         }
         let mut configured = self

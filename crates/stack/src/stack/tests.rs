@@ -238,6 +238,7 @@ async fn a_configuration_that_cannot_run_is_refused() {
         catalog: crate::testing::catalog(),
         deps: deps(),
         store: Arc::new(chaski_store::Memory::default()),
+        data: crate::testing::data(),
     };
     let error = Stack::start(options).await.err().unwrap();
     assert_eq!(error.issues.len(), 1);

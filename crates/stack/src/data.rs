@@ -1,0 +1,68 @@
+//! Where the data of callers is kept: a database of records, and a folder of files.
+
+use crate::{config::RunConfig, files, files::Disk};
+use chaski_api::Result;
+use chaski_provider::Context;
+use chaski_store::{Database, Owner, Schema, SqliteRows};
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use uuid::Uuid;
+
+/// The tables of the stack.
+const SCHEMA: Schema = Schema { version: 1, tables: files::TABLES };
+
+/// Where the data of callers is kept.
+#[derive(Clone)]
+pub struct Data {
+    pub(crate) database: Database,
+    pub(crate) disk: Disk,
+}
+
+impl Data {
+    /// Opens or creates the database and the folder that a configuration names, or the default ones
+    /// below `config_dir`.
+    ///
+    /// # Errors
+    /// The database cannot be opened.
+    pub fn open(config: &RunConfig, config_dir: &Path) -> Result<Self> {
+        let folder = config.data_dir.as_ref().map_or_else(
+            || config_dir.join("distributions").join(&config.image_name).join("data"),
+            PathBuf::from,
+        );
+        let backend = SqliteRows::open(folder.join("data.db"), &SCHEMA)?;
+        let database = Database::new(Arc::new(backend));
+        Ok(Self { database, disk: Disk::new(folder.join("files")) })
+    }
+
+    /// A database in memory; files, if there are any, go into `folder`.
+    ///
+    /// # Errors
+    /// The database cannot be made.
+    pub fn in_memory(folder: &Path) -> Result<Self> {
+        let backend = SqliteRows::open(":memory:", &SCHEMA)?;
+        Ok(Self { database: Database::new(Arc::new(backend)), disk: Disk::new(folder.to_owned()) })
+    }
+}
+
+/// Whose data a request is about. Where nobody is asked who they are, everything belongs to the
+/// same nobody.
+pub(crate) fn owner(cx: &Context) -> Owner {
+    let Some(principal) = &cx.principal else { return Owner::default() };
+    let tenant = principal.attributes.get("tenant").and_then(Value::as_str).unwrap_or_default();
+    Owner { tenant: tenant.to_owned(), principal: principal.id.clone() }
+}
+
+/// The time in seconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// A new id that nobody can guess: `file-` and 32 digits.
+pub(crate) fn new_id(prefix: &str) -> String {
+    format!("{prefix}{}", Uuid::new_v4().simple())
+}
