@@ -11,6 +11,7 @@ mod embedded;
 mod fireworks;
 mod gemini;
 mod groq;
+mod head;
 mod hf_endpoint;
 mod hf_serverless;
 mod hosted;

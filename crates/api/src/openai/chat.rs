@@ -176,13 +176,12 @@ impl ChatRequest {
 }
 
 impl ChatMessage {
+    /// A message, or an addition to one, that says nothing.
+    pub fn empty() -> Self {
+        Self { role: None, content: None, refusal: None, reasoning_content: None, tool_calls: None }
+    }
+
     pub fn text(content: impl Into<String>) -> Self {
-        Self {
-            role: None,
-            content: Some(content.into()),
-            refusal: None,
-            reasoning_content: None,
-            tool_calls: None,
-        }
+        Self { content: Some(content.into()), ..Self::empty() }
     }
 }

@@ -7,6 +7,7 @@ use super::{
     tools::{self, wrong},
     upstream_name,
 };
+use crate::head::usage_wanted;
 use chaski_api::{Result, openai::ChatRequest};
 use serde_json::{Map, Value, json};
 
@@ -39,6 +40,7 @@ pub(super) fn translate(request: ChatRequest, max_tokens: i64) -> Result<Asked> 
     let model = upstream_name(request.model()).to_owned();
     let generation = Generation::of(&model);
     let stream = request.stream();
+    let usage_event = usage_wanted(request.body.get("stream_options"));
     let mut given = request.body.into_map();
     given.retain(|_, value| !value.is_null());
     if given.get("n").is_some_and(|count| *count != 1) {
@@ -118,8 +120,6 @@ pub(super) fn translate(request: ChatRequest, max_tokens: i64) -> Result<Asked> 
     set("output_config", (!output_config.is_empty()).then(|| output_config.into()));
     set("metadata", given.get("user").map(|user| json!({ "user_id": user })));
 
-    let options = given.get("stream_options");
-    let usage_event = options.is_some_and(|options| options["include_usage"] == true);
     Ok(Asked { body, form: Form { forced, usage_event } })
 }
 

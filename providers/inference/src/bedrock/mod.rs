@@ -10,6 +10,7 @@ pub(crate) mod tests;
 mod tools;
 
 use crate::{
+    head::{Head, usage_wanted},
     images,
     llama_models::{self, Alias},
 };
@@ -87,7 +88,7 @@ chaski_api::wire! {
         pub total_max_attempts: Option<AtLeast<1>>,
         /// `legacy`, `standard` or `adaptive`; accepted, and all the same here.
         pub retry_mode: Option<String>,
-        /// Accepted, and without effect: connections have the time limit of all providers.
+        /// How long connecting may take, in seconds; as long as for other providers by default.
         pub connect_timeout: Option<Above<0>>,
         /// How long an answer may take to begin and may pause, in seconds; as long as those of other
         /// providers by default.
@@ -167,8 +168,12 @@ impl Provider for Bedrock {
             retries: retries.unwrap_or_else(|| deps.http.retries()),
             read_timeout: config.read_timeout.map(seconds),
         };
-        let service = Service::new(deps.http.clone(), options).await?;
-        Ok(Arc::new(Self { http: deps.http, service }))
+        let http = match config.connect_timeout.map(seconds) {
+            Some(limit) => deps.http.adjusted(|options| options.connect_timeout = limit),
+            None => deps.http,
+        };
+        let service = Service::new(http.clone(), options).await?;
+        Ok(Arc::new(Self { http, service }))
     }
 }
 
@@ -183,19 +188,18 @@ impl Inference for Bedrock {
         let operation = if request.stream() { "converse-stream" } else { "converse" };
         let path = ["model", request.model(), operation];
         let response = self.service.post(&path, Bytes::from(body.to_string()), cx.deadline).await?;
-        let head = answer::Head::new(request.model());
+        let head = Head::of_chat(request.model());
         if !request.stream() {
             let answer = read(response).await?;
-            return Ok(Reply::Full(Payload::Value(head.completion(answer)?)));
+            return Ok(Reply::Full(Payload::Value(answer::completion(head, answer)?)));
         }
         let media_type = response.media_type();
         if media_type != stream::MEDIA_TYPE {
             let what = format!("answered with `{media_type}` in place of a stream of events");
             return Err(broken(&what));
         }
-        let options = request.body.get("stream_options");
-        let usage = options.and_then(|options| options.get("include_usage")?.as_bool());
-        Ok(Reply::Stream(stream::events(response.stream(), head, usage.unwrap_or_default())))
+        let usage = usage_wanted(request.body.get("stream_options"));
+        Ok(Reply::Stream(stream::events(response.stream(), head, usage)))
     }
 
     async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {

@@ -1,12 +1,13 @@
 //! The events of `ConverseStream` in OpenAI's form.
 
 use super::{
-    answer::{Head, TokenUsage, finish_reason},
+    answer::{TokenUsage, finish_reason},
     broken, failure, unclear,
 };
+use crate::head::Head;
 use chaski_api::{
     Result,
-    openai::{ChatChunk, ChatMessage, FunctionCall, FunctionToolCall},
+    openai::{ChatChunk, ChatChunkChoice, ChatMessage, FunctionCall, FunctionToolCall},
 };
 use chaski_provider::{EventStream, Payload};
 use chaski_upstream::{
@@ -129,7 +130,8 @@ impl Translator {
                     self.add(ChatMessage::text(text), out);
                 }
                 if let Some(thought) = delta.reasoning_content.and_then(|thought| thought.text) {
-                    let delta = ChatMessage { reasoning_content: Some(thought), ..nothing() };
+                    let delta =
+                        ChatMessage { reasoning_content: Some(thought), ..ChatMessage::empty() };
                     self.add(delta, out);
                 }
                 if let Some(ToolInput { input }) = delta.tool_use
@@ -149,12 +151,12 @@ impl Translator {
                 let MessageStop { stop_reason } = read(message)?;
                 let reason = finish_reason(&stop_reason, !self.calls.is_empty())?;
                 self.stopped = true;
-                out.push_back(self.head.addition(nothing(), Some(reason)));
+                out.push_back(self.head.chunk(choice(ChatMessage::empty(), Some(reason)), None));
             }
             "metadata" => {
                 let Metadata { usage } = read(message)?;
                 if self.usage {
-                    out.push_back(self.head.usage(usage));
+                    out.push_back(self.head.chunk(Vec::new(), Some(usage.into())));
                 }
             }
             other => {
@@ -179,19 +181,20 @@ impl Translator {
         let index = self.calls.len().saturating_sub(1);
         let kind = id.is_some().then(|| "function".to_owned());
         let call = FunctionToolCall { index: i64::try_from(index).ok(), id, kind, function };
-        self.add(ChatMessage { tool_calls: Some(vec![call]), ..nothing() }, out);
+        self.add(ChatMessage { tool_calls: Some(vec![call]), ..ChatMessage::empty() }, out);
     }
 
     fn add(&mut self, mut delta: ChatMessage, out: &mut VecDeque<ChatChunk>) {
         if !std::mem::replace(&mut self.started, true) {
             delta.role = Some("assistant".to_owned());
         }
-        out.push_back(self.head.addition(delta, None));
+        out.push_back(self.head.chunk(choice(delta, None), None));
     }
 }
 
-fn nothing() -> ChatMessage {
-    ChatMessage { content: None, ..ChatMessage::text("") }
+/// An addition to the message, or its end.
+fn choice(delta: ChatMessage, finish_reason: Option<String>) -> Vec<ChatChunkChoice> {
+    vec![ChatChunkChoice { index: 0, delta, logprobs: None, finish_reason }]
 }
 
 fn read<T: DeserializeOwned>(message: &AwsMessage) -> Result<T> {

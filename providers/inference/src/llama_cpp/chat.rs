@@ -1,12 +1,12 @@
 //! Chats: from the engine's events to OpenAI's chunks, and from those to one answer.
 
 use super::request::Chat;
-use crate::local::{failed, now};
+use crate::{head::Head, local::failed};
 use chaski_api::{
     Result,
     openai::{
-        ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatMessage, ChoiceLogprobs,
-        FunctionCall, FunctionToolCall, TokenLogprob, TopLogprob, Usage,
+        ChatChoice, ChatChunk, ChatChunkChoice, ChatMessage, ChoiceLogprobs, FunctionCall,
+        FunctionToolCall, TokenLogprob, TopLogprob, Usage,
     },
 };
 use chaski_llm::{Call, CallReader, Event, Events, Finish, TextModel, Token};
@@ -22,14 +22,7 @@ pub(super) async fn reply(model: &TextModel, chat: Chat) -> Result<ChatReply> {
     let readers = (0..choices).map(|_| Some(CallReader::new(functions.clone()))).collect();
     let events = model.generate(request).await.map_err(failed)?;
     let mut writer = Writer {
-        head: ChatChunk {
-            id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
-            object: "chat.completion.chunk".to_owned(),
-            created: now(),
-            model: name,
-            choices: Vec::new(),
-            usage: None,
-        },
+        head: Head::of_chat(name),
         events,
         readers,
         begun: 0,
@@ -49,20 +42,12 @@ pub(super) async fn reply(model: &TextModel, chat: Chat) -> Result<ChatReply> {
     while let Some(chunk) = writer.next().await {
         whole.add(chunk?);
     }
-    let head = writer.head;
-    Ok(Reply::Full(Payload::Value(ChatCompletion {
-        id: head.id,
-        object: "chat.completion".to_owned(),
-        created: head.created,
-        model: head.model,
-        choices: whole.choices,
-        usage: whole.usage,
-    })))
+    Ok(Reply::Full(Payload::Value(writer.head.chat(whole.choices, whole.usage))))
 }
 
 /// Turns events into chunks.
 struct Writer {
-    head: ChatChunk,
+    head: Head,
     events: Events,
     /// Per answer, until it is complete.
     readers: Vec<Option<CallReader>>,
@@ -121,15 +106,16 @@ impl Writer {
                     (true, Finish::Length) => "length",
                 };
                 if !calls.is_empty() {
-                    let message = ChatMessage { tool_calls: Some(tool_calls(calls)), ..nothing() };
+                    let message =
+                        ChatMessage { tool_calls: Some(tool_calls(calls)), ..ChatMessage::empty() };
                     self.put(choice, message, None, None);
                 }
-                self.put(choice, nothing(), None, Some(reason.to_owned()));
+                self.put(choice, ChatMessage::empty(), None, Some(reason.to_owned()));
             }
             Event::Done { prompt_tokens, completion_tokens } => {
                 if self.usage_event {
                     let usage = Some(usage(prompt_tokens, completion_tokens));
-                    self.ready.push_back(ChatChunk { usage, ..self.head.clone() });
+                    self.ready.push_back(self.head.chunk(Vec::new(), usage));
                 }
             }
         }
@@ -142,7 +128,7 @@ impl Writer {
             let message = ChatMessage {
                 role: Some("assistant".to_owned()),
                 content: Some(String::new()),
-                ..nothing()
+                ..ChatMessage::empty()
             };
             self.put(choice, message, None, None);
         }
@@ -156,7 +142,7 @@ impl Writer {
         finish_reason: Option<String>,
     ) {
         let choice = ChatChunkChoice { index: choice.into(), delta, logprobs, finish_reason };
-        self.ready.push_back(ChatChunk { choices: vec![choice], ..self.head.clone() });
+        self.ready.push_back(self.head.chunk(vec![choice], None));
     }
 }
 
@@ -166,16 +152,6 @@ pub(super) fn usage(prompt_tokens: usize, completion_tokens: usize) -> Usage {
         prompt_tokens: number(prompt_tokens),
         completion_tokens: number(completion_tokens),
         total_tokens: number(prompt_tokens + completion_tokens),
-    }
-}
-
-fn nothing() -> ChatMessage {
-    ChatMessage {
-        role: None,
-        content: None,
-        refusal: None,
-        reasoning_content: None,
-        tool_calls: None,
     }
 }
 
@@ -230,7 +206,7 @@ impl Whole {
     fn new(choices: u32) -> Self {
         let choice = |index: u32| ChatChoice {
             index: index.into(),
-            message: ChatMessage { role: Some("assistant".to_owned()), ..nothing() },
+            message: ChatMessage { role: Some("assistant".to_owned()), ..ChatMessage::empty() },
             logprobs: None,
             finish_reason: None,
         };

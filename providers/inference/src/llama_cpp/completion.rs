@@ -4,7 +4,7 @@ use super::{
     chat::{finite, usage},
     request::Completion,
 };
-use crate::local::{failed, now};
+use crate::{head::Head, local::failed};
 use chaski_api::{
     Result,
     openai::{TextChoice, TextCompletion, TextLogprobs, Usage},
@@ -13,21 +13,13 @@ use chaski_llm::{Event, Events, Finish, Prompt, Request, TextModel, Token};
 use chaski_provider::{Payload, Reply, TextReply};
 use futures_util::{StreamExt, stream};
 use std::collections::VecDeque;
-use uuid::Uuid;
 
 pub(super) async fn reply(model: &TextModel, completion: Completion) -> Result<TextReply> {
     let Completion { model: name, requests, echo, choices, stream, usage_event } = completion;
     let with_logprobs = requests.iter().any(|request| request.logprobs.is_some());
     let total = choices as usize * requests.len();
     let mut writer = Writer {
-        head: TextCompletion {
-            id: format!("cmpl-{}", Uuid::new_v4().simple()),
-            object: "text_completion".to_owned(),
-            created: now(),
-            model: name,
-            choices: Vec::new(),
-            usage: None,
-        },
+        head: Head::of_text(name),
         model: model.clone(),
         waiting: requests.into(),
         events: None,
@@ -73,13 +65,12 @@ pub(super) async fn reply(model: &TextModel, completion: Completion) -> Result<T
             }
         }
     }
-    let answer = TextCompletion { choices: whole, usage: used, ..writer.head };
-    Ok(Reply::Full(Payload::Value(answer)))
+    Ok(Reply::Full(Payload::Value(writer.head.text(whole, used))))
 }
 
 /// Turns the events of one request after another into parts of the answer.
 struct Writer {
-    head: TextCompletion,
+    head: Head,
     model: TextModel,
     waiting: VecDeque<Request>,
     events: Option<Events>,
@@ -150,7 +141,7 @@ impl Writer {
         self.ended = true;
         if self.usage_event {
             let usage = Some(usage(self.tokens.0, self.tokens.1));
-            self.ready.push_back(TextCompletion { usage, ..self.head.clone() });
+            self.ready.push_back(self.head.text(Vec::new(), usage));
         }
     }
 
@@ -195,7 +186,7 @@ impl Writer {
             logprobs
         });
         let choice = TextChoice { index: index.into(), text, logprobs, finish_reason: reason };
-        self.ready.push_back(TextCompletion { choices: vec![choice], ..self.head.clone() });
+        self.ready.push_back(self.head.text(vec![choice], None));
     }
 }
 

@@ -1,6 +1,6 @@
 //! From OpenAI's request bodies to what the engine is asked for.
 
-use crate::local::inputs;
+use crate::{head::usage_wanted, local::inputs};
 use chaski_api::{
     Error, Result,
     openai::{ChatRequest, TextCompletionRequest},
@@ -57,7 +57,7 @@ impl Chat {
         };
         let several_calls =
             body.get("parallel_tool_calls").and_then(Value::as_bool).unwrap_or(true);
-        let usage_event = usage_event(&body);
+        let usage_event = usage_wanted(body.get("stream_options"));
         Ok(Self { model, request, functions, several_calls, stream, usage_event })
     }
 }
@@ -100,7 +100,7 @@ impl Completion {
             echo,
             choices: u32::try_from(choices).unwrap_or(1),
             stream,
-            usage_event: usage_event(&body),
+            usage_event: usage_wanted(body.get("stream_options")),
         })
     }
 }
@@ -111,11 +111,6 @@ fn wrong(param: &'static str, why: impl std::fmt::Display) -> Error {
 
 fn count(body: &Body, field: &str) -> Option<usize> {
     body.get(field).and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok())
-}
-
-fn usage_event(body: &Body) -> bool {
-    let options = body.get("stream_options");
-    options.is_some_and(|options| options["include_usage"].as_bool() == Some(true))
 }
 
 /// What chats and completions have in common.

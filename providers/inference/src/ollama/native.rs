@@ -4,9 +4,10 @@ mod answer;
 mod request;
 
 use super::models::NAME;
+use crate::head::{Head, usage_wanted};
 use chaski_api::{
     Error, ErrorKind, Result,
-    openai::{ChatChunk, ChatCompletion, ChatRequest},
+    openai::{ChatChunk, ChatRequest},
 };
 use chaski_provider::{ChatReply, Context, EventStream, Payload, Reply};
 use chaski_upstream::{ByteStream, Http, Request, Url, framing::JsonLines};
@@ -30,17 +31,15 @@ pub(super) async fn chat(
     let request_to = Request::post(NAME, url.clone()).json(body.to_string());
     let response = http.send(request_to.deadline(cx.deadline).retries(http.retries())).await?;
     let response = response.success().await?;
-    let head = answer::Head::new(request.model());
+    let head = Head::of_chat(request.model());
     if request.stream() {
-        let options = request.body.get("stream_options");
-        let usage = options.and_then(|options| options.get("include_usage")?.as_bool());
-        return Ok(Reply::Stream(events(response.stream(), head, usage.unwrap_or_default())));
+        let usage = usage_wanted(request.body.get("stream_options"));
+        return Ok(Reply::Stream(events(response.stream(), head, usage)));
     }
     let body = response.bytes(ANSWER_BYTES).await?;
     let answer: answer::Answer =
         serde_json::from_slice(&body).map_err(|error| unclear().caused_by(error))?;
-    let completion: ChatCompletion = head.completion(answer)?;
-    Ok(Reply::Full(Payload::Value(completion)))
+    Ok(Reply::Full(Payload::Value(answer::completion(head, answer)?)))
 }
 
 /// Where a stream stands.
@@ -53,7 +52,7 @@ struct Progress {
     over: bool,
 }
 
-fn events(source: ByteStream, head: answer::Head, usage: bool) -> EventStream<Payload<ChatChunk>> {
+fn events(source: ByteStream, head: Head, usage: bool) -> EventStream<Payload<ChatChunk>> {
     let progress = Progress {
         source,
         lines: JsonLines::new(LINE_BYTES),

@@ -42,7 +42,7 @@ fn choice(choice: TextChoice, reading: &Reading) -> ChatChoice {
         role: Some("assistant".to_owned()),
         content,
         tool_calls: Some(calls).filter(|calls| !calls.is_empty()),
-        ..nothing()
+        ..ChatMessage::empty()
     };
     let logprobs = choice.logprobs.and_then(logprobs);
     ChatChoice { index: choice.index, message, logprobs, finish_reason }
@@ -55,16 +55,6 @@ pub(super) fn begun(index: Option<i64>) -> FunctionToolCall {
         id: Some(format!("call_{}", Uuid::new_v4().simple())),
         kind: Some("function".to_owned()),
         function: FunctionCall { name: None, arguments: None },
-    }
-}
-
-pub(super) fn nothing() -> ChatMessage {
-    ChatMessage {
-        role: None,
-        content: None,
-        refusal: None,
-        reasoning_content: None,
-        tool_calls: None,
     }
 }
 

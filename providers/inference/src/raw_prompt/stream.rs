@@ -1,7 +1,7 @@
 //! From the events of a completion to the chunks of a chat.
 
 use super::{
-    answer::{begun, finish, logprobs, nothing},
+    answer::{begun, finish, logprobs},
     request::Reading,
 };
 use chaski_api::{
@@ -98,7 +98,7 @@ impl Writer {
         if let Some(reason) = finish_reason {
             let (events, _) = current.reader.finish();
             let calls = out.events(events, current.calls, self.reading.several);
-            out.put(nothing());
+            out.put(ChatMessage::empty());
             if let Some(last) = out.choices.last_mut() {
                 last.finish_reason = finish(Some(&reason), calls > 0);
             }
@@ -152,7 +152,7 @@ impl Out {
     }
 
     fn call(&mut self, call: FunctionToolCall) {
-        self.put(ChatMessage { tool_calls: Some(vec![call]), ..nothing() });
+        self.put(ChatMessage { tool_calls: Some(vec![call]), ..ChatMessage::empty() });
     }
 
     /// Adds the log probabilities of the event to its first chunk with content, or to one of its own.
@@ -162,7 +162,7 @@ impl Out {
         }
         let has_content = |choice: &ChatChunkChoice| choice.delta.role.is_none();
         let at = self.choices.iter().position(has_content).unwrap_or_else(|| {
-            self.put(nothing());
+            self.put(ChatMessage::empty());
             self.choices.len() - 1
         });
         self.choices[at].logprobs = likely;

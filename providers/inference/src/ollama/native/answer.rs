@@ -1,6 +1,7 @@
 //! From Ollama's answers to OpenAI's.
 
 use super::in_text;
+use crate::head::Head;
 use chaski_api::{
     Error, ErrorKind, Result,
     openai::{
@@ -10,7 +11,6 @@ use chaski_api::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use std::time::SystemTime;
 use uuid::Uuid;
 
 /// An answer, or a line of a stream.
@@ -45,49 +45,18 @@ struct Function {
     arguments: Value,
 }
 
-/// What all events of an answer have in common.
-pub(super) struct Head {
-    id: String,
-    created: i64,
-    model: String,
-}
-
-impl Head {
-    pub(super) fn new(model: &str) -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self {
-            id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
-            created: i64::try_from(now.as_secs()).unwrap_or_default(),
-            model: model.to_owned(),
-        }
-    }
-
-    pub(super) fn completion(self, answer: Answer) -> Result<ChatCompletion> {
-        check(&answer)?;
-        let usage = Some(usage(&answer));
-        let finish_reason = Some(finish_reason(&answer, !answer.message.tool_calls.is_empty()));
-        let mut message = message(answer.message, &mut 0);
-        message.role = Some("assistant".to_owned());
-        Ok(ChatCompletion {
-            id: self.id,
-            object: "chat.completion".to_owned(),
-            created: self.created,
-            model: self.model,
-            choices: vec![ChatChoice { index: 0, message, logprobs: None, finish_reason }],
-            usage,
-        })
-    }
-
-    fn event(&self, choices: Vec<ChatChunkChoice>, usage: Option<Usage>) -> ChatChunk {
-        ChatChunk {
-            id: self.id.clone(),
-            object: "chat.completion.chunk".to_owned(),
-            created: self.created,
-            model: self.model.clone(),
-            choices,
-            usage,
-        }
-    }
+/// The whole answer.
+///
+/// # Errors
+/// Those that Ollama tells in its answer.
+pub(super) fn completion(head: Head, answer: Answer) -> Result<ChatCompletion> {
+    check(&answer)?;
+    let usage = Some(usage(&answer));
+    let finish_reason = Some(finish_reason(&answer, !answer.message.tool_calls.is_empty()));
+    let mut message = message(answer.message, &mut 0);
+    message.role = Some("assistant".to_owned());
+    let choice = ChatChoice { index: 0, message, logprobs: None, finish_reason };
+    Ok(head.chat(vec![choice], usage))
 }
 
 /// Translates the lines of one stream.
@@ -122,9 +91,9 @@ impl Translator {
             delta.role = Some("assistant".to_owned());
         }
         let choice = ChatChunkChoice { index: 0, delta, logprobs: None, finish_reason: last };
-        events.push(self.head.event(vec![choice], None));
+        events.push(self.head.chunk(vec![choice], None));
         if let Some(usage) = usage {
-            events.push(self.head.event(Vec::new(), Some(usage)));
+            events.push(self.head.chunk(Vec::new(), Some(usage)));
         }
         Ok(events)
     }

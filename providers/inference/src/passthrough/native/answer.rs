@@ -1,100 +1,43 @@
 //! From Llama Stack's answers to OpenAI's.
 
+use crate::head::Head;
 use chaski_api::{
     inference::{
         ChatCompletionResponse, CompletionResponse, ContentItem, InterleavedContent,
         MetricInResponse, StopReason, TokenLogProbs, ToolCall,
     },
     openai::{
-        ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatMessage, ChoiceLogprobs,
-        FunctionCall, FunctionToolCall, TextChoice, TextCompletion, TextLogprobs, TokenLogprob,
-        TopLogprob, Usage,
+        ChatChoice, ChatCompletion, ChatMessage, ChoiceLogprobs, FunctionCall, FunctionToolCall,
+        TextChoice, TextCompletion, TextLogprobs, TokenLogprob, TopLogprob, Usage,
     },
 };
-use std::time::SystemTime;
-use uuid::Uuid;
 
-/// What all events of an answer have in common.
-pub(super) struct Head {
-    id: String,
-    created: i64,
-    model: String,
+pub(super) fn chat(head: Head, answer: ChatCompletionResponse) -> ChatCompletion {
+    let message = answer.completion_message;
+    let calls = message.tool_calls.unwrap_or_default();
+    let reason = finish_reason(message.stop_reason, !calls.is_empty());
+    let calls: Vec<FunctionToolCall> =
+        calls.into_iter().map(|call| function_call(None, call)).collect();
+    let mut said = ChatMessage::text(text(message.content));
+    said.role = Some("assistant".to_owned());
+    said.tool_calls = (!calls.is_empty()).then_some(calls);
+    let choice = ChatChoice {
+        index: 0,
+        message: said,
+        logprobs: answer.logprobs.map(chat_logprobs),
+        finish_reason: Some(reason.to_owned()),
+    };
+    head.chat(vec![choice], usage(answer.metrics.as_deref()))
 }
 
-impl Head {
-    pub(super) fn new(model: &str) -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self {
-            id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
-            created: i64::try_from(now.as_secs()).unwrap_or_default(),
-            model: model.to_owned(),
-        }
-    }
-
-    pub(super) fn chat(self, answer: ChatCompletionResponse) -> ChatCompletion {
-        let message = answer.completion_message;
-        let calls = message.tool_calls.unwrap_or_default();
-        let reason = finish_reason(message.stop_reason, !calls.is_empty());
-        let calls: Vec<FunctionToolCall> =
-            calls.into_iter().map(|call| function_call(None, call)).collect();
-        let mut said = ChatMessage::text(text(message.content));
-        said.role = Some("assistant".to_owned());
-        said.tool_calls = (!calls.is_empty()).then_some(calls);
-        let choice = ChatChoice {
-            index: 0,
-            message: said,
-            logprobs: answer.logprobs.map(chat_logprobs),
-            finish_reason: Some(reason.to_owned()),
-        };
-        ChatCompletion {
-            id: self.id,
-            object: "chat.completion".to_owned(),
-            created: self.created,
-            model: self.model,
-            choices: vec![choice],
-            usage: usage(answer.metrics.as_deref()),
-        }
-    }
-
-    pub(super) fn completion(&self, answer: CompletionResponse) -> TextCompletion {
-        let choice = TextChoice {
-            index: 0,
-            text: answer.content,
-            logprobs: answer.logprobs.map(text_logprobs),
-            finish_reason: Some(finish_reason(answer.stop_reason, false).to_owned()),
-        };
-        self.text_event(vec![choice], usage(answer.metrics.as_deref()))
-    }
-
-    pub(super) fn chat_event(
-        &self,
-        choices: Vec<ChatChunkChoice>,
-        usage: Option<Usage>,
-    ) -> ChatChunk {
-        ChatChunk {
-            id: self.id.clone(),
-            object: "chat.completion.chunk".to_owned(),
-            created: self.created,
-            model: self.model.clone(),
-            choices,
-            usage,
-        }
-    }
-
-    pub(super) fn text_event(
-        &self,
-        choices: Vec<TextChoice>,
-        usage: Option<Usage>,
-    ) -> TextCompletion {
-        TextCompletion {
-            id: self.id.clone(),
-            object: "text_completion".to_owned(),
-            created: self.created,
-            model: self.model.clone(),
-            choices,
-            usage,
-        }
-    }
+pub(super) fn completion(head: &Head, answer: CompletionResponse) -> TextCompletion {
+    let choice = TextChoice {
+        index: 0,
+        text: answer.content,
+        logprobs: answer.logprobs.map(text_logprobs),
+        finish_reason: Some(finish_reason(answer.stop_reason, false).to_owned()),
+    };
+    head.text(vec![choice], usage(answer.metrics.as_deref()))
 }
 
 /// OpenAI's word for why an answer ended.

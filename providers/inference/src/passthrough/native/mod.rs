@@ -5,14 +5,13 @@ mod request;
 mod stream;
 
 use super::{NAME, face};
+use crate::head::{Head, usage_wanted};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use chaski_api::{
     Error, ErrorKind, Result, Secret, Wire,
     inference::EmbeddingsResponse,
-    openai::{
-        Body, ChatRequest, Embedding, EmbeddingList, EmbeddingRequest, TextCompletionRequest,
-    },
+    openai::{ChatRequest, Embedding, EmbeddingList, EmbeddingRequest, TextCompletionRequest},
 };
 use chaski_provider::{ChatReply, Payload, Reply, TextReply};
 use chaski_upstream::{Http, Request, Response, Url, openai::Call};
@@ -41,12 +40,13 @@ impl Native {
     pub(super) async fn chat(&self, call: Call<'_>, request: &ChatRequest) -> Result<ChatReply> {
         let body = request::chat(request)?;
         let response = self.post("/v1/inference/chat-completion", call, &body).await?;
-        let head = answer::Head::new(request.model());
+        let head = Head::of_chat(request.model());
         if request.stream() {
-            let translator = stream::Chat::new(head, wants_usage(&request.body));
+            let translator =
+                stream::Chat::new(head, usage_wanted(request.body.get("stream_options")));
             return Ok(Reply::Stream(stream::events(response, translator)?));
         }
-        let answer = head.chat(read(response).await?);
+        let answer = answer::chat(head, read(response).await?);
         Ok(Reply::Full(Payload::Value(answer)))
     }
 
@@ -59,12 +59,13 @@ impl Native {
     ) -> Result<TextReply> {
         let body = request::completion(request)?;
         let response = self.post("/v1/inference/completion", call, &body).await?;
-        let head = answer::Head::new(request.model());
+        let head = Head::of_text(request.model());
         if request.stream() {
-            let translator = stream::Text::new(head, wants_usage(&request.body));
+            let translator =
+                stream::Text::new(head, usage_wanted(request.body.get("stream_options")));
             return Ok(Reply::Stream(stream::events(response, translator)?));
         }
-        let answer = head.completion(read(response).await?);
+        let answer = answer::completion(&head, read(response).await?);
         Ok(Reply::Full(Payload::Value(answer)))
     }
 
@@ -108,11 +109,6 @@ impl Native {
 fn base64(vector: &[f64]) -> String {
     let bytes: Vec<u8> = vector.iter().flat_map(|number| (*number as f32).to_le_bytes()).collect();
     STANDARD.encode(bytes)
-}
-
-fn wants_usage(body: &Body) -> bool {
-    let options = body.get("stream_options");
-    options.and_then(|options| options.get("include_usage")?.as_bool()).unwrap_or_default()
 }
 
 async fn read<T: Wire>(response: Response) -> Result<T> {

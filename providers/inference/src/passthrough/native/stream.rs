@@ -1,9 +1,10 @@
 //! Llama Stack's streams in OpenAI's form.
 
 use super::{
-    answer::{Head, chat_logprobs, finish_reason, function_call, text_logprobs, usage},
+    answer::{chat_logprobs, finish_reason, function_call, text_logprobs, usage},
     broken,
 };
+use crate::head::Head;
 use chaski_api::{
     Error, ErrorKind, Result, Wire,
     inference::{
@@ -57,12 +58,8 @@ impl Chat {
             delta.role = Some("assistant".to_owned());
         }
         let choice = ChatChunkChoice { index: 0, delta, logprobs, finish_reason: None };
-        out.push_back(self.head.chat_event(vec![choice], None));
+        out.push_back(self.head.chunk(vec![choice], None));
     }
-}
-
-fn nothing() -> ChatMessage {
-    ChatMessage { content: None, ..ChatMessage::text("") }
 }
 
 impl Translation for Chat {
@@ -85,7 +82,11 @@ impl Translation for Chat {
                     let call: ToolCall = read(call)?;
                     let calls = vec![function_call(Some(self.calls), call)];
                     self.calls += 1;
-                    self.add(ChatMessage { tool_calls: Some(calls), ..nothing() }, logprobs, out);
+                    self.add(
+                        ChatMessage { tool_calls: Some(calls), ..ChatMessage::empty() },
+                        logprobs,
+                        out,
+                    );
                 }
             },
         }
@@ -99,13 +100,13 @@ impl Translation for Chat {
         let reason = finish_reason(self.reason, self.calls > 0).to_owned();
         let choice = ChatChunkChoice {
             index: 0,
-            delta: nothing(),
+            delta: ChatMessage::empty(),
             logprobs: None,
             finish_reason: Some(reason),
         };
-        out.push_back(self.head.chat_event(vec![choice], None));
+        out.push_back(self.head.chunk(vec![choice], None));
         let usage = usage(self.metrics.as_deref()).filter(|_| self.usage);
-        out.extend(usage.map(|usage| self.head.chat_event(Vec::new(), Some(usage))));
+        out.extend(usage.map(|usage| self.head.chunk(Vec::new(), Some(usage))));
     }
 }
 
@@ -138,7 +139,7 @@ impl Translation for Text {
         if !chunk.delta.is_empty() {
             let logprobs = chunk.logprobs.filter(|list| !list.is_empty()).map(text_logprobs);
             let choice = TextChoice { logprobs, ..Self::choice(chunk.delta, None) };
-            out.push_back(self.head.text_event(vec![choice], None));
+            out.push_back(self.head.text(vec![choice], None));
         }
         if let Some(reason) = chunk.stop_reason {
             self.reason = reason;
@@ -149,9 +150,9 @@ impl Translation for Text {
     fn end(&mut self, out: &mut VecDeque<TextCompletion>) {
         let reason = finish_reason(self.reason, false).to_owned();
         let choice = Self::choice(String::new(), Some(reason));
-        out.push_back(self.head.text_event(vec![choice], None));
+        out.push_back(self.head.text(vec![choice], None));
         let usage = usage(self.metrics.as_deref()).filter(|_| self.usage);
-        out.extend(usage.map(|usage| self.head.text_event(Vec::new(), Some(usage))));
+        out.extend(usage.map(|usage| self.head.text(Vec::new(), Some(usage))));
     }
 }
 
