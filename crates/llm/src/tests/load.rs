@@ -77,6 +77,40 @@ async fn requests_side_by_side_are_answered_as_each_alone() {
     assert!(activity.batch > 1.0, "{activity:?}");
 }
 
+/// Texts that can go on in several ways.
+const OPEN: [&str; 4] =
+    ["Monday, Tuesday,", "The best thing about summer is", "Once upon a time", "In the year 1900"];
+
+/// How far a log probability may be off: the engine adds up in another order where several
+/// sequences are computed at once.
+const ROUNDING: f32 = 0.1;
+
+#[tokio::test]
+async fn tokens_side_by_side_are_as_likely_as_alone() {
+    let likely = |prompt: &str| Request { logprobs: Some(2), ..text(prompt) };
+    let model = own(options()).await;
+    let mut running = Vec::new();
+    for prompt in OPEN {
+        running.push(model.generate(likely(prompt)).await.unwrap());
+    }
+    let one = own(LoadOptions { parallel: 1, ..options() }).await;
+    for (prompt, events) in OPEN.iter().zip(running) {
+        let together = collect(events).await.unwrap().tokens;
+        let alone = answers(&one, likely(prompt)).await.unwrap().tokens;
+        let same = together.iter().zip(&alone).take_while(|(one, other)| one.bytes == other.bytes);
+        for (one, other) in same.clone() {
+            let (one, other) = (one.logprob.unwrap(), other.logprob.unwrap());
+            assert!((one - other).abs() < ROUNDING, "{prompt}: {one} and {other}");
+        }
+        // Where the answers part, both tokens were as good.
+        if let Some(parting) = alone.get(same.count()) {
+            let [(_, best), (_, second)] = &parting.top[..] else { panic!("{parting:?}") };
+            assert!(best - second < ROUNDING, "{prompt}: {parting:?}, {together:?}");
+        }
+    }
+    assert!(model.activity().batch > 1.0, "{:?}", model.activity());
+}
+
 #[tokio::test]
 async fn a_request_begins_and_ends_while_another_goes_on() {
     let model = own(options()).await;

@@ -291,7 +291,9 @@ async fn a_model_that_is_not_in_use_gives_way_to_another() {
     let provider = provider(json!({ "models_dir": dir, "memory_limit_mb": 400 }));
     let loaded = || provider.health().message.unwrap_or_default();
     assert!(chat(&provider, json!({ "model": "one" })).await.is_ok());
-    assert!(loaded().starts_with("`one` (") && loaded().contains(" 1 served"), "{}", loaded());
+    // The request is counted a moment after its answer is complete.
+    let counted = || loaded().starts_with("`one` (") && loaded().contains(" 1 served");
+    eventually("the request is counted", counted).await;
     let endless = json!({ "0": -100, "2": -100 });
     let more = json!({ "model": "two", "max_tokens": null, "stream": true, "logit_bias": endless });
     let stream = provider.chat(&Context::default(), question(&more)).await.unwrap();
