@@ -1,7 +1,7 @@
 //! Streams of events, and answers that are passed on as they came.
 
 use bytes::Bytes;
-use chaski_api::{Error, Result, Wire};
+use chaski_api::{Error, Result, Wire, openai::ChatChunk};
 use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::Value;
 
@@ -60,6 +60,21 @@ impl<T: Wire> Payload<T> {
                 serde_json::to_vec(&value).expect("wire types are plain data").into()
             }
         }
+    }
+}
+
+impl Payload<ChatChunk> {
+    /// The value, by the short way for events that carry nothing but text.
+    ///
+    /// # Errors
+    /// As of [`Self::into_value`].
+    pub fn into_chunk(self) -> Result<ChatChunk> {
+        if let Self::Raw(text) = &self
+            && let Some(chunk) = ChatChunk::plain(text)
+        {
+            return Ok(chunk);
+        }
+        self.into_value()
     }
 }
 

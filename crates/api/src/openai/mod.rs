@@ -5,6 +5,7 @@
 
 pub(crate) mod body;
 mod chat;
+mod chunk;
 mod completions;
 mod embeddings;
 mod files;

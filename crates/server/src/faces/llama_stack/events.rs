@@ -3,12 +3,14 @@
 use super::{answer, calls::Assembly, python_tag, sampling, stream::Translation};
 use crate::faces::tokens;
 use chaski_api::{
+    Result,
     inference::{
         ChatEvent, ChatEventType, ChatStreamChunk, ContentDelta, MetricInResponse, StopReason,
         TextDelta, TokenLogProbs, ToolCallDelta, ToolCallParseStatus,
     },
     openai::{ChatChunk, ChatChunkChoice},
 };
+use chaski_provider::Payload;
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -79,6 +81,10 @@ impl ChatEvents {
 impl Translation for ChatEvents {
     type From = ChatChunk;
     type To = ChatStreamChunk;
+
+    fn read(event: Payload<ChatChunk>) -> Result<ChatChunk> {
+        event.into_chunk()
+    }
 
     fn event(&mut self, chunk: ChatChunk, out: &mut VecDeque<ChatStreamChunk>) {
         self.start(out);

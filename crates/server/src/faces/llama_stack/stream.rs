@@ -1,7 +1,7 @@
 //! Turns a stream of events of one kind into one of another.
 
 use crate::faces::account::Account;
-use chaski_api::{Error, ErrorKind, Wire, inference::MetricInResponse, openai::Body};
+use chaski_api::{Error, ErrorKind, Result, Wire, inference::MetricInResponse, openai::Body};
 use chaski_provider::{Counted, EventStream, Payload, Tokens};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -14,6 +14,14 @@ const KEPT: usize = 16 * 1024 * 1024;
 pub(super) trait Translation: Send + 'static {
     type From: Wire + Counted + Send + 'static;
     type To: Send + 'static;
+
+    /// Decodes an event.
+    ///
+    /// # Errors
+    /// `Upstream` when it is not what it should be.
+    fn read(event: Payload<Self::From>) -> Result<Self::From> {
+        event.into_value()
+    }
 
     /// Translates one event into none, one or several.
     fn event(&mut self, event: Self::From, out: &mut VecDeque<Self::To>);
@@ -67,7 +75,7 @@ pub(super) fn translated<T: Translation>(
             if state.ended {
                 return None;
             }
-            match state.upstream.next().await.map(|event| event.and_then(Payload::into_value)) {
+            match state.upstream.next().await.map(|event| event.and_then(T::read)) {
                 Some(Ok(event)) => {
                     if let Some(tokens) = event.tokens() {
                         state.spent = Some(state.spent.unwrap_or_default().max(tokens));
