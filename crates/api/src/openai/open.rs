@@ -44,9 +44,14 @@ enum Name {
 
 impl Name {
     fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// Names are compared in this form, so that they are not checked again for being text.
+    fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Own(name) => name,
-            Self::Came(name) => str::from_utf8(name).unwrap_or_default(),
+            Self::Own(name) => name.as_bytes(),
+            Self::Came(name) => name,
         }
     }
 }
@@ -92,7 +97,7 @@ impl Body {
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        self.members.iter().position(|member| member.name.as_str() == name)
+        self.members.iter().position(|member| member.name.as_bytes() == name.as_bytes())
     }
 
     /// The value of a member.
@@ -288,7 +293,7 @@ impl<'de> Visitor<'de> for Members<'de> {
         // A name with escapes is not a part of the text, and ends this.
         while let Some(name) = map.next_key::<&'de str>()? {
             let text: &'de RawValue = map.next_value()?;
-            let twice = members.iter().any(|member| member.name.as_str() == name);
+            let twice = members.iter().any(|member| member.name.as_bytes() == name.as_bytes());
             if twice || members.len() == MEMBERS {
                 return Err(A::Error::custom("not told apart simply"));
             }
