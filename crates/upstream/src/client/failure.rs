@@ -1,6 +1,6 @@
 //! From what upstreams do and say to the one error type.
 
-use super::retry;
+use super::{retry, transport::Unresolved};
 use chaski_api::{Error, ErrorKind};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
@@ -11,19 +11,22 @@ const MESSAGE_CHARS: usize = 2000;
 /// Texts that are no messages are cut earlier.
 const TEXT_CHARS: usize = 300;
 
+/// The error of a client library. It names no address.
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// No connection was made.
-    Unreached(reqwest::Error),
+    Unreached(Cause),
     /// The connection was lost before anything was answered.
-    Unanswered(reqwest::Error),
+    Unanswered(Cause),
     /// The time limit, which was this long, has passed.
     Late(Phase, Duration),
     /// Nothing was sent: the client cannot be made, or the upstream is not to be called now.
     Refused(Error),
     /// The request cannot be sent.
-    Invalid(reqwest::Error),
+    Invalid(Cause),
 }
 
 /// What an upstream took too long for.
@@ -43,18 +46,18 @@ impl Failure {
     pub(super) fn from_reqwest(error: reqwest::Error) -> Self {
         let error = error.without_url();
         if error.is_connect() {
-            Self::Unreached(error)
+            Self::Unreached(error.into())
         } else if error.is_builder() {
-            Self::Invalid(error)
+            Self::Invalid(error.into())
         } else {
-            Self::Unanswered(error)
+            Self::Unanswered(error.into())
         }
     }
 
     /// What is wrong with the upstream, if it is the upstream that something is wrong with.
     pub(super) fn symptom(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Unreached(error) => Some(not_reached(error).into()),
+            Self::Unreached(error) => Some(not_reached(&**error).into()),
             Self::Unanswered(_) => Some("the connection was closed without an answer".into()),
             Self::Late(Phase::Caller, _) | Self::Refused(_) | Self::Invalid(_) => None,
             Self::Late(_, limit) => {
@@ -66,12 +69,12 @@ impl Failure {
     pub(super) fn into_error(self, service: &str) -> Error {
         match self {
             Self::Unreached(error) => {
-                if let Some(reason) = crate::guard::refusal_in(&error) {
+                if let Some(reason) = crate::guard::refusal_in(&*error) {
                     let message =
                         format!("{service} may not be called: its name resolves to {reason}");
                     return Error::invalid(message);
                 }
-                let message = format!("cannot connect to {service}: {}", not_reached(&error));
+                let message = format!("cannot connect to {service}: {}", not_reached(&*error));
                 Error::unavailable(message).caused_by(error)
             }
             Self::Unanswered(error) => {
@@ -89,22 +92,25 @@ impl Failure {
 }
 
 /// The reason for a failed connection, without an address.
-pub(crate) fn not_reached(error: &reqwest::Error) -> &'static str {
-    if error.is_dns() {
-        return "its name cannot be resolved";
-    }
-    if error.is_timeout() {
-        return "no connection within the time limit";
+pub(crate) fn not_reached(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    const UNRESOLVED: &str = "its name cannot be resolved";
+    const LATE: &str = "no connection within the time limit";
+    match error.downcast_ref::<reqwest::Error>() {
+        Some(error) if error.is_dns() => return UNRESOLVED,
+        Some(error) if error.is_timeout() => return LATE,
+        _ => {}
     }
     let mut reason = "no connection";
     walk(error, &mut |cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         if cause.is::<rustls::Error>() {
             reason = "its TLS certificate or version is not accepted";
-        } else if cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
-        {
+        } else if cause.is::<Unresolved>() {
+            reason = UNRESOLVED;
+        } else if io == Some(io::ErrorKind::ConnectionRefused) {
             reason = "connection refused";
+        } else if io == Some(io::ErrorKind::TimedOut) {
+            reason = LATE;
         }
     });
     reason
@@ -138,9 +144,9 @@ pub(super) fn late(service: &str, phase: Phase, limit: Duration) -> Error {
     Error::new(ErrorKind::Timeout, message)
 }
 
-pub(super) fn lost(service: &str, error: reqwest::Error) -> Error {
+pub(super) fn lost(service: &str, error: Cause) -> Error {
     let message = format!("the connection to {service} was lost in the middle of the answer");
-    Error::new(ErrorKind::Upstream { status: None }, message).caused_by(error.without_url())
+    Error::new(ErrorKind::Upstream { status: None }, message).caused_by(error)
 }
 
 /// The error that an answer with an error status stands for.

@@ -8,6 +8,7 @@ mod places;
 mod request;
 mod response;
 mod retry;
+mod transport;
 
 #[cfg(test)]
 mod tests;
@@ -24,10 +25,11 @@ use breaker::{Breaker, Ticket};
 use budget::RetryBudget;
 use chaski_api::{Error, ErrorKind, Result};
 use failure::{Failure, Phase};
-use http::{Method, header};
+use http::{Method, Uri, header};
 use places::{Place, Places};
 use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
+use transport::Transport;
 use url::{Host, Url};
 
 /// An HTTP client; clones share its connections, its limits and what it knows of the upstream.
@@ -40,7 +42,7 @@ pub struct Http(Arc<Inner>);
 struct Inner {
     options: HttpOptions,
     /// Read on every request and hardly ever changed.
-    clients: ArcSwap<HashMap<ClientKey, reqwest::Client>>,
+    clients: ArcSwap<HashMap<ClientKey, Transport>>,
     guard: Arc<Guard>,
     places: Places,
     budget: RetryBudget,
@@ -61,8 +63,31 @@ struct End {
 struct ClientKey {
     /// Nothing for addresses without TLS, so that these never read certificates.
     tls: Option<Tls>,
-    /// Whether the proxy of the environment is left out.
-    direct: bool,
+    /// How it is reached.
+    way: Way,
+}
+
+/// What lies between this machine and an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Way {
+    /// This machine itself, for which no proxy makes sense.
+    Loopback,
+    /// A network without a proxy.
+    Open,
+    /// The proxy of the environment.
+    Proxy,
+}
+
+impl Way {
+    fn to(url: &Url, uri: &Uri) -> Self {
+        if is_loopback(url) {
+            Self::Loopback
+        } else if transport::is_behind_proxy(uri) {
+            Self::Proxy
+        } else {
+            Self::Open
+        }
+    }
 }
 
 impl Http {
@@ -184,21 +209,16 @@ impl Http {
     }
 
     async fn attempt(&self, request: &Request, end: Option<End>) -> Result<Response, Failure> {
-        let client = self.client(request)?;
+        let uri = request.url.as_str().parse::<Uri>();
+        let uri = uri.map_err(|error| Failure::Invalid(error.into()))?;
+        let client = self.client(request, &uri)?;
         let (place, ticket) = self.admit(request, end).await?;
         let options = &self.0.options;
         let first_byte = request.first_byte_timeout.unwrap_or(options.first_byte_timeout);
         let (until, phase, limit) = bounded(first_byte, Phase::FirstByte, end);
-        let mut builder = client
-            .request(request.method.clone(), request.url.clone())
-            .headers(request.headers.clone());
-        if let Some(body) = &request.body {
-            builder = builder.body(body.clone());
-        }
-        let outcome = match tokio::time::timeout_at(until, builder.send()).await {
-            Ok(outcome) => outcome.map_err(Failure::from_reqwest),
-            Err(_) => Err(Failure::Late(phase, limit)),
-        };
+        let outcome = tokio::time::timeout_at(until, client.send(request, uri))
+            .await
+            .unwrap_or_else(|_| Err(Failure::Late(phase, limit)));
         if let Some(ticket) = ticket {
             judge(ticket, &outcome);
         }
@@ -262,12 +282,13 @@ impl Http {
         }
     }
 
-    fn client(&self, request: &Request) -> Result<reqwest::Client, Failure> {
+    fn client(&self, request: &Request, uri: &Uri) -> Result<Transport, Failure> {
         if self.0.options.addresses_of_callers {
-            return self.0.guard.client_to(&request.url).map_err(Failure::Refused);
+            let client = self.0.guard.client_to(&request.url).map_err(Failure::Refused)?;
+            return Ok(Transport::Complete(client));
         }
         let tls = (request.url.scheme() == "https").then(|| request.tls.clone());
-        let key = ClientKey { tls, direct: is_loopback(&request.url) };
+        let key = ClientKey { tls, way: Way::to(&request.url, uri) };
         if let Some(client) = self.0.clients.load().get(&key) {
             return Ok(client.clone());
         }
@@ -300,9 +321,12 @@ pub(crate) fn builder(options: &HttpOptions) -> reqwest::ClientBuilder {
         .referer(false)
 }
 
-fn build(options: &HttpOptions, key: &ClientKey) -> Result<reqwest::Client, Error> {
+fn build(options: &HttpOptions, key: &ClientKey) -> Result<Transport, Error> {
+    if key.tls.is_none() && key.way != Way::Proxy {
+        return Ok(Transport::bare(options));
+    }
     let mut builder = builder(options);
-    if key.direct {
+    if key.way == Way::Loopback {
         builder = builder.no_proxy();
     }
     builder = match &key.tls {
@@ -323,7 +347,7 @@ fn build(options: &HttpOptions, key: &ClientKey) -> Result<reqwest::Client, Erro
             builder.tls_certs_only(certificates)
         }
     };
-    builder.build().map_err(|error| {
+    builder.build().map(Transport::Complete).map_err(|error| {
         Error::unavailable("cannot set up TLS; are the certificates of the system installed?")
             .caused_by(error)
     })
@@ -351,7 +375,7 @@ fn bounded(limit: Duration, phase: Phase, end: Option<End>) -> (Instant, Phase, 
 
 /// Tells the circuit breaker how a call went. An upstream that answers works, even if it answers
 /// with an error, unless the status says that it does not.
-fn judge(ticket: Ticket, outcome: &Result<reqwest::Response, Failure>) {
+fn judge<B>(ticket: Ticket, outcome: &Result<http::Response<B>, Failure>) {
     let now = Instant::now();
     match outcome {
         Ok(answer) => match answer.status().as_u16() {

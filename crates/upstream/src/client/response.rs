@@ -4,12 +4,12 @@ use super::{
     End, Http, Request, bounded,
     failure::{self, Phase},
     places::Place,
+    transport::Body,
 };
 use bytes::{Bytes, BytesMut};
 use chaski_api::{Error, ErrorKind, Result};
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
-use http_body::Body as _;
 use std::{
     borrow::Cow,
     future::Future,
@@ -33,13 +33,13 @@ pub struct Response {
 impl Response {
     /// `idle` and `end` limit the body; `place` is held until it ends.
     pub(super) fn new(
-        answer: reqwest::Response,
+        answer: http::Response<Body>,
         request: &Request,
         http: Http,
         (idle, end): (Duration, Option<End>),
         place: Option<Place>,
     ) -> Self {
-        let (parts, body) = http::Response::from(answer).into_parts();
+        let (parts, body) = answer.into_parts();
         let body = ByteStream {
             body: Some(body),
             idle,
@@ -134,7 +134,7 @@ fn too_large(service: &str, max_bytes: usize) -> Error {
 /// The pieces of a body; the first error is the last item.
 pub struct ByteStream {
     /// Nothing after the end or an error.
-    body: Option<reqwest::Body>,
+    body: Option<Body>,
     /// How long a piece may take.
     idle: Duration,
     /// When all of them must have come.
@@ -203,7 +203,7 @@ impl Stream for ByteStream {
         let this = self.get_mut();
         loop {
             let Some(body) = &mut this.body else { return Poll::Ready(None) };
-            match Pin::new(body).poll_frame(cx) {
+            match body.poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     this.waiting = None;
                     // Pieces that never keep anybody waiting must end some time, too.

@@ -240,7 +240,7 @@ fn refused(given: &str, reason: &str) -> Error {
 }
 
 /// Why the name was not resolved to an address, if that was the reason of the failure.
-pub(crate) fn refusal_in(error: &reqwest::Error) -> Option<&'static str> {
+pub(crate) fn refusal_in(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     let mut refusal = None;
     walk(error, &mut |cause| refusal = refusal.or(cause.downcast_ref::<Refused>()));
     refusal.map(|Refused(reason)| *reason)

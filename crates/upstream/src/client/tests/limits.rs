@@ -4,6 +4,7 @@ use super::*;
 use chaski_testkit::{Act, RawUpstream, certificate, eventually};
 use futures_util::{FutureExt, future::join_all};
 use http::Version;
+use transport::Body;
 
 fn limited(adjust: impl FnOnce(&mut HttpOptions)) -> Http {
     http().adjusted(adjust)
@@ -124,7 +125,7 @@ async fn a_trickle_is_read_to_its_end_as_long_as_no_pause_is_too_long() {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             Ok::<_, std::io::Error>(Bytes::from_static(b"x"))
         });
-        let answer = http::Response::new(reqwest::Body::wrap_stream(pieces)).into();
+        let answer = http::Response::new(reqwest::Body::wrap_stream(pieces)).map(Body::Complete);
         let request = Request::post("vLLM", url("http://127.0.0.1:1"));
         let limits = (Duration::from_millis(500), None);
         Response::new(answer, &request, http(), limits, None)
