@@ -5,6 +5,9 @@
 //! `chaski-bench engine BINARY FOLDER PYTHON MODEL.gguf...`: measures the engine under load, and its
 //! embeddings beside Sentence Transformers where the interpreter PYTHON exists.
 //!
+//! `chaski-bench look BINARY`: the CPU time of a request on the main ways, in a minute, for whoever works
+//! on the relay.
+//!
 //! The generator and the upstream share this process and one core; the server has another core.
 #![expect(clippy::print_stderr, reason = "a program for a terminal, which shows what it does")]
 
@@ -34,6 +37,12 @@ async fn main() -> Result<()> {
         let files: Vec<&Path> = models.iter().map(Path::new).collect();
         let peer = Some(Path::new(python)).filter(|python| python.exists());
         return engine_load::measure(Path::new(binary), Path::new(folder), &files, peer).await;
+    }
+    if let [command, binary] = &arguments[..]
+        && command == "look"
+    {
+        machine::pin_to_first_core();
+        return relay::look(Path::new(binary)).await;
     }
     let (binary, folder, model) = match &arguments[..] {
         [binary, folder] => (Path::new(binary), Path::new(folder), None),

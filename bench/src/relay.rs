@@ -113,6 +113,29 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Shows the rate and the CPU time of the ways without a token, at one concurrency.
+pub(crate) async fn look(binary: &Path) -> Result<()> {
+    let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
+    let server = Server::in_front_of(binary, upstream.port, Setup::default()).await?;
+    let bare = Server::bare_proxy(upstream.port).await?;
+    let ways =
+        [Target::through(BARE, &bare), Target::through(FACE, &server), Target::native(&server)];
+    let mut rows = Vec::new();
+    for _ in 0..ROUNDS {
+        for kind in [Kind::Plain, Kind::Stream] {
+            for way in &ways {
+                let pace = Pace::Closed { concurrency: 16 };
+                rows.push(way.measure(kind, pace, QUESTION).await?);
+            }
+        }
+    }
+    for row in report::medians(rows) {
+        let (cpu, rate) = (row.cpu_us_per_request.unwrap_or_default(), row.requests_per_second);
+        eprintln!("{:20} {:?}: {rate:.0}/s, {cpu:.1} µs of CPU a request", row.target, row.kind);
+    }
+    Ok(())
+}
+
 pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     let fast = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
     let plain = Server::in_front_of(binary, fast.port, Setup::default()).await?;
