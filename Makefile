@@ -16,10 +16,13 @@ XTASK := $(CARGO_TARGET_DIR)/debug/xtask
 RELEASE_BINARY := $(CARGO_TARGET_DIR)/release/chaski
 REPLAY_GROUPS := models,inference_chat,inference_completion,inference_embeddings,auth,meta,extra_providers
 DEFAULT_WEIGHTS := qwen2.5-0.5b-instruct all-minilm-l6-v2
+# How long `make fuzz` runs each target, and how many clients leave in `make soak`.
+FUZZ_SECONDS ?= 300
+SOAK_CLIENTS ?= 300000
 TEST_WEIGHTS := smollm2-135m-instruct all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build run chat test test-rust test-clients test-replay check fix docs weights bench bench-peers
+.PHONY: help prerequisites build run chat test test-rust test-clients test-replay fuzz fuzz-brief soak check fix docs weights bench bench-peers
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -43,6 +46,15 @@ test-clients: weights $(VENVS)/ready ## The Python clients against the real bina
 
 test-replay: $(DEBUG_BINARY) ## Recorded exchanges of the reference, if ../shared has them
 	@scripts/test-replay.sh $(DEBUG_BINARY) $(REPLAY_GROUPS)
+
+fuzz: ## Try odd input on parsers and translations, for long (FUZZ_SECONDS each)
+	@scripts/fuzz.sh $(CARGO_TARGET_DIR)/fuzz $(FUZZ_SECONDS)
+
+fuzz-brief:
+	@scripts/fuzz.sh $(CARGO_TARGET_DIR)/fuzz 5
+
+soak: ## Many clients that leave at random, for long (SOAK_CLIENTS)
+	CHASKI_TEST_DISCONNECTS=$(SOAK_CLIENTS) cargo test --locked --workspace --test cli -- leave_nothing_behind
 
 check: prerequisites ## Formatting, lints, structure, generated pages, licences
 	cargo fmt --all --check

@@ -1,7 +1,7 @@
 //! What an endpoint is: declared once, as a type, and listed in one table.
 
 use crate::{
-    Api,
+    Api, Issue,
     wire::{Schemas, Wire},
 };
 use serde_json::Value;
@@ -132,6 +132,8 @@ pub struct Types {
     pub request: fn(&mut Schemas) -> Value,
     pub response: fn(&mut Schemas) -> Value,
     pub event: fn(&mut Schemas) -> Value,
+    /// What is wrong with a request; nothing if it can be read.
+    pub problems: fn(Value) -> Vec<Issue>,
 }
 
 impl Described {
@@ -142,6 +144,7 @@ impl Described {
                 request: E::Request::schema,
                 response: E::Response::schema,
                 event: E::Event::schema,
+                problems: |value| E::Request::from_json(value).err().unwrap_or_default(),
             }),
         }
     }

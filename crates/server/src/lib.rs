@@ -10,6 +10,8 @@ mod cors;
 mod docs_page;
 mod faces;
 mod failures;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handlers;
 mod hosts;
 mod input;

@@ -6,6 +6,8 @@
 pub mod aws;
 mod client;
 pub mod framing;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 pub mod openai;
 

@@ -10,6 +10,11 @@ mod pieces;
 mod python;
 mod tokens;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use anthropic::messages_over as anthropic_messages;
+#[cfg(feature = "fuzzing")]
+pub(crate) use llama_stack::chat_over as llama_stack_chat;
+
 use crate::routes::Routes;
 use chaski_api::endpoints::{
     anthropic::{CountMessageTokens, CreateMessage},

@@ -53,6 +53,13 @@ impl Response {
         Self { status: parts.status, headers: parts.headers, secrets: request.secrets(), body }
     }
 
+    /// An answer that no upstream sent.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn scripted(answer: reqwest::Response, request: &Request, http: Http) -> Self {
+        let answer = http::Response::from(answer).map(Body::Complete);
+        Self::new(answer, request, http, (Duration::from_mins(1), None), None)
+    }
+
     pub fn status(&self) -> StatusCode {
         self.status
     }

@@ -55,7 +55,7 @@ enum Verdict {
 }
 
 impl Relay {
-    pub(super) fn new(source: ByteStream, secrets: Vec<String>) -> Self {
+    pub(crate) fn new(source: ByteStream, secrets: Vec<String>) -> Self {
         let events = Events::new(EVENT_BYTES);
         Self { source, events, secrets, state: State::Events, finished: false }
     }

@@ -18,7 +18,7 @@ use chaski_api::{
     Result,
     anthropic::{CountTokensRequest, MessagesRequest, TokenCount},
 };
-use chaski_provider::{Context, MessagesReply, Payload, Reply};
+use chaski_provider::{Context, Inference, MessagesReply, Payload, Reply};
 use chaski_stack::Stack;
 use request::Translated;
 
@@ -31,7 +31,15 @@ pub(crate) async fn messages(
     cx: &Context,
     request: MessagesRequest,
 ) -> Result<MessagesReply> {
-    let inference = stack.inference.as_ref();
+    messages_over(stack.inference.as_ref(), cx, request).await
+}
+
+/// A message over `inference`, whatever form it speaks.
+pub(crate) async fn messages_over(
+    inference: &dyn Inference,
+    cx: &Context,
+    request: MessagesRequest,
+) -> Result<MessagesReply> {
     if let Some(reply) = inference.messages(cx, request.model(), &request).await? {
         return Ok(reply);
     }

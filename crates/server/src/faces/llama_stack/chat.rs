@@ -26,7 +26,7 @@ use chaski_provider::{Context, Counted, Inference, Payload, Reply};
 ///
 /// # Errors
 /// Those of the request, and those of the provider.
-pub(super) async fn chat_completion(
+pub(crate) async fn chat_completion(
     inference: &dyn Inference,
     model: &Model,
     cx: &Context,

@@ -17,6 +17,9 @@ mod tools;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use chat::chat_completion as chat_over;
+
 use super::no_choice;
 use chaski_api::{
     Error, Result,
