@@ -3,6 +3,7 @@
 # Where things are built and fetched; each can be set from the outside.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CHASKI_TEST_WEIGHTS ?= $(CARGO_TARGET_DIR)/test-weights
+export CHASKI_TEST_DATABASES ?= $(CARGO_TARGET_DIR)/databases
 export CHASKI_BENCH_PEERS ?= $(CARGO_TARGET_DIR)/peers
 VENVS ?= $(CARGO_TARGET_DIR)/venvs
 TOOLS ?= $(CARGO_TARGET_DIR)/tools
@@ -38,7 +39,7 @@ run: build ## Build, fetch the default weights and start the server
 
 test: test-rust test-clients test-replay ## Everything that must pass
 
-test-rust: weights ## Unit and server tests
+test-rust: weights $(CHASKI_TEST_DATABASES)/ready ## Unit and server tests
 	cargo test --locked --workspace
 
 test-clients: weights $(VENVS)/ready ## The Python clients against the real binary
@@ -85,6 +86,9 @@ weights: $(DEBUG_BINARY) ## Fetch the small weights that the tests use
 
 $(VENVS)/ready: tests/requirements.txt scripts/venvs.sh
 	@scripts/venvs.sh $(VENVS)
+
+$(CHASKI_TEST_DATABASES)/ready: tests/databases.txt scripts/databases.sh
+	@scripts/databases.sh $(CHASKI_TEST_DATABASES)
 
 bench-peers: ## Install other gateways, which `make bench` then measures too
 	@for install in bench/peers/*/install.sh; do "$$install" $(CHASKI_BENCH_PEERS); done

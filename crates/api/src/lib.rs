@@ -10,6 +10,7 @@ pub mod inference;
 pub mod inspect;
 pub mod models;
 pub mod openai;
+pub mod retrieval;
 pub mod routing;
 pub mod wire;
 

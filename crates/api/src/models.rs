@@ -100,6 +100,14 @@ impl Model {
         self.metadata.get("embedding_dimension").and_then(Value::as_i64)
     }
 
+    /// The length to ask an embedding model for, if `wanted` or its own. Only models that can
+    /// shorten their vectors, which `matryoshka: true` in the metadata says, are asked for one:
+    /// others refuse the parameter.
+    pub fn length_to_ask_for(&self, wanted: Option<i64>) -> Option<i64> {
+        let shortens = self.metadata.get("matryoshka").and_then(Value::as_bool).unwrap_or_default();
+        shortens.then(|| wanted.or_else(|| self.embedding_dimension())).flatten()
+    }
+
     /// Where its requests may go, if that is more than its own provider, from its metadata.
     pub fn routing(&self) -> Option<Routing> {
         routing::from_metadata(&self.metadata, ROUTING)
@@ -108,5 +116,28 @@ impl Model {
     /// What its tokens cost, from its metadata.
     pub fn cost(&self) -> Option<Cost> {
         routing::from_metadata(&self.metadata, COST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Wire;
+    use serde_json::json;
+
+    #[test]
+    fn a_length_is_asked_of_models_that_can_shorten_only() {
+        let model = |metadata: Value| {
+            Model::from_json(json!({
+                "identifier": "m", "provider_resource_id": "m", "provider_id": "p",
+                "model_type": "embedding", "metadata": metadata,
+            }))
+            .unwrap()
+        };
+        let fixed = model(json!({ "embedding_dimension": 384 }));
+        assert_eq!(fixed.length_to_ask_for(Some(32)), None);
+        let shortens = model(json!({ "embedding_dimension": 384, "matryoshka": true }));
+        assert_eq!(shortens.length_to_ask_for(None), Some(384));
+        assert_eq!(shortens.length_to_ask_for(Some(32)), Some(32));
     }
 }

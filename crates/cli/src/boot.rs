@@ -32,8 +32,10 @@ pub(crate) async fn stack(loaded: Loaded, environment: &Environment) -> Outcome<
         http: http(&loaded, environment)?,
         weights_dir: environment.weights_dir()?,
         compute_threads: cores(),
+        cpu: chaski_provider::Cpu::new(cores()),
         environment: chaski_provider::Environment::new(environment.values().clone()),
         tasks: Tasks::default(),
+        routers: chaski_provider::Routers::default(),
     };
     let store = open_store(&loaded.config, &environment.config_dir()?)?;
     let data = Data::open(&loaded.config, &environment.config_dir()?)?;

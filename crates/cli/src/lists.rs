@@ -23,7 +23,7 @@ pub(crate) fn apis(args: &TableArgs, output: Output) -> Outcome {
 
 /// The provider types, ordered by API and name.
 pub(crate) fn providers(args: &ListProvidersArgs, output: Output) -> Outcome {
-    let mut specs: Vec<Spec> = catalog().inference.iter().map(|entry| entry.spec).collect();
+    let mut specs: Vec<Spec> = catalog().all().map(|known| known.spec).collect();
     specs.retain(|spec| args.api.as_deref().is_none_or(|api| api == spec.api.as_str()));
     specs.sort_by_key(|spec| (spec.api.as_str(), spec.provider_type));
     if args.table.json {

@@ -16,7 +16,11 @@ pub(crate) const DEFAULT_TEMPLATE: &str = templates::DEFAULT;
 
 /// Every provider of this build.
 pub(crate) fn catalog() -> Catalog {
-    Catalog { inference: chaski_providers_inference::ALL }
+    Catalog {
+        inference: chaski_providers_inference::ALL,
+        vector_io: chaski_providers_vector_io::ALL,
+        tool_runtime: chaski_providers_tools::ALL,
+    }
 }
 
 /// The text of a run configuration, and where it was found.

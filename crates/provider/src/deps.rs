@@ -1,5 +1,6 @@
 //! The services that providers are given.
 
+use crate::{Cpu, Routers};
 use chaski_upstream::Http;
 use std::{
     collections::BTreeMap,
@@ -19,10 +20,14 @@ pub struct Deps {
     pub weights_dir: PathBuf,
     /// CPU threads for computing; the network threads never compute.
     pub compute_threads: usize,
+    /// Where short work that computes runs: parsing, cutting, searching.
+    pub cpu: Cpu,
     /// The environment variables that the provider declares.
     pub environment: Environment,
     /// Work that outlives a request.
     pub tasks: Tasks,
+    /// The routers of the other APIs.
+    pub routers: Routers,
 }
 
 /// Values of environment variables. A provider gets those that its [`crate::Spec`] declares.

@@ -3,21 +3,32 @@
 //! This crate knows no concrete provider, no configuration file and no HTTP server.
 
 mod context;
+mod cpu;
 mod deps;
 mod entry;
 mod inference;
 mod resource;
+mod routers;
 mod stream;
 mod tokens;
+mod tool_runtime;
 mod trail;
+mod vector_io;
 
 pub use context::{ApiHeaders, CacheControl, Context, Principal, ProviderData};
+pub use cpu::Cpu;
 pub use deps::{Deps, Environment, Tasks};
 pub use entry::{Build, Entry, Provider, ProviderConfig, Spec};
 pub use inference::{
     ChatReply, EmbeddingReply, Inference, InferenceProvider, MessagesReply, RerankReply, TextReply,
 };
 pub use resource::{Hosts, Lifecycle, Resource};
+pub use routers::Routers;
 pub use stream::{EventStream, Payload, Reply, until_error};
 pub use tokens::{Counted, Tokens, tokens_in};
+pub use tool_runtime::{ToolRuntime, ToolRuntimeProvider};
 pub use trail::{Remembered, Served, Trail};
+pub use vector_io::{
+    ChunkPage, ChunkToInsert, DOCUMENT_ID, EmbeddedChunk, Retrieval, ScoredChunk, Search,
+    Selection, StoredChunk, Timestamp, VectorIo, VectorIoProvider, VectorQuery, no_mode,
+};

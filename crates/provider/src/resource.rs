@@ -1,11 +1,12 @@
 //! Resources, and what providers do for those they host.
 
-use crate::InferenceProvider;
+use crate::{InferenceProvider, VectorIoProvider};
 use async_trait::async_trait;
 use chaski_api::{
     Api, Result,
     inspect::{HealthStatus, ProviderHealth},
     models::Model,
+    retrieval::VectorDb,
     routing::{Cost, ROUTING, Routing},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -127,5 +128,32 @@ impl Resource for Model {
     }
     fn mark_discovered(&mut self) {
         self.metadata.insert("discovered".to_owned(), true.into());
+    }
+}
+
+impl Resource for VectorDb {
+    const KIND: &'static str = "vector_db";
+    const TITLE: &'static str = "Vector DB";
+    const API_TITLE: &'static str = "VectorIO";
+    const API: Api = Api::VectorIo;
+    type Provider = dyn VectorIoProvider;
+
+    fn identifier(&self) -> &str {
+        &self.identifier
+    }
+    fn provider_id(&self) -> &str {
+        &self.provider_id
+    }
+    fn set_identifier(&mut self, id: &str) {
+        id.clone_into(&mut self.identifier);
+    }
+    fn set_provider_id(&mut self, id: &str) {
+        id.clone_into(&mut self.provider_id);
+    }
+    fn provider_resource_id(&self) -> &str {
+        &self.provider_resource_id
+    }
+    fn set_provider_resource_id(&mut self, id: &str) {
+        id.clone_into(&mut self.provider_resource_id);
     }
 }

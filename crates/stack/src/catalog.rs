@@ -2,13 +2,15 @@
 
 use crate::reference;
 use chaski_api::{Api, Issue, Schemas};
-use chaski_provider::{Entry, InferenceProvider, Spec};
+use chaski_provider::{Entry, InferenceProvider, Spec, ToolRuntimeProvider, VectorIoProvider};
 use serde_json::Value;
 
 /// The providers that the program contains, by what they implement.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Catalog {
     pub inference: &'static [Entry<dyn InferenceProvider>],
+    pub vector_io: &'static [Entry<dyn VectorIoProvider>],
+    pub tool_runtime: &'static [Entry<dyn ToolRuntimeProvider>],
 }
 
 /// What can be said about a provider without knowing what it implements.
@@ -33,7 +35,10 @@ impl<A: ?Sized> From<&Entry<A>> for Described {
 impl Catalog {
     /// All of them, of whatever API.
     pub fn all(&self) -> impl Iterator<Item = Described> {
-        self.inference.iter().map(Described::from)
+        let inference = self.inference.iter().map(Described::from);
+        let vector_io = self.vector_io.iter().map(Described::from);
+        let tool_runtime = self.tool_runtime.iter().map(Described::from);
+        inference.chain(vector_io).chain(tool_runtime)
     }
 
     /// The provider of `api` that `provider_type` means.

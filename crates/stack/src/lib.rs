@@ -8,6 +8,7 @@ mod catalog;
 pub mod config;
 mod data;
 pub mod files;
+mod fleet;
 mod instance;
 pub mod reference;
 mod registry;

@@ -130,6 +130,7 @@ pub(crate) fn plan(config: &RunConfig, catalog: &Catalog) -> Plan {
     warn_of_missing(&mut plan);
     check_needs(config, &mut plan);
     check_models(config, &mut plan);
+    check_vector_dbs(config, &mut plan);
     warn_of_resources(config, &mut plan);
     plan
 }
@@ -363,10 +364,55 @@ pub(crate) fn is_wanted(model: &crate::config::ModelEntry) -> bool {
         && !model.targets.as_ref().is_some_and(switched_off)
 }
 
+/// Finds vector databases that can never be registered.
+fn check_vector_dbs(config: &RunConfig, plan: &mut Plan) {
+    let usable: Vec<String> = plan
+        .instances
+        .iter()
+        .filter(|one| one.api == Api::VectorIo && one.availability != Availability::Disabled)
+        .map(|one| one.provider_id.clone())
+        .collect();
+    let usable: Vec<&str> = usable.iter().map(String::as_str).collect();
+    for (index, entry) in config.vector_dbs.iter().enumerate() {
+        let at = |last: &str| vec![key("vector_dbs"), Segment::Index(index), key(last)];
+        if !is_wanted_vector_db(entry) {
+            plan.warnings.push(format!(
+                "vector_dbs[{index}] is left out: it has no id, or its provider is disabled"
+            ));
+            continue;
+        }
+        match entry.provider_id.as_deref() {
+            Some(id) if !usable.contains(&id) => {
+                let msg = unknown_provider(id, &usable);
+                plan.problem(at("provider_id"), "invalid_vector_db", msg);
+            }
+            None if usable.is_empty() => {
+                let msg = "no provider for `vector_io` is configured".to_owned();
+                plan.problem(at("provider_id"), "invalid_vector_db", msg);
+            }
+            Some(_) | None => {}
+        }
+        let model = config.models.iter().find(|model| model.model_id == entry.embedding_model);
+        if let Some(model) = model.filter(|model| model.model_type != ModelType::Embedding) {
+            let msg = format!("Model {} is not an embedding model", model.model_id);
+            plan.problem(at("embedding_model"), "invalid_vector_db", msg);
+        }
+        if entry.embedding_dimension < 1 {
+            let msg = "Input should be greater than or equal to 1".to_owned();
+            plan.problem(at("embedding_dimension"), "greater_than_equal", msg);
+        }
+    }
+}
+
+/// Whether a vector database of the configuration is to be registered: neither it nor its provider
+/// is switched off by an unset variable.
+pub(crate) fn is_wanted_vector_db(entry: &crate::config::VectorDbEntry) -> bool {
+    !entry.vector_db_id.is_empty() && entry.provider_id.as_deref().is_none_or(|id| !is_disabled(id))
+}
+
 fn warn_of_resources(config: &RunConfig, plan: &mut Plan) {
     let kinds = [
         ("shields", config.shields.len()),
-        ("vector_dbs", config.vector_dbs.len()),
         ("datasets", config.datasets.len()),
         ("scoring_fns", config.scoring_fns.len()),
         ("benchmarks", config.benchmarks.len()),

@@ -239,7 +239,7 @@ fakes! {
 }
 
 pub(crate) fn catalog() -> Catalog {
-    Catalog { inference: FAKES }
+    Catalog { inference: FAKES, ..Catalog::default() }
 }
 
 /// The services of a stack in a test.
@@ -248,8 +248,10 @@ pub(crate) fn deps() -> Deps {
         http: chaski_upstream::Http::new(chaski_upstream::HttpOptions::default()).unwrap(),
         weights_dir: PathBuf::new(),
         compute_threads: 1,
+        cpu: chaski_provider::Cpu::new(1),
         environment: chaski_provider::Environment::default(),
         tasks: Tasks::default(),
+        routers: chaski_provider::Routers::default(),
     }
 }
 

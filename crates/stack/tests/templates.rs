@@ -3,7 +3,11 @@
 use chaski_stack::{Catalog, Environment, config, templates};
 use std::collections::BTreeMap;
 
-const CATALOG: Catalog = Catalog { inference: chaski_providers_inference::ALL };
+const CATALOG: Catalog = Catalog {
+    inference: chaski_providers_inference::ALL,
+    vector_io: chaski_providers_vector_io::ALL,
+    tool_runtime: chaski_providers_tools::ALL,
+};
 
 fn environment() -> Environment {
     let variables: BTreeMap<String, String> = [
@@ -17,6 +21,7 @@ fn environment() -> Environment {
         ("ANTHROPIC_API_KEY", "a key"),
         ("AZURE_API_BASE", "a URL"),
         ("AZURE_API_KEY", "a key"),
+        ("CHROMADB_URL", "http://localhost:8000"),
         ("CEREBRAS_API_KEY", "a key"),
         ("DATABRICKS_API_TOKEN", "a key"),
         ("DATABRICKS_URL", "a URL"),

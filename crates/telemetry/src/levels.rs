@@ -9,7 +9,7 @@ pub const CATEGORIES: [&str; 9] =
     ["core", "server", "router", "inference", "agents", "safety", "eval", "tools", "client"];
 
 /// Which category the events of a crate belong to that do not name one.
-const CRATES: [(&str, &str); 9] = [
+const CRATES: [(&str, &str); 11] = [
     ("chaski_server", "server"),
     ("chaski_stack", "core"),
     ("chaski_store", "core"),
@@ -19,6 +19,8 @@ const CRATES: [(&str, &str); 9] = [
     ("chaski_upstream", "inference"),
     ("chaski_llm", "inference"),
     ("chaski_providers_inference", "inference"),
+    ("chaski_providers_tools", "tools"),
+    ("chaski_providers_vector_io", "tools"),
 ];
 
 /// How severe a line must be, in the words of the reference.

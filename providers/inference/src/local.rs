@@ -135,8 +135,10 @@ pub(crate) mod tests {
             http,
             weights_dir,
             compute_threads: 2,
+            cpu: chaski_provider::Cpu::new(2),
             environment: chaski_provider::Environment::default(),
             tasks: Tasks::default(),
+            routers: chaski_provider::Routers::default(),
         }
     }
 

@@ -32,8 +32,10 @@ pub(crate) async fn build(
         http: Http::new(options).unwrap(),
         weights_dir: PathBuf::new(),
         compute_threads: 1,
+        cpu: chaski_provider::Cpu::new(1),
         environment: Environment::default(),
         tasks: Tasks::default(),
+        routers: chaski_provider::Routers::default(),
     };
     let entry = ALL.iter().find(|entry| entry.is(provider_type)).unwrap();
     assert_eq!((entry.check)(config.clone()), []);

@@ -19,6 +19,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("chaski-weights", 3),
     ("chaski-stack", 4),
     ("chaski-providers-inference", 4),
+    ("chaski-providers-tools", 4),
+    ("chaski-providers-vector-io", 4),
     ("chaski-server", 5),
     ("chaski-client", 5),
     ("chaski-cli", 6),

@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::tree::Tree;
-use chaski_provider::{Entry, InferenceProvider, Spec};
+use chaski_provider::{Entry, Spec};
 
 /// What a provider table says of each entry, whatever the API.
 #[derive(Clone, Copy)]
@@ -14,7 +14,7 @@ pub(crate) struct Listed {
 }
 
 impl Listed {
-    fn of(entry: &Entry<dyn InferenceProvider>) -> Self {
+    fn of<A: ?Sized>(entry: &Entry<A>) -> Self {
         let Entry { spec, schema, sample, check, .. } = *entry;
         Self { spec, schema, sample, check }
     }
@@ -22,7 +22,11 @@ impl Listed {
 
 /// All providers: the folder of their crate, and the entries.
 pub(crate) fn tables() -> Vec<(&'static str, Vec<Listed>)> {
-    vec![("providers/inference", chaski_providers_inference::ALL.iter().map(Listed::of).collect())]
+    vec![
+        ("providers/inference", chaski_providers_inference::ALL.iter().map(Listed::of).collect()),
+        ("providers/tools", chaski_providers_tools::ALL.iter().map(Listed::of).collect()),
+        ("providers/vector-io", chaski_providers_vector_io::ALL.iter().map(Listed::of).collect()),
+    ]
 }
 
 /// The folder of a provider: `remote::vllm` lives in `vllm`, `inline::llama-cpp` in `llama_cpp`,

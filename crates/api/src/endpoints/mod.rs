@@ -7,8 +7,11 @@ pub mod inspect;
 pub mod models;
 pub mod openai;
 pub mod providers;
+pub mod rag_tool;
 pub mod rerank;
 mod reserved;
+pub mod vector_dbs;
+pub mod vector_io;
 
 use crate::Described;
 
@@ -22,6 +25,9 @@ pub const GROUPS: &[(&str, &[Described])] = &[
     ("rerank", rerank::ALL),
     ("anthropic", anthropic::ALL),
     ("files", files::ALL),
+    ("vector_dbs", vector_dbs::ALL),
+    ("vector_io", vector_io::ALL),
+    ("rag_tool", rag_tool::ALL),
     ("reserved", reserved::ALL),
 ];
 

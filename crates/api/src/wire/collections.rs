@@ -1,6 +1,7 @@
 //! Optional values, lists and maps.
 
 use super::{Reader, Schemas, Wire};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -69,5 +70,20 @@ impl Wire for Map<String, Value> {
     }
     fn schema(_: &mut Schemas) -> Value {
         json!({ "type": "object", "additionalProperties": true })
+    }
+}
+
+/// A `T` whose absence of form is reported as that of a dictionary, as the reference does for
+/// parameters that it takes as free-form objects.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Dict<T>(pub T);
+
+impl<T: Wire> Wire for Dict<T> {
+    fn read(value: Value, reader: &mut Reader) -> Option<Self> {
+        T::read(Value::Object(members(value, reader)?), reader).map(Self)
+    }
+    fn schema(schemas: &mut Schemas) -> Value {
+        T::schema(schemas)
     }
 }

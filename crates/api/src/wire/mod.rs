@@ -12,6 +12,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use collections::Dict;
 pub use declare::alternatives;
 pub use reader::Reader;
 pub use scalars::{Above, AtLeast, AtLeastNumber, Between, Secret};

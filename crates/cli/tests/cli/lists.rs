@@ -27,8 +27,14 @@ fn every_provider_of_this_build_is_listed() {
     for entry in chaski_providers_inference::ALL {
         assert!(types.contains(&entry.spec.provider_type), "{types:?}");
     }
+    for entry in chaski_providers_vector_io::ALL {
+        assert!(types.contains(&entry.spec.provider_type), "{types:?}");
+    }
+    for entry in chaski_providers_tools::ALL {
+        assert!(types.contains(&entry.spec.provider_type), "{types:?}");
+    }
     let shown = place.run(&["stack", "list-providers", "inference"]).succeeded().out;
-    assert_eq!(shown.lines().count(), types.len() + 1);
+    assert_eq!(shown.lines().count(), chaski_providers_inference::ALL.len() + 1);
     assert!(shown.contains("remote::vllm"), "{shown}");
 }
 

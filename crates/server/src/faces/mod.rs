@@ -21,10 +21,11 @@ use chaski_api::endpoints::{
     inference::{ChatCompletion, Completion, Embeddings},
     openai::{CreateChatCompletion, CreateCompletion, CreateEmbeddings},
     rerank::{CreateRerank, CreateRerankV2, Rerank},
+    vector_io::{InsertChunks, QueryChunks},
 };
 use chaski_api::{Error, ErrorKind};
 
-/// Attaches the inference endpoints of all faces.
+/// Attaches the endpoints whose requests are translated, of all faces.
 pub(crate) fn mount(routes: &mut Routes) {
     routes.stream::<ChatCompletion, _, _>(|app, cx, request| async move {
         llama_stack::chat_completion(&app.stack, &cx, request).await
@@ -34,6 +35,12 @@ pub(crate) fn mount(routes: &mut Routes) {
     });
     routes.on::<Embeddings, _, _>(|app, cx, request| async move {
         llama_stack::embeddings(&app.stack, &cx, request).await
+    });
+    routes.on::<InsertChunks, _, _>(|app, cx, request| async move {
+        llama_stack::insert_chunks(&app.stack, &cx, request).await
+    });
+    routes.on::<QueryChunks, _, _>(|app, cx, request| async move {
+        llama_stack::query_chunks(&app.stack, &cx, request).await
     });
     routes.stream::<CreateChatCompletion, _, _>(|app, cx, request| async move {
         openai::chat(&app.stack, &cx, request).await

@@ -1,9 +1,10 @@
-//! The handlers of everything but inference: what is there, and how it is doing.
+//! The handlers of everything but inference: what is there, how it is doing, and what it holds.
 
 mod files;
 mod inspect;
 mod models;
 mod providers;
+mod retrieval;
 
 use crate::routes::Routes;
 use chaski_api::{Api, EndpointSpec, Method};
@@ -14,6 +15,7 @@ pub(crate) fn register(routes: &mut Routes) {
     inspect::register(routes);
     models::register(routes);
     providers::register(routes);
+    retrieval::register(routes);
 }
 
 /// Whether an endpoint of Llama Stack's answers OpenAI's clients too.

@@ -1,6 +1,6 @@
 //! A server on a free port, and clients for it.
 
-use super::provider;
+use super::{provider, store};
 use crate::{Server, ServerOptions};
 use chaski_api::Wire;
 use chaski_provider::{Deps, Environment, Tasks};
@@ -62,8 +62,10 @@ fn deps(http: Http) -> Deps {
         http,
         weights_dir: PathBuf::new(),
         compute_threads: 1,
+        cpu: chaski_provider::Cpu::new(1),
         environment: Environment::default(),
         tasks: Tasks::default(),
+        routers: chaski_provider::Routers::default(),
     }
 }
 
@@ -92,7 +94,7 @@ async fn stack_with(more: Value) -> Arc<Stack> {
     Stack::start(StackOptions {
         config: RunConfig::from_json(config).unwrap(),
         raw: Value::Null,
-        catalog: Catalog { inference: provider::ALL },
+        catalog: Catalog { inference: provider::ALL, vector_io: store::ALL, ..Catalog::default() },
         deps: deps(Http::new(HttpOptions::default()).unwrap()),
         store: Arc::new(Memory::default()),
         data: Data::in_memory(&data_dir).unwrap(),

@@ -10,6 +10,8 @@ mod hostile;
 mod life;
 mod provider;
 mod requests;
+mod retrieval;
+mod store;
 mod streams;
 mod trail;
 mod upstreams;

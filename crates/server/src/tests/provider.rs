@@ -137,8 +137,23 @@ impl Inference for Told {
         Ok(Reply::Stream(events))
     }
 
-    async fn embeddings(&self, _: &Context, _: EmbeddingRequest) -> Result<EmbeddingReply> {
-        Ok(Payload::Raw(r#"{"object":"list","data":[]}"#.into()))
+    /// A text becomes how often it has each of the letters a, b and c; some become what is none.
+    async fn embeddings(&self, _: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
+        let count = |text: &str, letter: char| text.chars().filter(|one| *one == letter).count();
+        let vector = |text: &str| match text {
+            "two numbers" => json!([1, 0]),
+            "zero" => json!([0, 0, 0]),
+            "not finite" => json!([1, 0, 1e300]),
+            text => json!([count(text, 'a'), count(text, 'b'), count(text, 'c')]),
+        };
+        let body: Value = request.body.into();
+        let texts = body["input"].as_array().cloned().unwrap_or_default();
+        let data = texts.iter().enumerate().map(|(index, text)| {
+            let embedding = vector(text.as_str().unwrap_or_default());
+            json!({ "object": "embedding", "index": index, "embedding": embedding })
+        });
+        let list = json!({ "object": "list", "data": data.collect::<Vec<_>>() });
+        Ok(Payload::Raw(list.to_string().into()))
     }
 
     /// Answers what begins with `relay` itself: with the words after it, and what it was told.

@@ -7,11 +7,17 @@ mod metered;
 mod models;
 mod rerank;
 mod retry;
+mod tool_runtime;
+mod vector_dbs;
+mod vector_io;
 
 pub(crate) use call::Call;
 pub(crate) use choose::Dice;
 pub(crate) use inference::InferenceRouter;
 pub(crate) use models::{NO_DIMENSION, declared};
+pub(crate) use tool_runtime::ToolRuntimeRouter;
+pub(crate) use vector_dbs::declared_vector_dbs;
+pub(crate) use vector_io::VectorIoRouter;
 
 #[cfg(test)]
 mod tests;

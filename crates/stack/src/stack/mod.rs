@@ -5,18 +5,20 @@ use crate::{
     cache::Remembering,
     config::{RunConfig, StorageConfig},
     files::Files,
-    instance::{Instance, Pace},
+    fleet::{Fleet, look_after},
+    instance::OnUp,
     registry::Registry,
     resolver::{self, Availability, Plan},
-    routers::{self, Dice, InferenceRouter},
+    routers::{self, Dice, InferenceRouter, ToolRuntimeRouter, VectorIoRouter},
     table::{LIST_PAUSE, Place, targets},
 };
 use chaski_api::{
     Api, Error, Reader, Result, Wire,
     inspect::{HealthStatus, ModelUsage, ProviderHealth, ProviderInfo},
     models::Model,
+    retrieval::VectorDb,
 };
-use chaski_provider::{Deps, Inference, InferenceProvider};
+use chaski_provider::{Deps, Inference, Resource, Retrieval, ToolRuntime};
 use chaski_store::{KvStore, Memory, Sqlite};
 use serde_json::Value;
 use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
@@ -24,8 +26,6 @@ use tokio::time::timeout;
 
 /// How long the start waits for providers to be built; the others follow in the background.
 const BUILD_TIME: Duration = Duration::from_secs(2);
-/// How long one provider may take to stop.
-const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// What a stack is started with.
 pub struct StackOptions {
@@ -55,12 +55,18 @@ pub struct Stack {
     /// The configuration that it runs.
     pub config: RunConfig,
     pub models: Arc<RoutingTable<Model>>,
+    pub vector_dbs: Arc<RoutingTable<VectorDb>>,
     /// Inference over all providers.
     pub inference: Arc<dyn Inference>,
     /// The files of callers.
     pub files: Files,
+    /// All vector databases, with the embedding that belongs to each.
+    pub retrieval: Arc<dyn Retrieval>,
+    /// The tools of all providers.
+    pub tool_runtime: Arc<dyn ToolRuntime>,
     plan: Plan,
-    inference_instances: Vec<Arc<Instance<dyn InferenceProvider>>>,
+    catalog: Catalog,
+    fleet: Fleet,
     deps: Deps,
 }
 
@@ -76,29 +82,10 @@ impl Stack {
             return Err(Error::malformed(plan.problems));
         }
 
-        let instances: Vec<Arc<Instance<dyn InferenceProvider>>> = plan
-            .instances
-            .iter()
-            .filter(|planned| planned.api == Api::Inference)
-            .filter(|planned| planned.availability != Availability::Disabled)
-            .map(|planned| {
-                let entry = catalog
-                    .inference
-                    .iter()
-                    .find(|entry| entry.is(&planned.provider_type))
-                    .copied();
-                Arc::new(Instance::new(
-                    planned.provider_id.clone(),
-                    planned.provider_type.clone(),
-                    entry,
-                    planned.config.clone(),
-                    deps.http.adjusted(|options| {
-                        planned.network.apply(&planned.provider_id, options);
-                    }),
-                    Pace::default(),
-                ))
-            })
-            .collect();
+        let mut fleet = Fleet::default();
+        let instances = fleet.add(Api::Inference, catalog.inference, &plan, &deps);
+        let stores = fleet.add(Api::VectorIo, catalog.vector_io, &plan, &deps);
+        let tools = fleet.add(Api::ToolRuntime, catalog.tool_runtime, &plan, &deps);
 
         let only = match instances.as_slice() {
             [only] => Some(only.id.clone()),
@@ -106,40 +93,57 @@ impl Stack {
         };
         let declared = routers::declared(&config, only.as_deref());
         let discovering = discovering(&plan, &declared);
-        let models =
-            RoutingTable::load(Registry::new(store), instances.clone(), discovering, declared)
-                .await?;
+        let models = RoutingTable::load(
+            Registry::new(Arc::clone(&store)),
+            instances.clone(),
+            discovering,
+            declared,
+        )
+        .await?;
         let models = Arc::new(models);
-
-        for instance in &instances {
-            let (table, id) = (Arc::clone(&models), instance.id.clone());
-            let on_up = Box::new(move |provider: Arc<dyn InferenceProvider>| -> futures_util::future::BoxFuture<'static, ()> {
-                let (table, id) = (Arc::clone(&table), id.clone());
-                Box::pin(async move { table.settle(&id, &provider).await })
-            });
-            deps.tasks.spawn(Arc::clone(instance).look_after(deps.clone(), on_up));
-        }
-        let table = Arc::clone(&models);
-        deps.tasks.spawn(async move { table.keep_fresh(LIST_PAUSE).await });
-        let built = futures_util::future::join_all(instances.iter().map(|one| one.attempted()));
-        if timeout(BUILD_TIME, built).await.is_err() {
-            tracing::warn!(target: "core", "some providers are still starting");
-        }
+        let first = stores.first().map(|instance| instance.id.as_str());
+        let declared = routers::declared_vector_dbs(&config, first);
+        let nobody = HashSet::new();
+        let vector_dbs =
+            RoutingTable::load(Registry::new(store), stores.clone(), nobody, declared).await?;
+        let vector_dbs = Arc::new(vector_dbs);
 
         let router = InferenceRouter::new(Arc::clone(&models), Dice::default());
         let mut inference: Arc<dyn Inference> = Arc::new(router);
         if let Some(cache) = &config.response_cache {
             inference = Arc::new(Remembering::new(inference, Arc::clone(&models), cache));
         }
+        let router = VectorIoRouter::new(
+            Arc::clone(&vector_dbs),
+            Arc::clone(&models),
+            Arc::clone(&inference),
+        );
+        let retrieval: Arc<dyn Retrieval> = Arc::new(router);
+        deps.routers.set(&inference, &retrieval);
+
+        look_after(&instances, &deps, |id| settling(&models, id));
+        look_after(&stores, &deps, |id| settling(&vector_dbs, id));
+        look_after(&tools, &deps, |_| Box::new(|_| Box::pin(std::future::ready(()))));
+        let table = Arc::clone(&models);
+        deps.tasks.spawn(async move { table.keep_fresh(LIST_PAUSE).await });
+        if timeout(BUILD_TIME, fleet.attempted()).await.is_err() {
+            tracing::warn!(target: "core", "some providers are still starting");
+        }
+
         let files = Files::new(data, config.files.clone());
         deps.tasks.spawn(files.clone().upkeep());
+        let tool_runtime = Arc::new(ToolRuntimeRouter::new(tools));
         Ok(Arc::new(Self {
             config,
             models,
+            vector_dbs,
             inference,
             files,
+            retrieval,
+            tool_runtime,
             plan,
-            inference_instances: instances,
+            catalog,
+            fleet,
             deps,
         }))
     }
@@ -170,21 +174,10 @@ impl Stack {
         if planned.availability == Availability::Disabled {
             return ProviderHealth { status: HealthStatus::Disabled, message: None };
         }
-        let instance = self
-            .inference_instances
-            .iter()
-            .filter(|_| planned.api == Api::Inference)
-            .find(|instance| instance.id == planned.provider_id);
-        instance.map_or_else(
-            || ProviderHealth {
-                status: HealthStatus::Unavailable,
-                message: Some(format!(
-                    "this build does not contain `{}` yet",
-                    planned.provider_type
-                )),
-            },
-            |instance| instance.health(),
-        )
+        self.fleet.health(planned.api, &planned.provider_id).unwrap_or_else(|| ProviderHealth {
+            status: HealthStatus::Unavailable,
+            message: Some(format!("this build does not contain `{}` yet", planned.provider_type)),
+        })
     }
 
     /// The types configured for exactly this API, those switched off included.
@@ -217,6 +210,10 @@ impl Stack {
         let types: Vec<String> =
             configured.map(|planned| format!("`{}`", planned.provider_type)).collect();
         Served::Unavailable(match types.as_slice() {
+            [] if self.catalog.all().any(|known| known.spec.api == api.behaviour()) => {
+                let behaviour = api.behaviour();
+                format!("no provider for `{api}` is configured; add one to `providers.{behaviour}`")
+            }
             [] => format!("this build does not serve `{api}` yet"),
             types => format!(
                 "no provider for `{api}` is available: this build does not contain {} yet",
@@ -228,19 +225,19 @@ impl Stack {
     /// Stops all providers, those first that use others, and the work in the background.
     pub async fn shutdown(&self) {
         for api in self.plan.order.iter().rev() {
-            if *api != Api::Inference {
-                continue;
-            }
-            let stopping = self.inference_instances.iter().rev().map(|instance| async move {
-                let Some(provider) = instance.built() else { return };
-                if timeout(STOP_TIME, provider.shutdown()).await.is_err() {
-                    tracing::warn!(target: "core", provider = %instance.id, "provider did not stop in time");
-                }
-            });
-            futures_util::future::join_all(stopping).await;
+            self.fleet.stop(*api).await;
         }
         self.deps.tasks.abort_all();
     }
+}
+
+/// Gives a provider that has come up the resources that are declared for it.
+fn settling<R: Resource>(table: &Arc<RoutingTable<R>>, id: &str) -> OnUp<R::Provider> {
+    let (table, id) = (Arc::clone(table), id.to_owned());
+    Box::new(move |provider| {
+        let (table, id) = (Arc::clone(&table), id.clone());
+        Box::pin(async move { table.settle(&id, &provider).await })
+    })
 }
 
 /// The providers whose own offers are listed: those without declared models, and those that ask

@@ -219,7 +219,9 @@ impl<R: Resource> RoutingTable<R> {
     }
 
     fn not_served(&self, id: &str) -> String {
-        let (title, api, kind) = (R::TITLE, R::API_TITLE, R::KIND);
+        let (api, kind) = (R::API_TITLE, R::KIND);
+        // The reference takes the stored word here: `Vector_db`, not `Vector DB`.
+        let title = format!("{}{}", kind[..1].to_ascii_uppercase(), &kind[1..]);
         let served = match self.provider_ids().as_slice() {
             [] => format!("{title} `{id}` not served by any provider: none is configured."),
             [one] => format!("{title} `{id}` not served by provider: `{one}`."),

@@ -240,6 +240,13 @@ fn said(body: &Value) -> Option<Said> {
     };
     let plain = |message: String| Some(Said { message, code: None, param: None });
     match body.get("error") {
+        // A word for programs, and the sentence beside it.
+        Some(Value::String(code)) if code.len() < 64 && !code.contains(' ') => {
+            if let Some(message) = text(body.get("message")) {
+                return Some(Said { message, code: Some(code.clone()), param: None });
+            }
+            return plain(code.clone());
+        }
         Some(Value::String(message)) => return plain(message.clone()),
         Some(error @ Value::Object(_)) => {
             let message = text(error.get("message")).or_else(|| text(error.get("detail")));

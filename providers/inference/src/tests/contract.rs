@@ -170,8 +170,10 @@ impl Subject {
             http: Http::new(options).unwrap(),
             weights_dir: PathBuf::new(),
             compute_threads: 1,
+            cpu: chaski_provider::Cpu::new(1),
             environment: chaski_provider::Environment::default(),
             tasks: Tasks::default(),
+            routers: chaski_provider::Routers::default(),
         };
         (entry.build)(config, deps).await.expect("the provider starts")
     }

@@ -8,7 +8,7 @@ use chaski_api::{
     openai::{Body, EmbeddingRequest},
 };
 use chaski_provider::{Context, Inference};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Turns texts into vectors with `model`, the one that the request names.
 ///
@@ -41,7 +41,7 @@ pub(super) async fn embeddings(
     body.insert("input".to_owned(), json!(texts));
     // A third of the bytes of the same numbers in decimal, and no rounding.
     body.insert("encoding_format".to_owned(), "base64".into());
-    if let Some(length) = dimensions(model, request.output_dimension) {
+    if let Some(length) = model.length_to_ask_for(request.output_dimension) {
         body.insert("dimensions".to_owned(), length.into());
     }
     // OpenAI's API has no place for these: what speaks to an upstream translates them, or leaves
@@ -62,34 +62,5 @@ fn texts(contents: EmbeddingContents) -> Result<Vec<String>> {
         EmbeddingContents::Items(items) => {
             items.iter().map(|item| content::item_text(item, "embedding models")).collect()
         }
-    }
-}
-
-/// The length to ask for. Only models that can shorten their vectors, which `matryoshka: true` in
-/// the metadata says, are asked for one: others refuse the parameter.
-fn dimensions(model: &Model, wanted: Option<i64>) -> Option<i64> {
-    let shortens = model.metadata.get("matryoshka").and_then(Value::as_bool).unwrap_or_default();
-    shortens.then(|| wanted.or_else(|| model.embedding_dimension())).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chaski_api::Wire;
-
-    #[test]
-    fn a_length_is_asked_of_models_that_can_shorten_only() {
-        let model = |metadata: Value| {
-            Model::from_json(json!({
-                "identifier": "m", "provider_resource_id": "m", "provider_id": "p",
-                "model_type": "embedding", "metadata": metadata,
-            }))
-            .unwrap()
-        };
-        let fixed = model(json!({ "embedding_dimension": 384 }));
-        assert_eq!(dimensions(&fixed, Some(32)), None);
-        let shortens = model(json!({ "embedding_dimension": 384, "matryoshka": true }));
-        assert_eq!(dimensions(&shortens, None), Some(384));
-        assert_eq!(dimensions(&shortens, Some(32)), Some(32));
     }
 }

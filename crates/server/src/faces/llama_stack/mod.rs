@@ -10,6 +10,7 @@ mod embeddings;
 mod events;
 mod python_tag;
 mod rerank;
+mod retrieval;
 mod sampling;
 mod stream;
 mod tools;
@@ -23,12 +24,14 @@ pub(crate) use chat::chat_completion as chat_over;
 use super::no_choice;
 use chaski_api::{
     Error, Result,
+    endpoints::vector_io::{InsertChunksRequest, QueryChunksRequest},
     inference::{
         ChatCompletionRequest, ChatCompletionResponse, ChatStreamChunk, CompletionRequest,
         CompletionResponse, CompletionStreamChunk, EmbeddingsRequest, EmbeddingsResponse,
         RerankItemsRequest, RerankResponse,
     },
     models::{Model, ModelType},
+    retrieval::QueryChunksResponse,
 };
 use chaski_provider::{Context, Reply};
 use chaski_stack::Stack;
@@ -82,6 +85,30 @@ pub(crate) async fn rerank(
     request: RerankItemsRequest,
 ) -> Result<RerankResponse> {
     rerank::rerank(stack.inference.as_ref(), cx, request).await
+}
+
+/// `POST /v1/vector-io/insert`.
+///
+/// # Errors
+/// Those of the request, the embedding and the store.
+pub(crate) async fn insert_chunks(
+    stack: &Stack,
+    cx: &Context,
+    request: InsertChunksRequest,
+) -> Result<()> {
+    retrieval::insert(stack.retrieval.as_ref(), cx, request).await
+}
+
+/// `POST /v1/vector-io/query`.
+///
+/// # Errors
+/// Those of the request, the embedding and the store.
+pub(crate) async fn query_chunks(
+    stack: &Stack,
+    cx: &Context,
+    request: QueryChunksRequest,
+) -> Result<QueryChunksResponse> {
+    retrieval::query(stack.retrieval.as_ref(), cx, request).await
 }
 
 /// Refuses models that do not generate. The message speaks of chats for completions too, as clients know it.

@@ -163,8 +163,10 @@ async fn in_environment(values: &[(&str, &str)]) -> chaski_api::Result<Served> {
         http: Http::new(HttpOptions::default()).unwrap(),
         weights_dir: PathBuf::new(),
         compute_threads: 1,
+        cpu: chaski_provider::Cpu::new(1),
         environment: Environment::new(values.collect()),
         tasks: Tasks::default(),
+        routers: chaski_provider::Routers::default(),
     };
     let entry = crate::ALL.iter().find(|entry| entry.is("remote::bedrock")).unwrap();
     (entry.build)(json!({}), deps).await

@@ -1,0 +1,31 @@
+//! The registered vector databases, and the tool that fills and asks them.
+
+use crate::routes::Routes;
+use chaski_api::{
+    endpoints::{
+        rag_tool::{InsertDocuments, QueryContext},
+        vector_dbs::{GetVectorDb, ListVectorDbs, RegisterVectorDb, UnregisterVectorDb},
+    },
+    retrieval::VectorDbList,
+};
+
+pub(super) fn register(routes: &mut Routes) {
+    routes.on::<ListVectorDbs, _, _>(|app, _cx, _request| async move {
+        Ok(VectorDbList { data: app.stack.vector_dbs.list() })
+    });
+    routes.on::<GetVectorDb, _, _>(|app, _cx, request| async move {
+        app.stack.vector_dbs.get(&request.vector_db_id).await
+    });
+    routes.on::<RegisterVectorDb, _, _>(|app, _cx, request| async move {
+        app.stack.vector_dbs.register_vector_db(&app.stack.models, request).await
+    });
+    routes.on::<UnregisterVectorDb, _, _>(|app, _cx, request| async move {
+        app.stack.vector_dbs.unregister(&request.vector_db_id).await
+    });
+    routes.on::<InsertDocuments, _, _>(|app, cx, request| async move {
+        app.stack.tool_runtime.insert_documents(&cx, request).await
+    });
+    routes.on::<QueryContext, _, _>(|app, cx, request| async move {
+        app.stack.tool_runtime.query_context(&cx, request).await
+    });
+}

@@ -1,0 +1,70 @@
+//! Documents read and cut into windows of tokens.
+
+use super::source::Source;
+use chaski_documents::{Chunk, Chunking, Document, Encoding, Hints, Limits, chunk, parse};
+use std::{ops::Range, time::Duration};
+
+/// How long reading one document may take.
+const READING: Duration = Duration::from_secs(30);
+
+/// The tokens of a text.
+pub(super) fn count(text: &str) -> usize {
+    bpe_openai::cl100k_base().count(text)
+}
+
+/// Where the tokens of a text stand.
+fn tokens(text: &str) -> Vec<Range<usize>> {
+    let tokenizer = bpe_openai::cl100k_base();
+    let mut end = 0;
+    let lengths = tokenizer.encode(text).into_iter().map(|token| tokenizer.bpe.token_len(token));
+    lengths
+        .map(|length| {
+            let start = end;
+            end += length;
+            start..end
+        })
+        .collect()
+}
+
+/// Reads a document and cuts it into windows of `size` tokens, each of which begins with the last
+/// quarter of the one before.
+///
+/// # Errors
+/// The document is of a kind that is not read, is damaged, or passes a limit.
+pub(super) fn windows(source: Source, size: usize) -> chaski_documents::Result<Vec<Chunk>> {
+    let document = match source {
+        Source::Text(text) => Document::plain(text),
+        Source::File { bytes, media_type, name } => {
+            let media_type = Some(media_type).filter(|media_type| !media_type.is_empty());
+            let limits = Limits { input_bytes: u64::MAX, time: READING, ..Limits::default() };
+            parse(&bytes, &Hints { name, media_type }, &limits)?
+        }
+    };
+    chunk(&document, &Chunking::of_rag_tool(size), &Encoding(tokens))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(text: &str, size: usize) -> Vec<usize> {
+        let found = windows(Source::Text(text.to_owned()), size).unwrap();
+        found.iter().map(|window| window.tokens).collect()
+    }
+
+    #[test]
+    fn windows_overlap_by_a_quarter() {
+        let text = "word ".repeat(600);
+        assert_eq!(lengths(text.trim_end(), 512), [512, 216]);
+        assert_eq!(lengths("one two three", 1), [1, 1, 1]);
+        assert_eq!(lengths("one two three", 3), [3]);
+        assert!(lengths("", 512).is_empty());
+    }
+
+    #[test]
+    fn a_window_may_end_inside_a_character() {
+        let text = "\u{1f9d9}\u{200d}\u{2642}\u{fe0f}".repeat(20);
+        let found = windows(Source::Text(text), 3).unwrap();
+        assert!(found.len() > 20 && found.iter().any(|one| one.text.contains('\u{fffd}')));
+    }
+}

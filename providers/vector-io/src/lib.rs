@@ -1,0 +1,18 @@
+//! The vector stores, one folder each, and their table.
+
+mod chromadb;
+mod filters;
+mod fusion;
+mod names;
+mod payload;
+mod qdrant;
+mod rest;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use chaski_provider::{Entry, VectorIoProvider};
+
+/// All vector stores of this build.
+pub const ALL: &[Entry<dyn VectorIoProvider>] =
+    &[Entry::of::<chromadb::ChromaDb>(), Entry::of::<qdrant::Qdrant>()];

@@ -1,0 +1,8 @@
+//! What all vector stores share in tests: the promises, and which store is checked how.
+
+mod contract;
+mod databases;
+mod fake;
+mod fake_chroma;
+mod fake_qdrant;
+mod subjects;

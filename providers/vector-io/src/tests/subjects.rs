@@ -1,0 +1,138 @@
+//! Which stores the contract suite is held against.
+
+use super::{
+    contract::{Store, broken_promises},
+    databases, fake_chroma, fake_qdrant,
+};
+use crate::ALL;
+use chaski_api::ErrorKind;
+use chaski_provider::{Deps, Environment, Routers, Tasks};
+use chaski_upstream::{Http, HttpOptions};
+use futures_util::{FutureExt, future::BoxFuture};
+use serde_json::{Value, json};
+use std::{any::Any, path::PathBuf};
+
+/// What a store runs on as long as it is held.
+pub(super) type Held = Box<dyn Any + Send>;
+
+/// Starts what a store runs on, and says with which settings; nothing where it is not installed.
+type Start = fn() -> BoxFuture<'static, Option<(Value, Held)>>;
+
+/// A way to run a store.
+struct Subject {
+    provider_type: &'static str,
+    /// What it runs on.
+    on: &'static str,
+    start: Start,
+}
+
+const SUBJECTS: &[Subject] = &[
+    Subject {
+        provider_type: "remote::chromadb",
+        on: "a script",
+        start: || {
+            async {
+                let server = fake_chroma::start().await;
+                Some((json!({ "url": server.url() }), Box::new(server) as Held))
+            }
+            .boxed()
+        },
+    },
+    Subject {
+        provider_type: "remote::chromadb",
+        on: "Chroma",
+        start: || {
+            async {
+                let server = databases::chroma().await?;
+                let url = format!("http://127.0.0.1:{}", server.port);
+                Some((json!({ "url": url }), Box::new(server) as Held))
+            }
+            .boxed()
+        },
+    },
+    Subject {
+        provider_type: "remote::qdrant",
+        on: "a script",
+        start: || {
+            async {
+                let server = fake_qdrant::start().await;
+                Some((json!({ "url": server.url() }), Box::new(server) as Held))
+            }
+            .boxed()
+        },
+    },
+];
+
+pub(super) fn deps() -> Deps {
+    // What is repeated is not what is promised here, and pauses take time.
+    let options = HttpOptions { retries: 0, ..HttpOptions::default() };
+    Deps {
+        http: Http::new(options).expect("a client"),
+        weights_dir: PathBuf::new(),
+        compute_threads: 1,
+        cpu: chaski_provider::Cpu::new(1),
+        environment: Environment::default(),
+        tasks: Tasks::default(),
+        routers: Routers::default(),
+    }
+}
+
+/// The store of the table with these settings.
+pub(super) async fn store(provider_type: &str, config: Value) -> Store {
+    let entry = ALL.iter().find(|entry| entry.is(provider_type));
+    let entry = entry.expect("subjects are entries of the table");
+    assert_eq!((entry.check)(config.clone()), [], "the settings of {provider_type}");
+    (entry.build)(config, deps()).await.expect("the store starts")
+}
+
+#[tokio::test]
+async fn every_store_keeps_its_promises() {
+    let mut broken = Vec::new();
+    for subject in SUBJECTS {
+        let name = format!("{} on {}", subject.provider_type, subject.on);
+        let Some((config, held)) = (subject.start)().await else {
+            println!("skipped: {name}: set CHASKI_TEST_DATABASES; see CONTRIBUTING.md");
+            continue;
+        };
+        let store = store(subject.provider_type, config).await;
+        store.check().await.unwrap_or_else(|error| panic!("{name}: {}", error.chain()));
+        broken.extend(broken_promises(&name, &store).await);
+        store.shutdown().await;
+        drop(held);
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_store_is_a_subject() {
+    for entry in ALL {
+        let name = entry.spec.provider_type;
+        let found = SUBJECTS.iter().any(|subject| subject.provider_type == name);
+        assert!(found, "`{name}` is not held against the contract");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_there_is_unavailable() {
+    for entry in ALL.iter().filter(|entry| entry.spec.provider_type.starts_with("remote::")) {
+        let name = entry.spec.provider_type;
+        let store = store(name, json!({ "url": "http://127.0.0.1:9" })).await;
+        let error = store.check().await.expect_err("nobody is there");
+        assert!(matches!(error.kind, ErrorKind::Unavailable { .. }), "{name}: {error:?}");
+        assert!(!error.message.contains("127.0.0.1"), "{name}: {}", error.message);
+    }
+}
+
+#[test]
+fn settings_that_cannot_work_are_named() {
+    let problems = |provider_type: &str, config: Value| -> Vec<String> {
+        let entry = ALL.iter().find(|entry| entry.is(provider_type)).expect("an entry");
+        (entry.check)(config).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(problems("remote::chromadb", json!({})), ["url: Field required"]);
+    assert_eq!(
+        problems("remote::qdrant", json!({})),
+        ["url: one of `url`, `location` and `host` is needed"]
+    );
+    assert_eq!(problems("remote::qdrant", json!({ "host": "h", "port": 0 })).len(), 1);
+}
