@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::{path::Path, rc::Rc, time::Duration};
 
 /// How long each cell of a table is measured.
-const CELL: Duration = Duration::from_secs(3);
+const CELL: Duration = Duration::from_millis(1500);
 /// The rounds of a table; the median of each cell counts.
 const ROUNDS: usize = 3;
 /// How long the upstream waits before it answers, in the table at a fixed rate.
