@@ -47,7 +47,7 @@ fn by_format(
         Format::Pptx => formats::ooxml::pptx(&file),
         Format::Xlsx => formats::ooxml::xlsx(&file),
         Format::Epub => formats::epub::parse(&file),
-        Format::Pdf => Err(formats::unread(&format)),
+        Format::Pdf => formats::pdf::parse(&file),
     }
 }
 

@@ -150,23 +150,28 @@ impl Packer<'_> {
         if section || room == 0 {
             return Lead::default();
         }
-        let mut lead = Lead::default();
         let end_byte = self.atoms[end - 1].range.end;
+        let (mut from, mut tokens) = (end, 0);
         // The first atom is never repeated, or a chunk would be a part of the next.
-        for atom in self.atoms[first + 1..end].iter().rev() {
-            if !atom.repeats || (self.plan.structural && atom.before == Cut::Section) {
+        while from > first + 1 {
+            let atom = &self.atoms[from - 1];
+            let section = self.plan.structural && atom.before == Cut::Section;
+            if !atom.repeats || section || tokens + atom.tokens > room {
                 break;
             }
+            tokens += atom.tokens;
+            from -= 1;
+        }
+        for atom in &self.atoms[from..end] {
             let tokens = self.splitter.count(&(atom.range.start..end_byte));
-            if tokens > room {
-                break;
+            if tokens <= room {
+                return Lead { start: Some(atom.range.start), context: None, tokens };
             }
-            lead = Lead { start: Some(atom.range.start), context: None, tokens };
         }
-        if lead.start.is_none() && self.atoms[end - 1].repeats {
-            lead = self.last_words(&self.atoms[end - 1].range, room);
+        if self.atoms[end - 1].repeats {
+            return self.last_words(&self.atoms[end - 1].range, room);
         }
-        lead
+        Lead::default()
     }
 
     /// As many words from the end of an atom as fit, but not all of it.

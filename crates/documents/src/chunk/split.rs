@@ -7,18 +7,19 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Where a text may be split, from the best places to the last resort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
-    Line,
     Sentence,
+    Line,
     Word,
     Grapheme,
     Character,
 }
 
 impl Level {
-    /// The next finer level. Lines are split at words: code has no sentences.
+    /// The next finer level.
     fn finer(self) -> Option<Self> {
         match self {
-            Self::Line | Self::Sentence => Some(Self::Word),
+            Self::Sentence => Some(Self::Line),
+            Self::Line => Some(Self::Word),
             Self::Word => Some(Self::Grapheme),
             Self::Grapheme => Some(Self::Character),
             Self::Character => None,
@@ -34,7 +35,7 @@ impl Level {
                     .chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(after))
                     .collect()
             }
-            Self::Sentence => text.split_sentence_bound_indices().map(|(at, _)| at).collect(),
+            Self::Sentence => sentences(text),
             Self::Word => words(text),
             Self::Grapheme => text.grapheme_indices(true).map(|(at, _)| at).collect(),
             Self::Character => text.char_indices().map(|(at, _)| at).collect(),
@@ -44,6 +45,22 @@ impl Level {
         }
         bounds
     }
+}
+
+/// Where sentences begin. A line that breaks does not end one, unless an empty line follows.
+fn sentences(text: &str) -> Vec<usize> {
+    let ends = |at: &usize| {
+        let before = text.get(..*at).unwrap_or_default();
+        let sentence = before.trim_end();
+        let blanks = before.get(sentence.len()..).unwrap_or_default();
+        !blanks.contains('\n')
+            || blanks.matches('\n').count() > 1
+            || sentence.ends_with(|c: char| !c.is_alphanumeric() && !matches!(c, ',' | '-' | '–'))
+    };
+    text.split_sentence_bound_indices()
+        .map(|(at, _)| at)
+        .filter(|at| *at == 0 || ends(at))
+        .collect()
 }
 
 /// Where words begin. Blanks belong to the word before them, so that parts begin with words.

@@ -7,11 +7,12 @@ pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod ooxml;
+pub(crate) mod pdf;
 pub(crate) mod plain;
 mod xml;
 
 use crate::{
-    Error, ErrorKind, Format, Limits, Result,
+    Error, Format, Limits, Result,
     builder::{Builder, Deadline},
     encoding,
 };
@@ -48,12 +49,6 @@ impl<'a> File<'a> {
         }
         Ok(())
     }
-}
-
-/// The error for a kind of file without a parser in this build.
-pub(crate) fn unread(format: &Format) -> Error {
-    let message = format!("{} files are not read yet; convert the file to text", format.name());
-    Error::new(ErrorKind::Unsupported, message)
 }
 
 #[cfg(test)]

@@ -27,10 +27,10 @@ pub(crate) fn parse(file: &File<'_>) -> Result<Document> {
         Some(name) => archive.read(name),
         None => Ok(None),
     };
-    let levels = part("styles")?.map_or(Ok(HashMap::new()), |bytes| styles(&bytes, file))?;
+    let styles = part("styles")?.map_or(Ok(HashMap::new()), |bytes| self::styles(&bytes, file))?;
     let lists = part("numbering")?.map_or(Ok(Numbering::default()), |b| numbering(&b, file))?;
     let notes = [part("footnotes")?, part("endnotes")?];
-    let mut reader = Reader { levels, lists, counters: HashMap::new(), builder: &mut builder };
+    let mut reader = Reader { styles, lists, counters: HashMap::new(), builder: &mut builder };
     let bytes = archive.need(&main)?;
     reader.read(&decode(&bytes), file)?;
     for bytes in notes.into_iter().flatten() {
@@ -39,49 +39,55 @@ pub(crate) fn parse(file: &File<'_>) -> Result<Document> {
     builder.finish()
 }
 
-/// The level of headings by the names of their styles, which may be based on others.
-fn styles(bytes: &[u8], file: &File<'_>) -> Result<HashMap<String, u8>> {
+/// What a style says of its paragraphs.
+#[derive(Clone, Default)]
+struct Style {
+    level: Option<u8>,
+    list: Option<String>,
+    list_level: Option<String>,
+    based_on: Option<String>,
+}
+
+/// The styles by name, each with what it takes from those it is based on.
+fn styles(bytes: &[u8], file: &File<'_>) -> Result<HashMap<String, Style>> {
     let text = decode(bytes);
     let mut xml = Xml::new(&text, FORMAT, file);
-    let mut own: HashMap<String, u8> = HashMap::new();
-    let mut based: HashMap<String, String> = HashMap::new();
-    let mut style = String::new();
+    let mut own: HashMap<String, Style> = HashMap::new();
+    let mut name = String::new();
     while let Some(node) = xml.next()? {
         let Node::Start(element) = node else { continue };
+        if element.name() == "style" {
+            name = element.attribute("styleId").unwrap_or_default();
+        }
+        let style = own.entry(name.clone()).or_default();
         let value = || element.value().unwrap_or_default();
         match element.name() {
-            "style" => style = element.attribute("styleId").unwrap_or_default(),
             "name" => {
                 let name = value().to_lowercase();
                 let level = name.strip_prefix("heading ").and_then(|level| level.parse().ok());
-                if let Some(level) = level.or((name == "title").then_some(1)) {
-                    own.insert(style.clone(), level);
-                }
+                style.level = level.or((name == "title").then_some(1));
             }
-            "outlineLvl" => {
-                if let Some(level) = outline_level(&value()) {
-                    own.entry(style.clone()).or_insert(level);
-                }
-            }
-            "basedOn" => {
-                based.insert(style.clone(), value());
-            }
+            "outlineLvl" => style.level = style.level.or(outline_level(&value())),
+            "numId" => style.list = Some(value()).filter(|id| id != "0"),
+            "ilvl" => style.list_level = Some(value()),
+            "basedOn" => style.based_on = Some(value()),
             _ => {}
         }
     }
-    let mut all = own.clone();
-    for style in based.keys() {
-        let mut at = style;
-        for _ in 0..STYLE_CHAIN {
-            if let Some(level) = own.get(at) {
-                all.insert(style.clone(), *level);
-                break;
-            }
-            let Some(next) = based.get(at) else { break };
-            at = next;
-        }
+    Ok(own.keys().map(|name| (name.clone(), inherited(name, &own))).collect())
+}
+
+fn inherited(name: &str, own: &HashMap<String, Style>) -> Style {
+    let mut whole = Style::default();
+    let mut next = Some(name);
+    for _ in 0..STYLE_CHAIN {
+        let Some(style) = next.and_then(|name| own.get(name)) else { break };
+        whole.level = whole.level.or(style.level);
+        whole.list = whole.list.or_else(|| style.list.clone());
+        whole.list_level = whole.list_level.or_else(|| style.list_level.clone());
+        next = style.based_on.as_deref();
     }
-    Ok(all)
+    whole
 }
 
 /// Levels count from 0, and 9 is text.
@@ -148,7 +154,7 @@ struct Table {
 }
 
 struct Reader<'b, 'l> {
-    levels: HashMap<String, u8>,
+    styles: HashMap<String, Style>,
     lists: Numbering,
     /// How far each list has counted, by its levels.
     counters: HashMap<String, Vec<u64>>,
@@ -210,7 +216,12 @@ impl Reader<'_, '_> {
     fn paragraph_element(&self, paragraph: &mut Paragraph, element: &Element<'_>) {
         let value = || element.value().unwrap_or_default();
         match element.name() {
-            "pStyle" => paragraph.level = self.levels.get(&value()).copied(),
+            "pStyle" => {
+                let style = self.styles.get(&value()).cloned().unwrap_or_default();
+                paragraph.level = style.level;
+                paragraph.list = style.list;
+                paragraph.list_level = style.list_level.unwrap_or_default();
+            }
             "outlineLvl" => paragraph.level = outline_level(&value()).or(paragraph.level),
             "numId" => paragraph.list = Some(value()).filter(|id| id != "0"),
             "ilvl" => paragraph.list_level = value(),

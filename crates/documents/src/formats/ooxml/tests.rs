@@ -38,6 +38,7 @@ fn docx(body: &str) -> Result<Document, Error> {
             "<w:styles><w:style w:styleId='berschrift1'><w:name w:val='heading 1'/></w:style>\
              <w:style w:styleId='Own'><w:name w:val='Own'/><w:basedOn w:val='berschrift1'/></w:style>\
              <w:style w:styleId='Deep'><w:name w:val='x'/><w:pPr><w:outlineLvl w:val='2'/></w:pPr>\
+             </w:style><w:style w:styleId='Steps'><w:pPr><w:numPr><w:numId w:val='3'/></w:numPr></w:pPr>\
              </w:style></w:styles>",
         ),
         (
@@ -82,7 +83,7 @@ fn a_text_is_read_by_its_styles() {
             .to_owned(),
         item(0, "a"),
         item(1, "b"),
-        item(0, "c"),
+        paragraph("<w:pStyle w:val='Steps'/>", "c"),
         format!(
             "<w:tbl><w:tblPr><w:tblLook w:val='04A0'/></w:tblPr>{}{}</w:tbl>",
             cells(["h", "i"]),
