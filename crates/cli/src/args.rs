@@ -50,6 +50,9 @@ pub(crate) enum Command {
     },
     /// Print the manual page.
     Man,
+    /// Parse documents that come on the standard input, for the server.
+    #[command(hide = true)]
+    ParseDocument,
     /// The same commands in the words of the reference.
     #[command(version)]
     Stack {

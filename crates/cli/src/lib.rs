@@ -12,6 +12,7 @@ mod lists;
 mod logging;
 mod model;
 mod output;
+mod parse_document;
 mod run;
 mod source;
 
@@ -72,6 +73,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::VerifyDownload(args)) => {
             model::run(&ModelCommand::VerifyDownload(args), &environment, output)
         }
+        Some(Command::ParseDocument) => parse_document::run(),
         Some(Command::Chat(args)) => chat::run(&args, &environment, output),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

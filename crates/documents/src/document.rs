@@ -1,6 +1,6 @@
 //! A parsed document: one string, and what its parts are.
 
-use crate::Format;
+use crate::{Error, ErrorKind, Format, Result};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -97,5 +97,34 @@ impl Document {
     /// The text of a block of this document.
     pub fn block_text(&self, block: &Block) -> &str {
         self.text.get(block.range.clone()).unwrap_or_default()
+    }
+
+    /// This document, if its ranges fit its text, as they must after a way through a process that
+    /// is not trusted.
+    pub(crate) fn checked(self) -> Result<Self> {
+        let mut end = 0;
+        for block in &self.blocks {
+            let fits = end <= block.range.start
+                && block.range.start <= block.range.end
+                && self.text.get(block.range.clone()).is_some();
+            let rows_fit = match &block.kind {
+                BlockKind::Table { rows, .. } => {
+                    rows.is_sorted()
+                        && rows.iter().all(|row| {
+                            block.range.contains(row) && self.text.is_char_boundary(*row)
+                        })
+                }
+                BlockKind::Heading { .. }
+                | BlockKind::Paragraph
+                | BlockKind::ListItem { .. }
+                | BlockKind::Code { .. } => true,
+            };
+            if !fits || !rows_fit {
+                let message = "the parser answered with a structure that does not fit its text";
+                return Err(Error::new(ErrorKind::Crashed, message));
+            }
+            end = block.range.end;
+        }
+        Ok(self)
     }
 }

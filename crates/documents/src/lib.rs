@@ -2,7 +2,8 @@
 //!
 //! [`parse`] reads a file into a [`Document`]: one string, and blocks (headings, paragraphs, list
 //! items, tables, code) that refer to exact byte ranges of it. [`chunk()`] cuts the string into
-//! chunks of a number of tokens that the caller counts. This crate knows neither HTTP nor who asks.
+//! chunks of a number of tokens that the caller counts. [`isolated`] parses in processes of their own,
+//! for files from strangers. This crate knows neither HTTP nor who asks.
 
 mod builder;
 pub mod chunk;
@@ -11,6 +12,7 @@ mod encoding;
 mod error;
 mod format;
 mod formats;
+pub mod isolated;
 mod languages;
 mod limits;
 mod parse;
