@@ -16,6 +16,8 @@ pub mod isolated;
 mod languages;
 mod limits;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 pub use chunk::{Chunk, Chunking, Encoding, Estimate, TokenCounter, chunk};
 pub use document::{Block, BlockKind, Document, Numbering};
