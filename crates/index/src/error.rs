@@ -55,11 +55,17 @@ impl Error {
     /// The failure of a statement on the database in this file.
     pub(crate) fn database(file: &Path) -> impl Fn(rusqlite::Error) -> Self + Copy {
         move |cause| {
-            use rusqlite::{Error::FromSqlConversionFailure, Error::InvalidColumnType, ErrorCode};
+            use rusqlite::{Error as Cause, ErrorCode};
             let code = cause.sqlite_error_code();
             let damaged =
                 matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-                    || matches!(&cause, FromSqlConversionFailure(..) | InvalidColumnType(..));
+                    || matches!(
+                        &cause,
+                        Cause::FromSqlConversionFailure(..)
+                            | Cause::IntegralValueOutOfRange(..)
+                            | Cause::InvalidColumnType(..)
+                            | Cause::Utf8Error(..)
+                    );
             if damaged {
                 Self::damaged(file, cause)
             } else {

@@ -162,7 +162,7 @@ impl Core {
             self.merge(&old)?;
         }
         self.save(0, || false)?;
-        self.writer()?.tidy()
+        self.writer()?.tidy(false)
     }
 
     pub(super) fn close(&self) -> Result<()> {
@@ -178,7 +178,7 @@ impl Core {
             closed
         });
         self.pool.clear();
-        let tidied = writer.map_or(Ok(()), |writer| writer.tidy());
+        let tidied = writer.map_or(Ok(()), |writer| writer.tidy(true));
         saved.and(tidied)
     }
 

@@ -80,13 +80,16 @@ impl Writer {
         find().map_err(self.place.failed())
     }
 
-    /// Moves what was written into the database file and gives free pages back.
-    pub(crate) fn tidy(&self) -> Result<()> {
+    /// Moves what was written into the database file and gives free pages back; the log is
+    /// emptied when nobody reads any more.
+    pub(crate) fn tidy(&self, alone: bool) -> Result<()> {
         let tidy = || {
             let mut statement = self.connection.prepare("PRAGMA incremental_vacuum")?;
             let mut pages = statement.query([])?;
             while pages.next()?.is_some() {}
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            let mode = if alone { "TRUNCATE" } else { "PASSIVE" };
+            let statement = format!("PRAGMA wal_checkpoint({mode})");
+            self.connection.query_row(&statement, [], |_| Ok(()))
         };
         tidy().map_err(self.place.failed())
     }
