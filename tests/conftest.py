@@ -14,12 +14,18 @@ from server import Server
 RUN = """
 version: '2'
 image_name: gateway
-apis: [inference]
+apis: [inference, vector_io, tool_runtime]
 providers:
   inference:
   - provider_id: upstream
     provider_type: remote::vllm
     config: {{url: "{url}/v1", api_token: upstream-secret, max_tokens: 256}}
+  vector_io:
+  - provider_id: index
+    provider_type: inline::index
+    config: {{path: "${{env.SQLITE_STORE_DIR}}/vector_io"}}
+  tool_runtime:
+  - {{provider_id: rag-runtime, provider_type: "inline::rag-runtime", config: {{}}}}
 metadata_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/registry.db"}}
 models:
 - {{model_id: chat-model, provider_id: upstream, model_type: llm}}
@@ -29,12 +35,12 @@ models:
 """
 
 
-def start_gateway(upstream, server=""):
+def start_gateway(upstream, server="", store=None):
     """The binary in front of the scripted upstream; `server` is the `server:` part of its configuration."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as run:
         run.write(RUN.format(url=upstream.url, server=server))
     try:
-        return Server([run.name])
+        return Server([run.name], **({"SQLITE_STORE_DIR": store} if store else {}))
     finally:
         os.unlink(run.name)
 

@@ -186,7 +186,8 @@ fn check(
             issue.loc.splice(..0, at("config"));
             plan.problems.push(issue);
         }
-        plan.warn_of_deprecated(api, kind, known.spec.deprecated);
+        let of_name = || reference::find(api, kind).and_then(|known| known.deprecated);
+        plan.warn_of_deprecated(api, kind, known.spec.deprecated.or_else(of_name));
         return Availability::Contained;
     }
     if let Some(known) = reference::find(api, kind) {

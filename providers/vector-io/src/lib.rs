@@ -3,6 +3,7 @@
 mod chromadb;
 mod filters;
 mod fusion;
+mod index;
 mod names;
 mod payload;
 mod qdrant;
@@ -14,5 +15,8 @@ mod words;
 use chaski_provider::{Entry, VectorIoProvider};
 
 /// All vector stores of this build.
-pub const ALL: &[Entry<dyn VectorIoProvider>] =
-    &[Entry::of::<chromadb::ChromaDb>(), Entry::of::<qdrant::Qdrant>()];
+pub const ALL: &[Entry<dyn VectorIoProvider>] = &[
+    Entry::of::<index::InlineIndex>(),
+    Entry::of::<chromadb::ChromaDb>(),
+    Entry::of::<qdrant::Qdrant>(),
+];

@@ -107,8 +107,15 @@ fn ids(found: &[ScoredChunk]) -> Vec<&str> {
     found.iter().map(|found| found.chunk.id.as_str()).collect()
 }
 
+/// A database with three chunks, `a`, `b` and `c`.
+pub(crate) async fn database(store: &Store) -> VectorDb {
+    let db = fresh(store).await;
+    store.insert(&cx(), &db, three()).await.expect("an insert");
+    db
+}
+
 /// All ids in the database, sorted.
-async fn all(store: &Store, db: &VectorDb) -> Vec<String> {
+pub(crate) async fn all(store: &Store, db: &VectorDb) -> Vec<String> {
     let page = store.list(&cx(), db, None, None, 1000).await.expect("chunks are listed");
     assert_eq!(page.next, None, "more than a thousand chunks");
     let mut ids: Vec<String> = page.chunks.into_iter().map(|one| one.chunk.id).collect();

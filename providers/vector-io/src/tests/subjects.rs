@@ -28,6 +28,17 @@ struct Subject {
 
 const SUBJECTS: &[Subject] = &[
     Subject {
+        provider_type: "inline::index",
+        on: "a folder",
+        start: || {
+            async {
+                let folder = tempfile::tempdir().expect("a folder");
+                Some((json!({ "path": folder.path() }), Box::new(folder) as Held))
+            }
+            .boxed()
+        },
+    },
+    Subject {
         provider_type: "remote::chromadb",
         on: "a script",
         start: || {
@@ -135,4 +146,36 @@ fn settings_that_cannot_work_are_named() {
         ["url: one of `url`, `location` and `host` is needed"]
     );
     assert_eq!(problems("remote::qdrant", json!({ "host": "h", "port": 0 })).len(), 1);
+}
+
+#[tokio::test]
+async fn the_stores_of_the_reference_in_the_process_start_with_their_settings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let store = json!({ "type": "sqlite", "namespace": null, "db_path": at("faiss_store.db") });
+    for (name, config, made) in [
+        ("inline::faiss", json!({ "kvstore": store }), "faiss_store.db.index"),
+        ("inline::meta-reference", json!({ "kvstore": store }), "faiss_store.db.index"),
+        ("inline::sqlite-vec", json!({ "db_path": at("vec.db") }), "vec.db.index"),
+        ("inline::sqlite_vec", json!({ "db_path": at("vec.db") }), "vec.db.index"),
+        ("inline::chromadb", json!({ "db_path": at("chroma") }), "chroma.index"),
+        ("inline::qdrant", json!({ "path": at("qdrant") }), "qdrant"),
+        ("inline::milvus", json!({ "db_path": at("milvus.db") }), "milvus.db.index"),
+    ] {
+        let store = super::subjects::store(name, config).await;
+        store.check().await.unwrap_or_else(|error| panic!("{name}: {}", error.chain()));
+        assert!(folder.path().join(made).is_dir(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn chunks_in_the_process_are_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = json!({ "path": folder.path() });
+    let first = store("inline::index", config.clone()).await;
+    let db = super::contract::database(&first).await;
+    first.shutdown().await;
+    drop(first);
+    let second = store("inline::index", config).await;
+    assert_eq!(super::contract::all(&second, &db).await, ["a", "b", "c"]);
 }

@@ -1,0 +1,111 @@
+//! Where the index keeps its files.
+
+use super::IndexConfig;
+use crate::names;
+use chaski_api::{Error, Result};
+use chaski_provider::Environment;
+use std::path::{Path, PathBuf};
+
+/// The variables that say where the configuration folder is.
+pub(super) const VARIABLES: &[&str] = &["CHASKI_CONFIG_DIR", "HOME"];
+
+/// The folder of all indexes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder that the settings come to.
+    ///
+    /// # Errors
+    /// `Unavailable` if neither they nor the environment say one.
+    pub(super) fn of(config: &IndexConfig, environment: &Environment) -> Result<Self> {
+        if let Some(path) = given(config.path.as_deref()) {
+            return Ok(Self(path.into()));
+        }
+        let of_store = config.kvstore.as_ref().and_then(|store| store.get("db_path"));
+        let file = given(config.db_path.as_deref()).or_else(|| given(of_store?.as_str()));
+        if let Some(file) = file.filter(|file| *file != ":memory:") {
+            return Ok(Self(format!("{file}.index").into()));
+        }
+        let of_configuration = environment.get("CHASKI_CONFIG_DIR").map(PathBuf::from);
+        let of_home = || environment.get("HOME").map(|home| Path::new(home).join(".chaski"));
+        let folder = of_configuration.or_else(of_home).ok_or_else(|| {
+            Error::unavailable("the index has no folder for its files; set `path`")
+        })?;
+        Ok(Self(folder.join("vector_io")))
+    }
+
+    /// The folder of the index called `name`.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// For the log.
+    pub(super) fn shown(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    /// Makes the folder, unless it is there.
+    ///
+    /// # Errors
+    /// `Unavailable` if that cannot be done.
+    pub(super) fn make(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.0).map_err(|error| {
+            let message = format!("the folder of the index cannot be made: {error}; set `path`");
+            Error::unavailable(message).caused_by(error)
+        })
+    }
+}
+
+/// The text without blanks around it; nothing if that is all.
+fn given(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// The name of the folder of a vector database. Capitals are not told apart by all file systems.
+pub(super) fn name(id: &str) -> String {
+    if id.chars().any(char::is_uppercase) {
+        return names::made(id, LONGEST);
+    }
+    names::collection(id, LONGEST, |letter| matches!(letter, '.' | '_' | '-'))
+}
+
+const LONGEST: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chaski_api::Wire;
+    use serde_json::{Value, json};
+
+    fn folder(config: Value) -> String {
+        let config = IndexConfig::from_json(config).unwrap();
+        let environment = [("HOME".to_owned(), "/home/x".to_owned())];
+        Folder::of(&config, &Environment::new(environment.into())).unwrap().shown()
+    }
+
+    #[test]
+    fn the_folder_is_that_of_the_settings_or_beside_the_file_of_another_store() {
+        assert_eq!(folder(json!({ "path": "/p" })), "/p");
+        assert_eq!(folder(json!({ "db_path": "/d/sqlite_vec.db" })), "/d/sqlite_vec.db.index");
+        let store = json!({ "type": "sqlite", "db_path": "/d/faiss_store.db" });
+        assert_eq!(folder(json!({ "kvstore": store })), "/d/faiss_store.db.index");
+        for elsewhere in [
+            json!({}),
+            json!({ "db_path": ":memory:" }),
+            json!({ "kvstore": { "type": "redis", "host": "h" } }),
+        ] {
+            assert_eq!(folder(elsewhere), "/home/x/.chaski/vector_io");
+        }
+        let nowhere =
+            Folder::of(&IndexConfig::from_json(json!({})).unwrap(), &Environment::default());
+        assert!(nowhere.unwrap_err().message.contains("set `path`"));
+    }
+
+    #[test]
+    fn names_that_differ_in_capitals_only_have_two_folders() {
+        assert_ne!(name("Docs").to_lowercase(), name("docs").to_lowercase());
+        assert_eq!(name("docs-2.x"), "docs-2.x");
+        assert!(!name("../../etc").contains('.'));
+    }
+}
