@@ -3,7 +3,10 @@
 use crate::{Client, Events, Result};
 use chaski_api::{
     Endpoint,
-    endpoints::{anthropic, files, inference, inspect, models, openai, providers, rerank},
+    endpoints::{
+        anthropic, files, inference, inspect, models, openai, providers, rag_tool, rerank,
+        vector_dbs, vector_io,
+    },
 };
 
 macro_rules! methods {
@@ -108,6 +111,22 @@ methods! {
     complete_upload => files::CompleteUpload;
     /// Gives an upload up.
     cancel_upload => files::CancelUpload;
+    /// All registered vector databases.
+    list_vector_dbs => vector_dbs::ListVectorDbs;
+    /// One registered vector database.
+    get_vector_db => vector_dbs::GetVectorDb;
+    /// Registers a vector database, or updates it.
+    register_vector_db => vector_dbs::RegisterVectorDb;
+    /// Removes a vector database.
+    unregister_vector_db => vector_dbs::UnregisterVectorDb;
+    /// Inserts chunks into a vector database.
+    insert_chunks => vector_io::InsertChunks;
+    /// The chunks of a vector database that fit best.
+    query_chunks => vector_io::QueryChunks;
+    /// Cuts documents into chunks, and inserts these.
+    insert_documents => rag_tool::InsertDocuments;
+    /// A context for a model, from the chunks that fit best.
+    query_context => rag_tool::QueryContext;
     /// Documents by how well they fit a query, in the form of Cohere and Jina.
     create_rerank => rerank::CreateRerank;
     /// The same at the path of Cohere's second version.
