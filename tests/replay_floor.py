@@ -12,7 +12,8 @@ LOWER = {
     "inference_chat": 75.0,  # upstream errors keep their status; requests the reference fails on work
     "inference_completion": 65.0,  # the same
     "auth": 25.0,  # `WWW-Authenticate` on every 401; health is public
-    "vector_io": 64.0,  # 500s are 400s, duplicates are kept once, thresholds and modes count
+    "registry": 29.0,  # of the registered things, models and vector databases are served
+    "vector_io": 58.0,  # 500s are 400s, duplicates are kept once, thresholds and modes count
     "extra_providers": 40.0,  # requests the reference fails on work, most of all those of passthrough
     "meta": 75.0,  # providers tell their health; routes of OpenAI's API are listed
 }

@@ -7,10 +7,10 @@ fn the_apis_come_in_the_order_of_the_reference() {
     let place = Place::new();
     let apis = place.run(&["list-apis", "--json"]).succeeded().json();
     let apis = apis.as_array().unwrap();
-    assert_eq!(apis.len(), 19);
-    assert_eq!((&apis[0], &apis[18]), (&"providers".into(), &"inspect".into()));
+    assert_eq!(apis.len(), 20);
+    assert_eq!((&apis[0], &apis[19]), (&"providers".into(), &"inspect".into()));
     let shown = place.run(&["stack", "list-apis"]).succeeded().out;
-    assert_eq!(shown.lines().count(), 20);
+    assert_eq!(shown.lines().count(), 21);
     assert!(shown.starts_with("API\nproviders\ninference\n"), "{shown}");
 }
 
