@@ -52,11 +52,47 @@ pub fn find(name: &str) -> Option<&'static Template> {
 mod tests {
     use super::{ALL, DEFAULT};
     use crate::{
-        Environment, config,
+        Catalog, Environment, config,
         resolver::{Availability, plan},
-        testing::catalog,
+        testing,
     };
+    use chaski_api::{Api, Error, Result};
+    use chaski_provider::{Deps, Entry, Provider, ProviderConfig, Spec, VectorIoProvider};
+    use serde_json::{Value, json};
     use std::collections::{BTreeMap, HashSet};
+    use std::sync::Arc;
+
+    chaski_api::wire! {
+        /// The settings of the index, as far as templates name them.
+        struct IndexConfig {
+            /// The folder.
+            path: Option<String>,
+        }
+    }
+
+    impl ProviderConfig for IndexConfig {
+        fn sample(dir: &str) -> Value {
+            json!({ "path": dir })
+        }
+    }
+
+    /// The index, which only stands in configurations here.
+    struct Index;
+
+    impl Provider for Index {
+        type Api = dyn VectorIoProvider;
+        type Config = IndexConfig;
+        const SPEC: Spec = Spec::new(Api::VectorIo, "inline::index", "The index.");
+
+        async fn build(_: IndexConfig, _: Deps) -> Result<Arc<dyn VectorIoProvider>> {
+            Err(Error::unavailable("it only stands in configurations"))
+        }
+    }
+
+    fn catalog() -> Catalog {
+        const STORES: &[Entry<dyn VectorIoProvider>] = &[Entry::of::<Index>()];
+        Catalog { vector_io: STORES, ..testing::catalog() }
+    }
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         let variables: BTreeMap<String, String> = variables
@@ -97,22 +133,22 @@ mod tests {
                 .map(|instance| instance.provider_id)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(enabled(&[]), ["llama-cpp", "sentence-transformers"]);
+        assert_eq!(enabled(&[]), ["llama-cpp", "sentence-transformers", "index"]);
         assert_eq!(
             enabled(&[
                 ("ENABLE_OLLAMA", "1"),
                 ("VLLM_URL", "http://v/v1"),
                 ("OPENAI_API_KEY", "k")
             ]),
-            ["llama-cpp", "sentence-transformers", "ollama", "vllm", "openai"]
+            ["llama-cpp", "sentence-transformers", "ollama", "vllm", "openai", "index"]
         );
         assert_eq!(
             enabled(&[("OLLAMA_URL", "http://o")]),
-            ["llama-cpp", "sentence-transformers", "ollama"]
+            ["llama-cpp", "sentence-transformers", "ollama", "index"]
         );
         assert_eq!(
             enabled(&[("OLLAMA_URL", "http://o"), ("ENABLE_OLLAMA", "1")]),
-            ["llama-cpp", "sentence-transformers", "ollama"]
+            ["llama-cpp", "sentence-transformers", "ollama", "index"]
         );
     }
 }

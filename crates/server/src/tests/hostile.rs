@@ -109,15 +109,18 @@ async fn bodies_over_the_limit_are_refused_before_they_are_taken() {
     let server = start(ServerOptions { limits, ..ServerOptions::default() }).await;
     for line in routes().iter().filter(|line| line.starts_with("POST")) {
         let head = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        // Files have a limit of their own, and come as forms: what is none is refused at once.
+        let takes_files = line.ends_with("/files") || line.ends_with("/parts");
+        let refused = |status| matches!(status, 413 | 501 | 404) || (takes_files && status == 400);
         let announced = format!("{head}content-length: 104857600\r\n\r\n");
         let status = status_of(&server.raw(announced).await);
-        assert!(matches!(status, 413 | 501 | 404), "{line}: {status}");
+        assert!(refused(status), "{line}: {status}");
         let growing = format!(
             "{head}transfer-encoding: chunked\r\n\r\n{}",
             "64\r\n{}\r\n".replace("{}", &" ".repeat(100)).repeat(50)
         );
         let status = status_of(&server.raw(growing).await);
-        assert!(matches!(status, 413 | 501 | 404), "{line}: {status}");
+        assert!(refused(status), "{line}: {status}");
     }
     let body = vec![b' '; 1000];
     let answer = server.raw_request("POST /v1/models", "", &body).await;
