@@ -43,6 +43,10 @@ pub(crate) enum Command {
     VerifyDownload(VerifyArgs),
     /// Talk with a model in the terminal.
     Chat(ChatArgs),
+    /// Read files into a vector store of a server.
+    Ingest(IngestArgs),
+    /// Search a vector store of a server.
+    Search(SearchArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -305,6 +309,50 @@ pub(crate) struct ChatArgs {
     /// The run configuration of the stack inside this process; no server is asked.
     #[arg(long, value_name = "TEMPLATE|FILE", conflicts_with = "url")]
     pub(crate) config: Option<String>,
+}
+
+/// Which server.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServerArgs {
+    /// The server [default: the one on this machine].
+    #[arg(long, visible_alias = "endpoint")]
+    pub(crate) url: Option<String>,
+    /// The bearer token for the server.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) api_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngestArgs {
+    /// Files and folders. What the vector store has of a file that has not changed stays.
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The name or the id of the vector store; one that is not there is made.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) store: String,
+    /// The model that makes the vectors of a new vector store [default: the first embedding model].
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) embedding_model: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// What to look for.
+    #[arg(value_name = "QUERY", required = true)]
+    pub(crate) query: Vec<String>,
+    /// The name or the id of the vector store.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) store: String,
+    /// The most texts.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) max: u8,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 /// The command line as clap knows it, for the parser, completions, the manual and the reference

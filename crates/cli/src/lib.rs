@@ -8,6 +8,7 @@ mod chat;
 mod config;
 mod environment;
 mod failure;
+mod knowledge;
 mod lists;
 mod logging;
 mod model;
@@ -75,6 +76,8 @@ fn dispatch(cli: Cli) -> Outcome {
         }
         Some(Command::ParseDocument) => parse_document::run(),
         Some(Command::Chat(args)) => chat::run(&args, &environment, output),
+        Some(Command::Ingest(args)) => knowledge::ingest(&args, &environment, output),
+        Some(Command::Search(args)) => knowledge::search(&args, &environment, output),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command(), "chaski", &mut script);

@@ -5,7 +5,7 @@ use chaski_api::{
     Endpoint,
     endpoints::{
         anthropic, files, inference, inspect, models, openai, providers, rag_tool, rerank,
-        vector_dbs, vector_io,
+        vector_dbs, vector_io, vector_stores,
     },
 };
 
@@ -111,6 +111,38 @@ methods! {
     complete_upload => files::CompleteUpload;
     /// Gives an upload up.
     cancel_upload => files::CancelUpload;
+    /// Makes a vector store, and reads files into it.
+    create_vector_store => vector_stores::CreateVectorStore;
+    /// A page of the caller's vector stores.
+    list_vector_stores => vector_stores::ListVectorStores;
+    /// One vector store.
+    get_vector_store => vector_stores::GetVectorStore;
+    /// Changes a vector store.
+    update_vector_store => vector_stores::UpdateVectorStore;
+    /// Removes a vector store; its files stay.
+    delete_vector_store => vector_stores::DeleteVectorStore;
+    /// The texts that fit a query best.
+    search_vector_store => vector_stores::SearchVectorStore;
+    /// Reads a file into a vector store.
+    create_vector_store_file => vector_stores::CreateVectorStoreFile;
+    /// A page of the files of a vector store.
+    list_vector_store_files => vector_stores::ListVectorStoreFiles;
+    /// How far a file of a vector store is.
+    get_vector_store_file => vector_stores::GetVectorStoreFile;
+    /// Changes the attributes of a file of a vector store.
+    update_vector_store_file => vector_stores::UpdateVectorStoreFile;
+    /// Takes a file out of a vector store; the file itself stays.
+    delete_vector_store_file => vector_stores::DeleteVectorStoreFile;
+    /// The text of a file of a vector store.
+    get_vector_store_file_content => vector_stores::GetVectorStoreFileContent;
+    /// Reads files into a vector store together.
+    create_file_batch => vector_stores::CreateFileBatch;
+    /// How far a batch of files is.
+    get_file_batch => vector_stores::GetFileBatch;
+    /// Gives up the files of a batch that are not read yet.
+    cancel_file_batch => vector_stores::CancelFileBatch;
+    /// A page of the files of a batch.
+    list_batch_files => vector_stores::ListBatchFiles;
     /// All registered vector databases.
     list_vector_dbs => vector_dbs::ListVectorDbs;
     /// One registered vector database.

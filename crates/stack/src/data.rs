@@ -1,19 +1,27 @@
 //! Where the data of callers is kept: a database of records, and a folder of files.
 
-use crate::{config::RunConfig, files, files::Disk};
+use crate::{
+    config::RunConfig,
+    files::{self, Disk, Files},
+    jobs::{self, Jobs, milliseconds},
+    vector_stores::{self, VectorStores},
+};
 use chaski_api::Result;
 use chaski_provider::Context;
 use chaski_store::{Database, Owner, Schema, SqliteRows};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{Arc, LazyLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use uuid::Uuid;
 
 /// The tables of the stack.
-const SCHEMA: Schema = Schema { version: 1, tables: files::TABLES };
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    let all = [files::TABLES, jobs::TABLES, vector_stores::TABLES];
+    Schema { version: 3, tables: all.concat().leak() }
+});
 
 /// Where the data of callers is kept.
 #[derive(Clone)]
@@ -45,6 +53,27 @@ impl Data {
     pub fn in_memory(folder: &Path) -> Result<Self> {
         let backend = SqliteRows::open(":memory:", &SCHEMA)?;
         Ok(Self { database: Database::new(Arc::new(backend)), disk: Disk::new(folder.to_owned()) })
+    }
+}
+
+/// How often what has expired is removed; it is hidden from the second on.
+const SWEEP: Duration = Duration::from_mins(1);
+/// How long jobs that have ended are kept, in milliseconds.
+const MEMORY: i64 = 7 * 24 * 3600 * 1000;
+
+/// Removes what has expired and what a process that died has left, from time to time.
+pub(crate) async fn upkeep(files: Files, jobs: Jobs, stores: VectorStores) {
+    files.remove_strays().await;
+    loop {
+        let swept = async {
+            files.sweep(now()).await?;
+            stores.sweep(now()).await?;
+            jobs.forget_ended(milliseconds() - MEMORY).await
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(target: "core", "what has expired stays for now: {}", error.chain());
+        }
+        tokio::time::sleep(SWEEP).await;
     }
 }
 

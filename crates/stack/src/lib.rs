@@ -10,6 +10,7 @@ mod data;
 pub mod files;
 mod fleet;
 mod instance;
+mod jobs;
 pub mod reference;
 mod registry;
 mod resolver;
@@ -19,6 +20,7 @@ mod table;
 pub mod templates;
 #[cfg(test)]
 mod testing;
+pub mod vector_stores;
 
 pub use catalog::{Catalog, Described};
 pub use config::{Environment, Loaded, RunConfig};

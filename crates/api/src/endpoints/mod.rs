@@ -12,6 +12,7 @@ pub mod rerank;
 mod reserved;
 pub mod vector_dbs;
 pub mod vector_io;
+pub mod vector_stores;
 
 use crate::Described;
 
@@ -25,6 +26,7 @@ pub const GROUPS: &[(&str, &[Described])] = &[
     ("rerank", rerank::ALL),
     ("anthropic", anthropic::ALL),
     ("files", files::ALL),
+    ("vector_stores", vector_stores::ALL),
     ("vector_dbs", vector_dbs::ALL),
     ("vector_io", vector_io::ALL),
     ("rag_tool", rag_tool::ALL),

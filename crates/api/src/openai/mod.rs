@@ -12,6 +12,8 @@ mod files;
 mod open;
 mod rerank;
 mod uploads;
+mod vector_store_files;
+mod vector_stores;
 
 pub use body::{Field, Kind};
 pub use chat::*;
@@ -21,3 +23,5 @@ pub use files::*;
 pub use open::Body;
 pub use rerank::*;
 pub use uploads::*;
+pub use vector_store_files::*;
+pub use vector_stores::*;

@@ -5,6 +5,7 @@ mod inspect;
 mod models;
 mod providers;
 mod retrieval;
+mod vector_stores;
 
 use crate::routes::Routes;
 use chaski_api::{Api, EndpointSpec, Method};
@@ -16,6 +17,7 @@ pub(crate) fn register(routes: &mut Routes) {
     models::register(routes);
     providers::register(routes);
     retrieval::register(routes);
+    vector_stores::register(routes);
 }
 
 /// Whether an endpoint of Llama Stack's answers OpenAI's clients too.

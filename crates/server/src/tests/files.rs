@@ -16,7 +16,7 @@ async fn server() -> (Running, TempDir) {
 }
 
 /// A form with these parts: head line and content.
-fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (disposition, content) in parts {
         let head = format!("--XX\r\nContent-Disposition: form-data; {disposition}\r\n\r\n");
@@ -30,7 +30,7 @@ fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
 
 const FORM: &str = "content-type: multipart/form-data; boundary=XX\r\n";
 
-async fn post(server: &Running, path: &str, body: &[u8]) -> (u16, Value) {
+pub(super) async fn post(server: &Running, path: &str, body: &[u8]) -> (u16, Value) {
     let raw = server.raw_request(&format!("POST {path}"), FORM, body).await;
     let json = raw.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     (status_of(&raw), serde_json::from_str(json).unwrap_or_default())

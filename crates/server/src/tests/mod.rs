@@ -15,3 +15,4 @@ mod store;
 mod streams;
 mod trail;
 mod upstreams;
+mod vector_stores;

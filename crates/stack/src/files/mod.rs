@@ -16,6 +16,7 @@ use crate::{
     config::FilesConfig,
     data::{new_id, now, owner},
 };
+use async_trait::async_trait;
 use chaski_api::{
     Error, Result,
     openai::{
@@ -26,13 +27,11 @@ use chaski_api::{
 use chaski_provider::Context;
 use chaski_store::{Batch, Condition, Database, Held, Order, Owner, Page, Place, Query, Scope};
 use records::{FOR_EVER, StoredPart, StoredUpload};
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, OnceLock};
 use tokio::fs::File;
 
 /// How long a file with the requests of a batch lives: 30 days.
 const LIFE_OF_BATCHES: i64 = 30 * 24 * 3600;
-/// How often expired files are removed; they are hidden from the second on.
-const SWEEP: Duration = Duration::from_mins(1);
 /// How many records are looked at in one turn.
 const TURN: usize = 200;
 
@@ -59,11 +58,35 @@ pub struct Files(Arc<Inner>);
 struct Inner {
     data: Data,
     config: FilesConfig,
+    /// What uses files.
+    linked: OnceLock<Arc<dyn Linked>>,
+}
+
+/// What uses files, and lets go of them before they are removed.
+#[async_trait]
+pub(crate) trait Linked: Send + Sync {
+    async fn release(&self, owner: &Owner, file: &str) -> Result<()>;
 }
 
 impl Files {
     pub(crate) fn new(data: Data, config: FilesConfig) -> Self {
-        Self(Arc::new(Inner { data, config }))
+        Self(Arc::new(Inner { data, config, linked: OnceLock::new() }))
+    }
+
+    /// Names what is to let go of files before they are removed.
+    pub(crate) fn link(&self, linked: Arc<dyn Linked>) {
+        // There is one stack, which does this once.
+        drop(self.0.linked.set(linked));
+    }
+
+    async fn remove(&self, held: &Held<StoredFile>) -> Result<()> {
+        let id = &held.record.file.id;
+        if let Some(linked) = self.0.linked.get() {
+            linked.release(held.owner(), id).await?;
+        }
+        self.database().apply(Batch::default().remove(held)).await?;
+        self.disk().remove(id).await;
+        Ok(())
     }
 
     fn database(&self) -> &Database {
@@ -196,32 +219,19 @@ impl Files {
     /// `NotFound` if there is none.
     pub async fn delete(&self, cx: &Context, id: &str) -> Result<DeletedFile> {
         let held = self.find(&owner(cx), id).await?;
-        self.database().apply(Batch::default().remove(&held)).await?;
-        self.disk().remove(&held.record.file.id).await;
+        self.remove(&held).await?;
         Ok(DeletedFile { id: held.record.file.id, object: "file".to_owned(), deleted: true })
     }
 
-    /// Removes what has expired and what a process that died has left, from time to time.
-    pub(crate) async fn upkeep(self) {
-        self.remove_strays().await;
-        loop {
-            if let Err(error) = self.sweep(now()).await {
-                tracing::warn!(target: "core", "expired files stay for now: {}", error.chain());
-            }
-            tokio::time::sleep(SWEEP).await;
-        }
-    }
-
     /// Removes what has expired at `time`.
-    async fn sweep(&self, time: i64) -> Result<()> {
+    pub(crate) async fn sweep(&self, time: i64) -> Result<()> {
         loop {
             let expired = Database::query::<StoredFile>(Scope::Upkeep)
                 .with(Condition::at_most("expires", time))
                 .limit(TURN);
             let Page { records, has_more } = self.database().list(expired).await?;
             for held in records {
-                self.database().apply(Batch::default().remove(&held)).await?;
-                self.disk().remove(&held.record.file.id).await;
+                self.remove(&held).await?;
             }
             if !has_more {
                 break;
@@ -231,7 +241,7 @@ impl Files {
     }
 
     /// Removes bytes without a record: their process died between the two.
-    async fn remove_strays(&self) {
+    pub(crate) async fn remove_strays(&self) {
         let kept = self.disk().tidy().await;
         for ids in kept.chunks(TURN) {
             let known = async {

@@ -46,7 +46,7 @@ impl VectorIoRouter {
     }
 
     /// The vectors of `texts`, in their order.
-    async fn embed(
+    pub(crate) async fn embed(
         &self,
         cx: &Context,
         db: &VectorDb,

@@ -4,13 +4,16 @@ use crate::{
     Catalog, Data, RoutingTable,
     cache::Remembering,
     config::{RunConfig, StorageConfig},
+    data,
     files::Files,
     fleet::{Fleet, look_after},
     instance::OnUp,
+    jobs::{Jobs, Pace},
     registry::Registry,
     resolver::{self, Availability, Plan},
     routers::{self, Dice, InferenceRouter, ToolRuntimeRouter, VectorIoRouter},
     table::{LIST_PAUSE, Place, targets},
+    vector_stores::{Parts, VectorStores},
 };
 use chaski_api::{
     Api, Error, Reader, Result, Wire,
@@ -60,6 +63,9 @@ pub struct Stack {
     pub inference: Arc<dyn Inference>,
     /// The files of callers.
     pub files: Files,
+    /// The vector stores of callers.
+    pub vector_stores: VectorStores,
+    jobs: Jobs,
     /// All vector databases, with the embedding that belongs to each.
     pub retrieval: Arc<dyn Retrieval>,
     /// The tools of all providers.
@@ -118,7 +124,8 @@ impl Stack {
             Arc::clone(&models),
             Arc::clone(&inference),
         );
-        let retrieval: Arc<dyn Retrieval> = Arc::new(router);
+        let router = Arc::new(router);
+        let retrieval: Arc<dyn Retrieval> = Arc::clone(&router) as Arc<dyn Retrieval>;
         deps.routers.set(&inference, &retrieval);
 
         look_after(&instances, &deps, |id| settling(&models, id));
@@ -130,8 +137,22 @@ impl Stack {
             tracing::warn!(target: "core", "some providers are still starting");
         }
 
-        let files = Files::new(data, config.files.clone());
-        deps.tasks.spawn(files.clone().upkeep());
+        let files = Files::new(data.clone(), config.files.clone());
+        let jobs = Jobs::new(data.database.clone(), Pace::default());
+        let parts = Parts {
+            data,
+            files: files.clone(),
+            jobs: jobs.clone(),
+            dbs: Arc::clone(&vector_dbs),
+            router,
+            models: Arc::clone(&models),
+            inference: Arc::clone(&inference),
+            cpu: deps.cpu.clone(),
+        };
+        // One more than can compute: while some compute, another waits for an upstream.
+        let vector_stores = VectorStores::start(parts, deps.compute_threads + 1);
+        let upkeep = data::upkeep(files.clone(), jobs.clone(), vector_stores.clone());
+        deps.tasks.spawn(upkeep);
         let tool_runtime = Arc::new(ToolRuntimeRouter::new(tools));
         Ok(Arc::new(Self {
             config,
@@ -139,6 +160,8 @@ impl Stack {
             vector_dbs,
             inference,
             files,
+            vector_stores,
+            jobs,
             retrieval,
             tool_runtime,
             plan,
@@ -224,6 +247,7 @@ impl Stack {
 
     /// Stops all providers, those first that use others, and the work in the background.
     pub async fn shutdown(&self) {
+        self.jobs.stop().await;
         for api in self.plan.order.iter().rev() {
             self.fleet.stop(*api).await;
         }

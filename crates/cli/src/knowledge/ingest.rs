@@ -1,0 +1,294 @@
+//! `chaski ingest`: reads files into a vector store, and shows how far it is.
+
+use super::{
+    client,
+    paths::{self, Found},
+    store,
+};
+use crate::{
+    args::IngestArgs,
+    environment::Environment,
+    failure::{Failure, Outcome},
+    output::Output,
+};
+use chaski_api::{
+    openai::{
+        Attributes, BatchedFile, CompleteUploadRequest, CreateFileBatchRequest,
+        CreateUploadRequest, CreateVectorStoreRequest, FileBatchRequest, FilePurpose, FileRequest,
+        IngestStatus, ListBatchFilesRequest, ListOrder, ListVectorStoreFilesRequest,
+        VectorStoreFileObject, VectorStoreFileRequest, VectorStoreObject,
+    },
+    wire::Between,
+};
+use chaski_client::Client;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal, Read},
+    path::Path,
+    time::Duration,
+};
+
+/// Files up to this size are sent in one piece; larger ones in parts of this size.
+const PIECE: usize = 16 << 20;
+/// How many files are sent at one time.
+const SENT_AT_ONCE: usize = 4;
+/// How many files are read together.
+const BATCH: usize = 200;
+/// How often the server is asked how far it is.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The attributes that say which file of this machine it is.
+const PATH: &str = "path";
+const BYTES: &str = "bytes";
+const MODIFIED: &str = "modified";
+/// The longest path that is kept, in characters.
+const LONGEST: usize = 512;
+
+pub(crate) fn run(args: &IngestArgs, environment: &Environment, output: Output) -> Outcome {
+    let client = client(&args.server, environment)?;
+    let found = paths::files(&args.paths)?;
+    if found.is_empty() {
+        return Err(Failure::failed("there are no files below these paths"));
+    }
+    let runtime = crate::run::runtime()?;
+    runtime.block_on(ingest(args, &client, found, output))
+}
+
+async fn ingest(args: &IngestArgs, client: &Client, found: Vec<Found>, output: Output) -> Outcome {
+    let store = match store(client, &args.store).await? {
+        Some(store) => store,
+        None => make(client, args).await?,
+    };
+    let known = known(client, &store.id).await?;
+    let (same, new): (Vec<_>, Vec<_>) = found.into_iter().partition(|file| {
+        known.get(&shortened(&file.name)).is_some_and(|known| is_same(known, file))
+    });
+    let bar = bar(new.len());
+    let mut failed = Vec::new();
+    for some in new.chunks(BATCH) {
+        bar.set_message("sending");
+        let sent: Vec<BatchedFile> = stream::iter(some)
+            .map(|file| async {
+                let sent = send(client, file).await?;
+                Ok::<_, Failure>(BatchedFile {
+                    file_id: sent,
+                    attributes: Some(attributes(file)),
+                    chunking_strategy: None,
+                })
+            })
+            .buffered(SENT_AT_ONCE)
+            .try_collect()
+            .await?;
+        bar.set_message("reading");
+        let (ended, refused) = read(client, &store.id, sent, &bar).await?;
+        for file in ended {
+            // The file of before is not wanted any more.
+            let path = file.attributes.as_ref().and_then(|all| all.0.get(PATH)?.as_str());
+            if let Some(old) = path.and_then(|path| known.get(path)) {
+                remove(client, &store.id, &old.id).await?;
+            }
+        }
+        for file in refused {
+            // Nothing can be found in it, and the next attempt sends it anew.
+            remove(client, &store.id, &file.id).await?;
+            failed.push(file);
+        }
+    }
+    bar.finish_and_clear();
+    for file in &failed {
+        let path = file.attributes.as_ref().and_then(|all| all.0.get(PATH)?.as_str());
+        let why =
+            file.last_error.as_ref().map_or("it was given up", |error| error.message.as_str());
+        crate::note("failed", &format!("{}: {why}", path.unwrap_or(&file.id)));
+    }
+    let read = new.len() - failed.len();
+    output.line(&format!(
+        "{read} files read into `{}` ({}), {} unchanged, {} failed",
+        store.name,
+        store.id,
+        same.len(),
+        failed.len()
+    ))?;
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!("{} files could not be read", failed.len())))
+    }
+}
+
+async fn make(client: &Client, args: &IngestArgs) -> Outcome<VectorStoreObject> {
+    let request = CreateVectorStoreRequest {
+        name: Some(args.store.clone()),
+        description: None,
+        file_ids: None,
+        chunking_strategy: None,
+        expires_after: None,
+        metadata: None,
+        embedding_model: args.embedding_model.clone(),
+        provider_id: None,
+    };
+    Ok(client.create_vector_store(request).await?)
+}
+
+/// The files that are in the vector store, by their paths.
+async fn known(client: &Client, store: &str) -> Outcome<HashMap<String, VectorStoreFileObject>> {
+    let mut known = HashMap::new();
+    let mut after = None;
+    loop {
+        let page = client
+            .list_vector_store_files(ListVectorStoreFilesRequest {
+                vector_store_id: store.to_owned(),
+                limit: Between(100),
+                order: ListOrder::Ascending,
+                after,
+                before: None,
+                filter: Some(IngestStatus::Completed),
+            })
+            .await?;
+        for file in page.data {
+            let path = file.attributes.as_ref().and_then(|all| all.0.get(PATH)?.as_str());
+            if let Some(path) = path {
+                known.insert(path.to_owned(), file);
+            }
+        }
+        if !page.has_more {
+            return Ok(known);
+        }
+        after = page.last_id;
+    }
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().rev().take(LONGEST).collect::<Vec<_>>().into_iter().rev().collect()
+}
+
+fn attributes(file: &Found) -> Attributes {
+    let mut all = Map::new();
+    all.insert(PATH.to_owned(), shortened(&file.name).into());
+    all.insert(BYTES.to_owned(), file.bytes.into());
+    all.insert(MODIFIED.to_owned(), file.modified.into());
+    Attributes(all)
+}
+
+fn is_same(known: &VectorStoreFileObject, file: &Found) -> bool {
+    let has = |key: &str, value: Value| {
+        known.attributes.as_ref().and_then(|all| all.0.get(key)) == Some(&value)
+    };
+    has(BYTES, json!(file.bytes)) && has(MODIFIED, json!(file.modified))
+}
+
+/// Sends a file, and says its id.
+async fn send(client: &Client, file: &Found) -> Outcome<String> {
+    let failed = |error: io::Error| Failure::failed(format!("{}: {error}", file.path.display()));
+    let name = file
+        .path
+        .file_name()
+        .map_or_else(|| file.name.clone(), |name| name.to_string_lossy().into_owned());
+    if file.bytes <= PIECE as u64 {
+        let content = tokio::fs::read(&file.path).await.map_err(failed)?;
+        return Ok(client.create_file(&name, FilePurpose::Assistants, &content).await?.id);
+    }
+    let request = CreateUploadRequest {
+        filename: name,
+        purpose: FilePurpose::Assistants,
+        bytes: Between(i64::try_from(file.bytes).unwrap_or(i64::MAX)),
+        mime_type: "application/octet-stream".to_owned(),
+        expires_after: None,
+    };
+    let upload = client.create_upload(request).await?;
+    let mut part_ids = Vec::new();
+    let mut from = 0;
+    while let Some(piece) = piece(&file.path, from).map_err(failed)? {
+        from += piece.len() as u64;
+        part_ids.push(client.add_upload_part(&upload.id, &piece).await?.id);
+    }
+    let request = CompleteUploadRequest { upload_id: upload.id, part_ids, md5: None };
+    let done = client.complete_upload(request).await?;
+    done.file
+        .map(|file| file.id)
+        .ok_or_else(|| Failure::failed("the server answered without the file of an upload"))
+}
+
+/// The piece of a file that begins at `from`; nothing at its end.
+fn piece(path: &Path, from: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut file = std::fs::File::open(path)?;
+    io::Seek::seek(&mut file, io::SeekFrom::Start(from))?;
+    let mut piece = Vec::new();
+    file.take(PIECE as u64).read_to_end(&mut piece)?;
+    Ok((!piece.is_empty()).then_some(piece))
+}
+
+/// Has files read, and waits; says which can be found now, and which could not be read.
+async fn read(
+    client: &Client,
+    store: &str,
+    files: Vec<BatchedFile>,
+    bar: &ProgressBar,
+) -> Outcome<(Vec<VectorStoreFileObject>, Vec<VectorStoreFileObject>)> {
+    let before = bar.position();
+    let batch = client
+        .create_file_batch(CreateFileBatchRequest {
+            vector_store_id: store.to_owned(),
+            file_ids: None,
+            files: Some(files),
+            attributes: None,
+            chunking_strategy: None,
+        })
+        .await?;
+    loop {
+        let request =
+            FileBatchRequest { vector_store_id: store.to_owned(), batch_id: batch.id.clone() };
+        let now = client.get_file_batch(request).await?;
+        let ended = now.file_counts.total - now.file_counts.in_progress;
+        bar.set_position(before + u64::try_from(ended).unwrap_or_default());
+        if now.status != IngestStatus::InProgress {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = client
+            .list_batch_files(ListBatchFilesRequest {
+                vector_store_id: store.to_owned(),
+                batch_id: batch.id.clone(),
+                limit: Between(100),
+                order: ListOrder::Ascending,
+                after,
+                before: None,
+                filter: None,
+            })
+            .await?;
+        all.extend(page.data);
+        if !page.has_more {
+            break;
+        }
+        after = page.last_id;
+    }
+    Ok(all.into_iter().partition(|file| file.status == IngestStatus::Completed))
+}
+
+/// Removes a file, and with it what the vector store has of it.
+async fn remove(client: &Client, store: &str, file: &str) -> Outcome {
+    let (vector_store_id, file_id) = (store.to_owned(), file.to_owned());
+    client.delete_vector_store_file(VectorStoreFileRequest { vector_store_id, file_id }).await?;
+    client.delete_file(FileRequest { file_id: file.to_owned() }).await?;
+    Ok(())
+}
+
+fn bar(files: usize) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(files as u64);
+    let template = "{msg} [{bar:30}] {pos}/{len} files {eta}";
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("=> "));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,264 @@
+//! Searching a vector store.
+
+use super::{
+    VectorStores, chunks,
+    contextual::{ask, chat_model},
+    records::{StoredStore, StoredStoreFile, key},
+};
+use crate::data::owner;
+use chaski_api::{
+    Error, Result,
+    models::ModelType,
+    openai::{
+        Body, IngestStatus, RankingOptions, RerankRequest, SearchVectorStoreRequest, StoreRanker,
+        StoreSearchMode, VectorStoreSearchResult, VectorStoreSearchResults,
+    },
+    retrieval::{NormalizedRanker, Ranker, RrfRanker, SearchMode, Share, WeightedRanker},
+    wire::Above,
+};
+use chaski_provider::{Context, ScoredChunk, VectorQuery};
+use chaski_store::{Condition, Database, Owner};
+use serde_json::json;
+use std::collections::{BTreeSet, HashMap};
+
+/// How many more chunks are asked for than wanted: some belong to files that are going away, and a
+/// model that ranks needs a choice.
+const MORE: usize = 3;
+/// How little the first places weigh more than the next ones, unless somebody says.
+const IMPACT: f64 = 60.0;
+/// What a chat model is asked to make of a query.
+const REWRITE: &str = "Write the following question anew as a short query for a search engine over \
+                       documents. Keep names, numbers and technical terms. Answer with the query \
+                       only.\n\nQuestion: ";
+/// The most tokens of a query that a model writes.
+const QUERY: i64 = 64;
+
+impl VectorStores {
+    /// The texts of a vector store that fit a query best.
+    ///
+    /// # Errors
+    /// `NotFound` if the caller has no such vector store; `Unsupported` for a mode of search that its
+    /// provider does not have.
+    pub async fn search(
+        &self,
+        cx: &Context,
+        request: SearchVectorStoreRequest,
+    ) -> Result<VectorStoreSearchResults> {
+        let owner = owner(cx);
+        let held = self.usable(&owner, &request.vector_store_id).await?;
+        let store = &held.record;
+        let options = request.ranking_options.unwrap_or(RankingOptions {
+            ranker: StoreRanker::Auto,
+            score_threshold: Share(0.0),
+            alpha: None,
+            impact_factor: None,
+            model: None,
+        });
+        let mut queries = request.query.0;
+        if request.rewrite_query {
+            for query in &mut queries {
+                *query = self.rewritten(cx, query).await?;
+            }
+        }
+        let most = usize::try_from(request.max_num_results.0).unwrap_or_default();
+        let mode = self.mode(cx, store, request.search_mode).await?;
+        let filter = request.filters.map(chunks::about_attributes);
+        let mut found: Vec<ScoredChunk> = Vec::new();
+        for query in &queries {
+            let asked = VectorQuery {
+                mode,
+                vector: Vec::new(),
+                text: query.clone(),
+                max: most * MORE,
+                min_score: None,
+                filter: filter.clone(),
+                ranker: ranker(&options),
+            };
+            for mut chunk in self.0.backend.search(cx, &store.vector_db, asked).await? {
+                chunk.score = share(chunk.score, mode, &options);
+                match found.iter_mut().find(|known| known.chunk.id == chunk.chunk.id) {
+                    Some(known) => known.score = known.score.max(chunk.score),
+                    None => found.push(chunk),
+                }
+            }
+        }
+        let files = self.files_of(&owner, store, &found).await?;
+        found.retain(|chunk| {
+            let (file, job) = chunks::origin(&chunk.chunk);
+            files.get(file).is_some_and(|file| file.job_id == job)
+        });
+        if options.ranker == StoreRanker::Neural {
+            self.rank(cx, &queries.join("\n"), options.model.as_deref(), &mut found).await?;
+        }
+        found.sort_by(|one, other| other.score.total_cmp(&one.score));
+        found.retain(|chunk| chunk.score >= options.score_threshold.0);
+        found.truncate(most);
+        self.touch(&held).await?;
+        let data = found.iter().filter_map(|chunk| {
+            let file = files.get(chunks::origin(&chunk.chunk).0)?;
+            Some(VectorStoreSearchResult {
+                file_id: file.object.id.clone(),
+                filename: file.filename.clone(),
+                score: chunk.score,
+                attributes: Some(file.object.attributes.clone().unwrap_or_default()),
+                content: vec![chunks::found(&chunk.chunk)],
+            })
+        });
+        Ok(VectorStoreSearchResults {
+            object: "vector_store.search_results.page".to_owned(),
+            search_query: queries,
+            data: data.collect(),
+            has_more: false,
+            next_page: None,
+        })
+    }
+
+    /// The mode that is wanted, or the best that the provider has.
+    async fn mode(
+        &self,
+        cx: &Context,
+        store: &StoredStore,
+        wanted: Option<StoreSearchMode>,
+    ) -> Result<SearchMode> {
+        let modes = self.0.backend.modes(cx, &store.vector_db).await?;
+        let mode = match wanted {
+            Some(StoreSearchMode::Keyword) => SearchMode::Keyword,
+            Some(StoreSearchMode::Hybrid) => SearchMode::Hybrid,
+            None if modes.contains(&SearchMode::Hybrid) => SearchMode::Hybrid,
+            Some(StoreSearchMode::Vector) | None => SearchMode::Vector,
+        };
+        if modes.contains(&mode) {
+            Ok(mode)
+        } else {
+            Err(chaski_provider::no_mode(mode, modes).with_param("search_mode"))
+        }
+    }
+
+    /// The files that chunks are of, as far as they can be found, by their ids.
+    async fn files_of(
+        &self,
+        owner: &Owner,
+        store: &StoredStore,
+        found: &[ScoredChunk],
+    ) -> Result<HashMap<String, StoredStoreFile>> {
+        let ids: BTreeSet<&str> =
+            found.iter().map(|chunk| chunks::origin(&chunk.chunk).0).collect();
+        let keys: Vec<String> = ids.iter().map(|file| key(&store.id, file)).collect();
+        let query = Database::query::<StoredStoreFile>(owner)
+            .with(Condition::one_of("id", keys.iter().map(String::as_str)))
+            .with(Condition::is("status", IngestStatus::Completed.as_str()))
+            .limit(keys.len().max(1));
+        let records = self.database().list(query).await?.records.into_iter();
+        Ok(records.map(|held| (held.record.object.id.clone(), held.record)).collect())
+    }
+
+    /// A query as a chat model writes it for the search.
+    async fn rewritten(&self, cx: &Context, query: &str) -> Result<String> {
+        let model = chat_model(self, None).map_err(|error| error.with_param("rewrite_query"))?;
+        let answer = ask(self, cx, &model, format!("{REWRITE}{query}"), QUERY).await?;
+        let line = answer.lines().map(str::trim).find(|line| !line.is_empty());
+        Ok(line.map_or_else(|| query.to_owned(), |line| line.trim_matches('"').to_owned()))
+    }
+
+    /// Gives chunks the scores of a rerank model.
+    async fn rank(
+        &self,
+        cx: &Context,
+        query: &str,
+        model: Option<&str>,
+        found: &mut [ScoredChunk],
+    ) -> Result<()> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let first = || {
+            let mut models = self.0.models.list().into_iter();
+            let first = models.find(|model| model.model_type == ModelType::Rerank);
+            first.map(|model| model.identifier)
+        };
+        let model = model.map(str::to_owned).or_else(first).ok_or_else(|| {
+            Error::invalid("there is no rerank model; name one, or use another ranker")
+                .with_param("ranking_options.model")
+        })?;
+        let texts: Vec<String> = found.iter().map(|chunk| chunk.chunk.text()).collect();
+        let mut body = Body::default();
+        body.insert("model".to_owned(), model.into());
+        body.insert("query".to_owned(), query.into());
+        body.insert("documents".to_owned(), json!(texts));
+        let list = self.0.inference.rerank(cx, RerankRequest { body }).await?.into_value()?;
+        for result in list.results {
+            let index = usize::try_from(result.index).unwrap_or(usize::MAX);
+            if let Some(chunk) = found.get_mut(index) {
+                chunk.score = result.relevance_score.clamp(0.0, 1.0);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How the two lists of a hybrid search become one.
+fn ranker(options: &RankingOptions) -> Ranker {
+    match options.ranker {
+        StoreRanker::Auto
+        | StoreRanker::None
+        | StoreRanker::Default2024
+        | StoreRanker::Neural
+        | StoreRanker::Rrf => Ranker::Rrf(RrfRanker { impact_factor: Above(impact(options)) }),
+        StoreRanker::Weighted => {
+            let alpha = options.alpha.map_or(0.5, |alpha| alpha.0);
+            Ranker::Weighted(WeightedRanker { alpha: Share(alpha) })
+        }
+        StoreRanker::Normalized => Ranker::Normalized(NormalizedRanker {}),
+    }
+}
+
+fn impact(options: &RankingOptions) -> f64 {
+    options.impact_factor.map_or(IMPACT, |impact| impact.0)
+}
+
+/// A score as a number from 0 to 1.
+fn share(score: f64, mode: SearchMode, options: &RankingOptions) -> f64 {
+    let share = match mode {
+        SearchMode::Vector => score,
+        // It has no upper end.
+        SearchMode::Keyword => score / (1.0 + score),
+        SearchMode::Hybrid => match options.ranker {
+            // The first of both lists has the most that there is.
+            StoreRanker::Auto
+            | StoreRanker::None
+            | StoreRanker::Default2024
+            | StoreRanker::Neural
+            | StoreRanker::Rrf => score * (impact(options) + 1.0) / 2.0,
+            StoreRanker::Weighted => score,
+            StoreRanker::Normalized => score / 2.0,
+        },
+    };
+    share.clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_from_0_to_1_in_every_mode() {
+        let options = |ranker| RankingOptions {
+            ranker,
+            score_threshold: Share(0.0),
+            alpha: None,
+            impact_factor: None,
+            model: None,
+        };
+        let check = |score: f64, mode, ranker, expected: f64| {
+            let found = share(score, mode, &options(ranker));
+            assert!((found - expected).abs() < 1e-9, "{found} in place of {expected}");
+        };
+        check(0.7, SearchMode::Vector, StoreRanker::Auto, 0.7);
+        check(-0.7, SearchMode::Vector, StoreRanker::Auto, 0.0);
+        check(3.0, SearchMode::Keyword, StoreRanker::Auto, 0.75);
+        check(2.0 / 61.0, SearchMode::Hybrid, StoreRanker::Auto, 1.0);
+        check(1.0 / 61.0, SearchMode::Hybrid, StoreRanker::Rrf, 0.5);
+        check(0.4, SearchMode::Hybrid, StoreRanker::Weighted, 0.4);
+        check(2.0, SearchMode::Hybrid, StoreRanker::Normalized, 1.0);
+    }
+}
