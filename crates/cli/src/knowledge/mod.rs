@@ -38,15 +38,12 @@ impl From<chaski_client::Error> for Failure {
 fn client(args: &ServerArgs, environment: &Environment) -> Outcome<Client> {
     // Where it is installed already, it is the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let url = match &args.url {
-        Some(url) => {
-            let url = url.trim_end_matches('/');
-            url.strip_suffix("/v1").unwrap_or(url).to_owned()
-        }
-        None => {
-            let port = environment.port()?.unwrap_or(DEFAULT_PORT);
-            format!("http://127.0.0.1:{port}")
-        }
+    let url = if let Some(url) = &args.url {
+        let url = url.trim_end_matches('/');
+        url.strip_suffix("/v1").unwrap_or(url).to_owned()
+    } else {
+        let port = environment.port()?.unwrap_or(DEFAULT_PORT);
+        format!("http://127.0.0.1:{port}")
     };
     let options = ClientOptions {
         api_key: args.api_key.as_deref().map(Secret::new),
