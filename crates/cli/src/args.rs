@@ -6,6 +6,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::Possibl
 use clap_complete::Shell;
 use std::{fmt::Write, path::PathBuf};
 
+/// The name of the hidden command that reads documents for the server.
+pub(crate) const PARSE_DOCUMENT: &str = "parse-document";
+
 /// The Llama Stack server in one binary.
 ///
 /// It serves the Llama Stack API and the OpenAI API over HTTP, with a model in the process or with
@@ -55,7 +58,7 @@ pub(crate) enum Command {
     /// Print the manual page.
     Man,
     /// Parse documents that come on the standard input, for the server.
-    #[command(hide = true)]
+    #[command(name = PARSE_DOCUMENT, hide = true)]
     ParseDocument,
     /// The same commands in the words of the reference.
     #[command(version)]

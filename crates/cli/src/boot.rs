@@ -2,10 +2,11 @@
 
 use crate::{environment::Environment, failure::Outcome, source};
 use chaski_api::inspect::HealthStatus;
-use chaski_provider::{Deps, Tasks};
+use chaski_documents::isolated::WorkerCommand;
+use chaski_provider::{Deps, Documents, Tasks};
 use chaski_stack::{Data, Loaded, Stack, StackOptions, open_store};
 use chaski_upstream::{Http, HttpOptions};
-use std::{sync::Arc, thread, time::Duration};
+use std::{env, sync::Arc, thread, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// The CPU cores that this process may use.
@@ -26,6 +27,18 @@ pub(crate) fn http(loaded: &Loaded, environment: &Environment) -> Outcome<Http> 
     Ok(Http::new(HttpOptions { egress_allow, ..HttpOptions::default() })?)
 }
 
+/// Where documents are read: in processes of this program, on half of the cores, so that requests find
+/// one that is free.
+fn documents() -> Outcome<Documents> {
+    let program = env::current_exe().map_err(|error| {
+        crate::Failure::failed(format!(
+            "this program cannot find itself, to read documents in processes of their own: {error}"
+        ))
+    })?;
+    let command = WorkerCommand::new(program, [crate::args::PARSE_DOCUMENT]);
+    Ok(Documents::isolated(command, cores().div_ceil(2)))
+}
+
 /// Opens the store and starts the stack.
 pub(crate) async fn stack(loaded: Loaded, environment: &Environment) -> Outcome<Arc<Stack>> {
     let deps = Deps {
@@ -33,6 +46,7 @@ pub(crate) async fn stack(loaded: Loaded, environment: &Environment) -> Outcome<
         weights_dir: environment.weights_dir()?,
         compute_threads: cores(),
         cpu: chaski_provider::Cpu::new(cores()),
+        documents: documents()?,
         environment: chaski_provider::Environment::new(environment.values().clone()),
         tasks: Tasks::default(),
         routers: chaski_provider::Routers::default(),

@@ -111,6 +111,24 @@ fn a_worker_has_no_more_memory_than_allowed() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_worker_that_died_between_two_files_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "echo $$ >{}; exec {}",
+        folder.path().join("pid").display(),
+        env!("CARGO_BIN_EXE_chaski-documents-worker")
+    );
+    let pool = Pool::new(shell(&script), PoolOptions { workers: 1, files_per_worker: 9 });
+    let read = || pool.parse(Source::Bytes(b"Some text."), &hints(), &Limits::default());
+    read().unwrap();
+    let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
+    let kill = std::process::Command::new("kill").args(["-KILL", pid.trim()]).output();
+    assert!(kill.unwrap().status.success());
+    assert_eq!(read().unwrap().text(), "Some text.");
+}
+
+#[test]
 fn a_failure_does_not_concern_the_next_file() {
     let pool = Pool::new(worker(), PoolOptions { workers: 2, files_per_worker: 3 });
     for round in 0..10 {

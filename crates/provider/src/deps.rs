@@ -1,6 +1,6 @@
 //! The services that providers are given.
 
-use crate::{Cpu, Routers};
+use crate::{Cpu, Documents, Routers};
 use chaski_upstream::Http;
 use std::{
     collections::BTreeMap,
@@ -20,8 +20,10 @@ pub struct Deps {
     pub weights_dir: PathBuf,
     /// CPU threads for computing; the network threads never compute.
     pub compute_threads: usize,
-    /// Where short work that computes runs: parsing, cutting, searching.
+    /// Where short work that computes runs: decoding, cutting, searching.
     pub cpu: Cpu,
+    /// Where documents are read that strangers sent.
+    pub documents: Documents,
     /// The environment variables that the provider declares.
     pub environment: Environment,
     /// Work that outlives a request.

@@ -5,6 +5,7 @@
 mod context;
 mod cpu;
 mod deps;
+mod documents;
 mod entry;
 mod inference;
 mod resource;
@@ -18,6 +19,7 @@ mod vector_io;
 pub use context::{ApiHeaders, CacheControl, Context, Principal, ProviderData};
 pub use cpu::Cpu;
 pub use deps::{Deps, Environment, Tasks};
+pub use documents::{DocumentFile, Documents};
 pub use entry::{Build, Entry, Provider, ProviderConfig, Spec};
 pub use inference::{
     ChatReply, EmbeddingReply, Inference, InferenceProvider, MessagesReply, RerankReply, TextReply,

@@ -249,6 +249,7 @@ pub(crate) fn deps() -> Deps {
         weights_dir: PathBuf::new(),
         compute_threads: 1,
         cpu: chaski_provider::Cpu::new(1),
+        documents: chaski_provider::Documents::in_process(),
         environment: chaski_provider::Environment::default(),
         tasks: Tasks::default(),
         routers: chaski_provider::Routers::default(),

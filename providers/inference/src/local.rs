@@ -136,6 +136,7 @@ pub(crate) mod tests {
             weights_dir,
             compute_threads: 2,
             cpu: chaski_provider::Cpu::new(2),
+            documents: chaski_provider::Documents::in_process(),
             environment: chaski_provider::Environment::default(),
             tasks: Tasks::default(),
             routers: chaski_provider::Routers::default(),

@@ -33,6 +33,7 @@ pub(crate) async fn build(
         weights_dir: PathBuf::new(),
         compute_threads: 1,
         cpu: chaski_provider::Cpu::new(1),
+        documents: chaski_provider::Documents::in_process(),
         environment: Environment::default(),
         tasks: Tasks::default(),
         routers: chaski_provider::Routers::default(),

@@ -11,7 +11,7 @@ mod worker;
 pub use pool::{Pool, PoolOptions, parse};
 pub use worker::serve;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Document, Error, ErrorKind, Hints, Limits, Result};
 use std::{
     ffi::OsString,
     fs::File,
@@ -42,6 +42,22 @@ pub enum Source<'a> {
     Bytes(&'a [u8]),
     /// A regular file, which this process reads; the worker opens nothing.
     Path(&'a Path),
+}
+
+/// Reads a file in this process: for tests, and for programs that trust their files.
+///
+/// # Errors
+/// See [`crate::parse`], and where the file cannot be read.
+pub fn parse_here(source: Source<'_>, hints: &Hints, limits: &Limits) -> Result<Document> {
+    let (mut file, bytes) = source.open()?;
+    if bytes > limits.input_bytes {
+        return Err(Error::limit("bytes", limits.input_bytes, "input_bytes"));
+    }
+    let mut content = Vec::new();
+    file.by_ref().take(limits.input_bytes.saturating_add(1)).read_to_end(&mut content).map_err(
+        |error| Error::new(ErrorKind::Unreadable, format!("the file cannot be read: {error}")),
+    )?;
+    crate::parse(&content, hints, limits)
 }
 
 /// A source that is being read.

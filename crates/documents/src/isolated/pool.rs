@@ -22,6 +22,9 @@ use std::{
 /// How much longer than the parser the caller waits: the parser's own error is the better one.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// A worker that read more bytes than these ends, so that it gives its memory back.
+const KEPT_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Bytes of the structure of a document at most.
 const STRUCTURE_BYTES: usize = 512 * 1024 * 1024;
 
@@ -85,12 +88,26 @@ impl Pool {
             None => Worker::start(&self.command, limits)?,
         };
         let job = Job { hints: hints.clone(), limits: limits.clone(), bytes };
-        let outcome = worker.run(&job, &mut file);
-        if worker.is_fit() && worker.files < self.options.files_per_worker {
+        let is_new = worker.files == 0;
+        let mut outcome = worker.run(&job, &mut file);
+        if !is_new && !worker.is_fit() && outcome.as_ref().is_err_and(may_be_of_others) {
+            // What earlier files left behind, or whoever killed the process, is no fault of this one.
+            drop(worker);
+            (file, _) = source.open()?;
+            worker = Worker::start(&self.command, limits)?;
+            outcome = worker.run(&job, &mut file);
+        }
+        let is_small = bytes <= KEPT_BYTES;
+        if worker.is_fit() && is_small && worker.files < self.options.files_per_worker {
             turn.keep(worker);
         }
         outcome
     }
+}
+
+/// Whether a process that has read other files may have failed because of them.
+fn may_be_of_others(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Crashed | ErrorKind::TooLarge)
 }
 
 /// The right to use a worker; gives it back when dropped.

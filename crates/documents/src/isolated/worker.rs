@@ -83,6 +83,10 @@ fn answer(output: &mut impl Write, outcome: crate::Result<Document>) -> io::Resu
     }
 }
 
+/// How far the process steps back behind others.
+#[cfg(unix)]
+const NICENESS: i32 = 10;
+
 /// Bytes of address space beside those that are used: programs reserve more than they use.
 #[cfg(unix)]
 const RESERVED_BYTES: u64 = 4 * 1024 * 1024 * 1024;
@@ -101,6 +105,8 @@ fn limit_process(limits: &Limits) {
     ] {
         let _ = setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     }
+    // Whoever serves requests goes first.
+    let _ = rustix::process::nice(NICENESS);
 }
 
 /// The processor time of the next file, twice that of the clock, because parsers may use threads.

@@ -63,6 +63,7 @@ fn deps(http: Http) -> Deps {
         weights_dir: PathBuf::new(),
         compute_threads: 1,
         cpu: chaski_provider::Cpu::new(1),
+        documents: chaski_provider::Documents::in_process(),
         environment: Environment::default(),
         tasks: Tasks::default(),
         routers: chaski_provider::Routers::default(),

@@ -147,7 +147,7 @@ impl Stack {
             router,
             models: Arc::clone(&models),
             inference: Arc::clone(&inference),
-            cpu: deps.cpu.clone(),
+            documents: deps.documents.clone(),
         };
         // One more than can compute: while some compute, another waits for an upstream.
         let vector_stores = VectorStores::start(parts, deps.compute_threads + 1);

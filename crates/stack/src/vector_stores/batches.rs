@@ -18,7 +18,7 @@ use chaski_api::{
     },
 };
 use chaski_provider::Context;
-use chaski_store::{Batch, Condition, Database, Held, Owner, Page, RowError};
+use chaski_store::{Batch, Condition, Database, Held, Owner, RowError};
 use std::collections::HashSet;
 
 impl VectorStores {
@@ -90,7 +90,8 @@ impl VectorStores {
         })
     }
 
-    /// Gives up the files of a batch that are not read yet. Those that are stay.
+    /// Gives up the files of a batch that are not read yet. Those that are stay, and a batch that
+    /// has ended stays as it ended.
     ///
     /// # Errors
     /// `NotFound` if the caller has no such batch.
@@ -103,16 +104,28 @@ impl VectorStores {
         let owner = owner(cx);
         let of_store = self.find(&owner, store).await?.record;
         let held = self.find_batch(&owner, store, id).await?;
+        let like = vec![Condition::is("batch", id)];
+        if self.counts(&owner, like).await?.0.in_progress == 0 {
+            // There is nothing to give up.
+            return self.batch_object(&owner, held.record).await;
+        }
         let record = StoredBatch { cancelled: true, ..held.record.clone() };
         if !held.record.cancelled {
-            self.database().replace(&held, &record).await?;
+            match self.database().replace(&held, &record).await {
+                // Somebody else cancels it.
+                Ok(()) | Err(RowError::Changed { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         loop {
             let query = Database::query::<StoredStoreFile>(&owner)
                 .with(Condition::is("batch", id))
                 .with(Condition::is("status", IngestStatus::InProgress.as_str()))
                 .limit(TURN);
-            let Page { records, has_more } = self.database().list(query).await?;
+            let records = self.database().list(query).await?.records;
+            if records.is_empty() {
+                break;
+            }
             for held in records {
                 let mut file = held.record.clone();
                 file.object.status = IngestStatus::Cancelled;
@@ -122,9 +135,6 @@ impl VectorStores {
                     Ok(()) | Err(RowError::Changed { .. }) => {}
                     Err(error) => return Err(error.into()),
                 }
-            }
-            if !has_more {
-                break;
             }
         }
         self.0.jobs.look();

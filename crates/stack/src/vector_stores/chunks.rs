@@ -8,10 +8,10 @@ use chaski_api::{
     retrieval::{Comparison, Filter},
     wire::Between,
 };
-use chaski_documents::{Chunk, Chunking, ErrorKind, Hints, Limits};
-use chaski_provider::{DOCUMENT_ID, StoredChunk};
+use chaski_documents::{Chunk, Chunking, Document, ErrorKind, Hints, Limits};
+use chaski_provider::{DOCUMENT_ID, DocumentFile, Documents, StoredChunk};
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::path::PathBuf;
 
 /// The job that made a chunk.
 const JOB: &str = "job_id";
@@ -30,27 +30,20 @@ const AUTO_TOKENS: usize = 220;
 const AUTO_OVERLAP: usize = 40;
 
 /// The chunks of the file at `path`.
-pub(super) fn cut(
-    path: &Path,
+pub(super) async fn cut(
+    documents: &Documents,
+    path: PathBuf,
     filename: &str,
     strategy: &ChunkingStrategy,
 ) -> Result<Vec<Chunk>, Failure> {
-    let limits = Limits::default();
-    let size = std::fs::metadata(path).map(|found| found.len()).unwrap_or_default();
-    if size > limits.input_bytes {
-        let message = format!("the file has {size} bytes; at most {} are read", limits.input_bytes);
-        return Err(Failure::lasting("invalid_file", message));
-    }
-    let bytes = std::fs::read(path).map_err(|error| {
-        tracing::error!(target: "core", "a file cannot be read: {error}");
-        Failure::lasting("server_error", "the file cannot be read from the disk of the server")
-    })?;
-    let document = chaski_documents::parse(&bytes, &Hints::name(filename), &limits)
-        .map_err(|error| refused(&error))?;
-    drop(bytes);
-    let counter = |text: &str| bpe_openai::cl100k_base().count(text);
-    let chunks = chaski_documents::chunk(&document, &chunking(strategy), &counter)
-        .map_err(|error| refused(&error))?;
+    let (file, hints) = (DocumentFile::Path(path), Hints::name(filename));
+    let chunking = chunking(strategy);
+    let cut = move |document: Document| {
+        let counter = |text: &str| bpe_openai::cl100k_base().count(text);
+        chaski_documents::chunk(&document, &chunking, &counter)
+    };
+    let chunks = documents.read(file, hints, Limits::default(), cut).await?;
+    let chunks = chunks.map_err(|error| refused(&error))?;
     if chunks.is_empty() {
         return Err(Failure::lasting("unsupported_file", "there is no text in the file"));
     }
@@ -103,7 +96,13 @@ fn refused(error: &chaski_documents::Error) -> Failure {
         | ErrorKind::TooLarge
         | ErrorKind::Timeout
         | ErrorKind::Chunking => "invalid_file",
-        ErrorKind::Crashed | ErrorKind::Unreadable | ErrorKind::Worker => "server_error",
+        ErrorKind::Crashed => "server_error",
+        // These name places of the server, which are not for callers.
+        ErrorKind::Unreadable | ErrorKind::Worker => {
+            tracing::error!(target: "core", "a file was not read: {error}");
+            let message = "the server cannot read the file at the moment";
+            return Failure { passing: true, ..Failure::lasting("server_error", message) };
+        }
     };
     Failure::lasting(code, error.message.clone())
 }

@@ -39,9 +39,7 @@ pub(super) async fn sentences(
     let prompt = settings.context_prompt.as_deref().unwrap_or(PROMPT);
     stream::iter(range)
         .map(|index| {
-            let text = prompt
-                .replace(DOCUMENT, &around(pieces, index))
-                .replace(CHUNK, &pieces[index].text);
+            let text = filled(prompt, &around(pieces, index), &pieces[index].text);
             ask(stores, cx, &model, text, ANSWER)
         })
         .buffered(at_once)
@@ -83,6 +81,23 @@ pub(super) async fn ask(
     Ok(text.trim().to_owned())
 }
 
+/// A prompt with the texts in their places. What the texts say is no place.
+fn filled(prompt: &str, document: &str, chunk: &str) -> String {
+    let mut text = String::with_capacity(prompt.len() + document.len() + chunk.len());
+    let mut rest = prompt;
+    loop {
+        let next = [(DOCUMENT, document), (CHUNK, chunk)]
+            .into_iter()
+            .filter_map(|(place, inside)| Some((rest.find(place)?, place, inside)))
+            .min_by_key(|(at, ..)| *at);
+        let Some((at, place, inside)) = next else { break };
+        text.push_str(&rest[..at]);
+        text.push_str(inside);
+        rest = &rest[at + place.len()..];
+    }
+    text + rest
+}
+
 /// The text around a chunk, as much as a model is shown.
 fn around(pieces: &[Chunk], index: usize) -> String {
     let (mut first, mut last) = (index, index);
@@ -104,4 +119,16 @@ fn around(pieces: &[Chunk], index: usize) -> String {
     }
     let texts: Vec<&str> = pieces[first..=last].iter().map(|piece| piece.text.as_str()).collect();
     texts.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filled;
+
+    #[test]
+    fn texts_come_into_their_places_and_make_no_new_ones() {
+        let prompt = "{{CHUNK_CONTENT}} of {{WHOLE_DOCUMENT}}, {{CHUNK_CONTENT}}!";
+        assert_eq!(filled(prompt, "{{CHUNK_CONTENT}}", "a"), "a of {{CHUNK_CONTENT}}, a!");
+        assert_eq!(filled("{{ other }} {% x %}", "d", "c"), "{{ other }} {% x %}");
+    }
 }

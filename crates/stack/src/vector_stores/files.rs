@@ -111,8 +111,7 @@ impl VectorStores {
         {
             return Ok((known.record.clone(), batch));
         }
-        let ingested = Ingested { vector_store_id: store.id.clone(), file_id: file_id.clone() };
-        let job = Jobs::prepare(INGEST, &store.id, &ingested);
+        let job = Jobs::prepare(INGEST, &store.id, &Ingested::new(store, &file_id));
         let object = VectorStoreFileObject {
             id: file_id,
             object: "vector_store.file".to_owned(),
@@ -225,8 +224,7 @@ impl VectorStores {
         file.object.attributes = request.attributes;
         if file.status() == IngestStatus::InProgress {
             // What was inserted so far has the old ones: it is read anew.
-            let ingested =
-                Ingested { vector_store_id: request.vector_store_id, file_id: request.file_id };
+            let ingested = Ingested::new(&store.record, &request.file_id);
             let job = Jobs::prepare(INGEST, &store.record.id, &ingested);
             file.job_id.clone_from(&job.id);
             let batch = forgotten(Batch::default(), &owner, &store.record, &held.record);
@@ -257,7 +255,15 @@ impl VectorStores {
                 break;
             }
         }
-        self.database().replace(&held, &file).await?;
+        if let Err(error) = self.database().replace(&held, &file).await {
+            // The chunks that were removed meanwhile may be there again.
+            let known = self.database().get::<StoredStoreFile>(&owner, &file.key).await?;
+            if known.is_none_or(|known| known.record.job_id != file.job_id) {
+                let forget = forgetting(db, Some(&file.job_id));
+                self.0.jobs.apply(Batch::default().insert(&owner, &forget)).await?;
+            }
+            return Err(error.into());
+        }
         self.touch(&store).await?;
         Ok(file.object)
     }
@@ -283,9 +289,13 @@ impl VectorStores {
     }
 
     pub(super) async fn detach(&self, owner: &Owner, held: &Held<StoredStoreFile>) -> Result<()> {
-        let store = self.find(owner, &held.record.object.vector_store_id).await?;
-        let batch = forgotten(Batch::default(), owner, &store.record, &held.record);
-        self.0.jobs.interrupt(batch.remove(held)).await?;
+        let store = &held.record.object.vector_store_id;
+        let mut batch = Batch::default().remove(held);
+        // A vector store that is being removed takes its chunks along.
+        if let Some(store) = self.database().get::<StoredStore>(owner, store).await? {
+            batch = forgotten(batch, owner, &store.record, &held.record);
+        }
+        self.0.jobs.interrupt(batch).await?;
         self.0.jobs.look();
         Ok(())
     }

@@ -30,6 +30,18 @@ const CHUNKS_AT_ONCE: usize = 32;
 pub(super) struct Ingested {
     pub(super) vector_store_id: String,
     pub(super) file_id: String,
+    /// Where its chunks go, also when nobody knows the vector store any more.
+    pub(super) vector_db: VectorDb,
+}
+
+impl Ingested {
+    pub(super) fn new(store: &StoredStore, file_id: &str) -> Self {
+        Self {
+            vector_store_id: store.id.clone(),
+            file_id: file_id.to_owned(),
+            vector_db: store.vector_db.clone(),
+        }
+    }
 }
 
 /// Which chunks are removed.
@@ -57,7 +69,7 @@ impl Ingest {
         stores: &VectorStores,
         task: &Task,
     ) -> Result<Option<(StoredStore, Held<StoredStoreFile>)>> {
-        let Ingested { vector_store_id, file_id } = input(task)?;
+        let Ingested { vector_store_id, file_id, .. } = input(task)?;
         let (database, owner) = (stores.database(), &task.owner);
         let store = database.get::<StoredStore>(owner, &vector_store_id).await?;
         let file = database.get::<StoredStoreFile>(owner, &key(&vector_store_id, &file_id)).await?;
@@ -68,7 +80,7 @@ impl Ingest {
         }))
     }
 
-    /// Cuts the file; this computes, on threads that may.
+    /// Reads the file and cuts it.
     async fn cut(
         stores: &VectorStores,
         task: &Task,
@@ -83,9 +95,8 @@ impl Ingest {
             }
         })?;
         let path = stores.0.files.disk().path(&file.object.id);
-        let (name, strategy) = (file.filename.clone(), file.chunking.clone());
-        let cut = stores.0.cpu.run(move || chunks::cut(&path, &name, &strategy)).await?;
-        Ok(cut?.into())
+        let documents = &stores.0.documents;
+        Ok(chunks::cut(documents, path, &file.filename, &file.chunking).await?.into())
     }
 }
 
@@ -138,13 +149,24 @@ impl Work for Ingest {
         // What was being inserted when the job was taken away may have come after it was removed.
         let outcome = async {
             let stores = stores(&self.0)?;
-            let Ingested { vector_store_id, .. } = input(task)?;
-            let store = stores.database().get::<StoredStore>(&task.owner, &vector_store_id).await?;
-            let Some(store) = store else { return Ok(()) };
-            let forget = super::forgetting(&store.record.vector_db, Some(&task.job.id));
-            Ok::<_, Error>(
-                stores.0.jobs.apply(Batch::default().insert(&task.owner, &forget)).await?,
-            )
+            let Ingested { vector_store_id, file_id, vector_db } = input(task)?;
+            let (database, owner) = (stores.database(), &task.owner);
+            let key = key(&vector_store_id, &file_id);
+            if let Some(file) = database.get::<StoredStoreFile>(owner, &key).await?
+                && file.record.job_id == task.job.id
+                && matches!(
+                    file.record.status(),
+                    IngestStatus::InProgress | IngestStatus::Completed
+                )
+            {
+                // Another worker goes on with it, or has completed it, with the same chunks.
+                return Ok(());
+            }
+            let store = database.get::<StoredStore>(owner, &vector_store_id).await?;
+            let is_there = store.is_some_and(|store| !store.record.emptied);
+            let job = is_there.then_some(task.job.id.as_str());
+            let forget = super::forgetting(&vector_db, job);
+            Ok::<_, Error>(stores.0.jobs.apply(Batch::default().insert(owner, &forget)).await?)
         };
         if let Err(error) = outcome.await {
             tracing::warn!(target: "core", "chunks that nobody needs stay: {}", error.chain());

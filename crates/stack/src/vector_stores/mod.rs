@@ -31,7 +31,7 @@ use chaski_api::{
     },
     retrieval::{VectorDb, VectorDbTag},
 };
-use chaski_provider::{Context, Cpu, Inference, Principal};
+use chaski_provider::{Context, Documents, Inference, Principal};
 use chaski_store::{Batch, Cell, Condition, Database, Held, Owner, Page, Place, RowError, Scope};
 use ingest::{Forget, Forgotten, Ingest};
 use records::{StoredBatch, StoredStore, StoredStoreFile};
@@ -54,7 +54,7 @@ struct Inner {
     backend: Backend,
     models: Arc<RoutingTable<Model>>,
     inference: Arc<dyn Inference>,
-    cpu: Cpu,
+    documents: Documents,
 }
 
 /// What vector stores work with.
@@ -66,16 +66,16 @@ pub(crate) struct Parts {
     pub(crate) router: Arc<VectorIoRouter>,
     pub(crate) models: Arc<RoutingTable<Model>>,
     pub(crate) inference: Arc<dyn Inference>,
-    pub(crate) cpu: Cpu,
+    pub(crate) documents: Documents,
 }
 
 impl VectorStores {
     /// Starts `workers` workers for what is read.
     pub(crate) fn start(parts: Parts, workers: usize) -> Self {
-        let Parts { data, files, jobs, dbs, router, models, inference, cpu } = parts;
+        let Parts { data, files, jobs, dbs, router, models, inference, documents } = parts;
         let backend = Backend::new(dbs, router);
         let database = data.database;
-        let inner = Inner { database, files, jobs, backend, models, inference, cpu };
+        let inner = Inner { database, files, jobs, backend, models, inference, documents };
         let stores = Self(Arc::new(inner));
         // The workers must not keep alive what they belong to.
         let weak = Arc::downgrade(&stores.0);
@@ -244,27 +244,34 @@ impl VectorStores {
     /// Changes a vector store.
     ///
     /// # Errors
-    /// `NotFound` if the caller has no such vector store.
+    /// `NotFound` if the caller has no such vector store, `InvalidRequest` if it has expired.
     pub async fn update(
         &self,
         cx: &Context,
         request: UpdateVectorStoreRequest,
     ) -> Result<VectorStoreObject> {
         let owner = owner(cx);
-        let held = self.find(&owner, &request.vector_store_id).await?;
-        let mut store = held.record.clone();
-        if let Some(name) = request.name {
-            store.name = name;
+        loop {
+            // Its chunks are gone once it has expired: nothing brings it back.
+            let held = self.usable(&owner, &request.vector_store_id).await?;
+            let mut store = held.record.clone();
+            if let Some(name) = &request.name {
+                store.name.clone_from(name);
+            }
+            if request.expires_after.is_some() {
+                store.expires_after.clone_from(&request.expires_after);
+            }
+            if request.metadata.is_some() {
+                store.metadata.clone_from(&request.metadata);
+            }
+            store.last_active_at = now();
+            match self.database().replace(&held, &store).await {
+                Ok(()) => return self.object(&owner, store).await,
+                // A search has just noted its time.
+                Err(RowError::Changed { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        if request.expires_after.is_some() {
-            store.expires_after = request.expires_after;
-        }
-        if request.metadata.is_some() {
-            store.metadata = request.metadata;
-        }
-        store.last_active_at = now();
-        self.database().replace(&held, &store).await?;
-        self.object(&owner, store).await
     }
 
     /// Removes a vector store. Its files stay where they are.
@@ -273,10 +280,17 @@ impl VectorStores {
     /// `NotFound` if the caller has no such vector store.
     pub async fn delete(&self, cx: &Context, id: &str) -> Result<DeletedVectorStore> {
         let owner = owner(cx);
-        let held = self.find(&owner, id).await?;
-        let forget = forgetting(&held.record.vector_db, None);
-        let batch = emptying(Batch::default().remove(&held), &owner, id).insert(&owner, &forget);
-        self.0.jobs.interrupt(batch).await?;
+        loop {
+            let held = self.find(&owner, id).await?;
+            let forget = forgetting(&held.record.vector_db, None);
+            let batch = emptying(Batch::default().remove(&held), &owner, id);
+            match self.0.jobs.interrupt(batch.insert(&owner, &forget)).await {
+                Ok(()) => break,
+                // A search has just noted its time.
+                Err(RowError::Changed { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         self.0.jobs.look();
         Ok(DeletedVectorStore {
             id: id.to_owned(),

@@ -21,9 +21,12 @@ use chaski_store::{Condition, Database, Owner};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 
-/// How many more chunks are asked for than wanted: some belong to files that are going away, and a
-/// model that ranks needs a choice.
+/// How many more chunks are asked for than wanted: some belong to files that are coming or going, and
+/// a model that ranks needs a choice.
 const MORE: usize = 3;
+/// How many times more are asked for where too few of them can be found, and how many at most.
+const STILL_MORE: usize = 8;
+const MOST: usize = 4096;
 /// How little the first places weigh more than the next ones, unless somebody says.
 const IMPACT: f64 = 60.0;
 /// What a chat model is asked to make of a query.
@@ -64,6 +67,7 @@ impl VectorStores {
         let mode = self.mode(cx, store, request.search_mode).await?;
         let filter = request.filters.map(chunks::about_attributes);
         let mut found: Vec<ScoredChunk> = Vec::new();
+        let mut files = HashMap::new();
         for query in &queries {
             let asked = VectorQuery {
                 mode,
@@ -74,7 +78,7 @@ impl VectorStores {
                 filter: filter.clone(),
                 ranker: ranker(&options),
             };
-            for mut chunk in self.0.backend.search(cx, &store.vector_db, asked).await? {
+            for mut chunk in self.readable(cx, &owner, store, asked, most, &mut files).await? {
                 chunk.score = share(chunk.score, mode, &options);
                 match found.iter_mut().find(|known| known.chunk.id == chunk.chunk.id) {
                     Some(known) => known.score = known.score.max(chunk.score),
@@ -82,11 +86,6 @@ impl VectorStores {
                 }
             }
         }
-        let files = self.files_of(&owner, store, &found).await?;
-        found.retain(|chunk| {
-            let (file, job) = chunks::origin(&chunk.chunk);
-            files.get(file).is_some_and(|file| file.job_id == job)
-        });
         if options.ranker == StoreRanker::Neural {
             self.rank(cx, &queries.join("\n"), options.model.as_deref(), &mut found).await?;
         }
@@ -131,6 +130,34 @@ impl VectorStores {
             Ok(mode)
         } else {
             Err(chaski_provider::no_mode(mode, modes).with_param("search_mode"))
+        }
+    }
+
+    /// The chunks for a query that are of files which are read, `most` of them if there are so many.
+    /// The files come into `files`, by their ids.
+    async fn readable(
+        &self,
+        cx: &Context,
+        owner: &Owner,
+        store: &StoredStore,
+        mut asked: VectorQuery,
+        most: usize,
+        files: &mut HashMap<String, StoredStoreFile>,
+    ) -> Result<Vec<ScoredChunk>> {
+        loop {
+            let max = asked.max;
+            let mut found = self.0.backend.search(cx, &store.vector_db, asked.clone()).await?;
+            let are_all = found.len() < max || max >= MOST;
+            files.extend(self.files_of(owner, store, &found).await?);
+            found.retain(|chunk| {
+                let (file, job) = chunks::origin(&chunk.chunk);
+                files.get(file).is_some_and(|file| file.job_id == job)
+            });
+            if are_all || found.len() >= most {
+                return Ok(found);
+            }
+            // A large file that is being read must not hide the others.
+            asked.max = (max * STILL_MORE).min(MOST);
         }
     }
 

@@ -1,10 +1,13 @@
 use super::chunks;
 use super::records::StoredStoreFile;
+use crate::jobs::Failure;
 use chaski_api::{
     Wire,
     openai::{Attributes, AutoChunking, ChunkingStrategy, IngestStatus, VectorStoreFileObject},
     retrieval::Filter,
 };
+use chaski_documents::Chunk;
+use chaski_provider::Documents;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -46,8 +49,16 @@ fn strategies() -> Vec<ChunkingStrategy> {
     ]
 }
 
-#[test]
-fn the_text_of_a_file_is_put_together_again_from_its_chunks() {
+async fn cut(
+    path: PathBuf,
+    name: &str,
+    strategy: &ChunkingStrategy,
+) -> Result<Vec<Chunk>, Failure> {
+    chunks::cut(&Documents::in_process(), path, name, strategy).await
+}
+
+#[tokio::test]
+async fn the_text_of_a_file_is_put_together_again_from_its_chunks() {
     let folder = tempfile::tempdir().unwrap();
     let sentences = (0..300).map(|number| {
         let part = if number % 20 == 0 { "\n\n## Part\n\nÜber 🏃 " } else { "" };
@@ -56,7 +67,7 @@ fn the_text_of_a_file_is_put_together_again_from_its_chunks() {
     let text = format!("# Café\n\n{}", sentences.collect::<Vec<_>>().concat());
     let path = file(&folder, "a.md", text.as_bytes());
     for strategy in strategies() {
-        let pieces = chunks::cut(&path, "a.md", &strategy).unwrap();
+        let pieces = cut(path.clone(), "a.md", &strategy).await.unwrap();
         assert!(pieces.len() > 5, "{strategy:?}");
         for before in [None, Some("It is about things.")] {
             let row = row(json!({}));
@@ -88,8 +99,8 @@ fn the_text_of_a_file_is_put_together_again_from_its_chunks() {
     }
 }
 
-#[test]
-fn what_cannot_be_read_is_named() {
+#[tokio::test]
+async fn what_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let auto = &strategies()[0];
     for (name, content, code) in [
@@ -98,21 +109,23 @@ fn what_cannot_be_read_is_named() {
         ("image.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "unsupported_file"),
         ("broken.docx", b"PK\x03\x04nonsense", "invalid_file"),
     ] {
-        let refused = chunks::cut(&file(&folder, name, content), name, auto).unwrap_err();
+        let refused = cut(file(&folder, name, content), name, auto).await.unwrap_err();
         assert_eq!(refused.code, code, "{name}: {}", refused.message);
         assert!(!refused.passing && !refused.message.is_empty());
     }
-    let refused = chunks::cut(&folder.path().join("none"), "none", auto).unwrap_err();
+    let refused = cut(folder.path().join("none"), "none", auto).await.unwrap_err();
     assert_eq!(refused.code, "server_error");
+    let here = folder.path().to_str().unwrap();
+    assert!(!refused.message.contains(here), "callers do not see places of the server");
     let wide = json!({ "type": "static", "static": { "max_chunk_size_tokens": 100, "chunk_overlap_tokens": 51 } });
     assert!(chunks::check(&ChunkingStrategy::from_json(wide).unwrap()).is_err());
 }
 
-#[test]
-fn attributes_cannot_pass_for_what_the_server_notes() {
+#[tokio::test]
+async fn attributes_cannot_pass_for_what_the_server_notes() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, "a.txt", b"some text");
-    let pieces = chunks::cut(&path, "a.txt", &strategies()[0]).unwrap();
+    let pieces = cut(path, "a.txt", &strategies()[0]).await.unwrap();
     let hostile =
         json!({ "document_id": "file-2", "job_id": "job_2", "start_byte": 7, "genre": "x" });
     let mut chunk = chunks::stored(&row(hostile), 0, &pieces[0], None);

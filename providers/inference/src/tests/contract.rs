@@ -171,6 +171,7 @@ impl Subject {
             weights_dir: PathBuf::new(),
             compute_threads: 1,
             cpu: chaski_provider::Cpu::new(1),
+            documents: chaski_provider::Documents::in_process(),
             environment: chaski_provider::Environment::default(),
             tasks: Tasks::default(),
             routers: chaski_provider::Routers::default(),

@@ -1,7 +1,9 @@
 //! Documents read and cut into windows of tokens.
 
 use super::source::Source;
-use chaski_documents::{Chunk, Chunking, Document, Encoding, Hints, Limits, chunk, parse};
+use chaski_api::Result;
+use chaski_documents::{Chunk, Chunking, Document, Encoding, Hints, Limits, chunk};
+use chaski_provider::{Deps, DocumentFile};
 use std::{ops::Range, time::Duration};
 
 /// How long reading one document may take.
@@ -31,16 +33,22 @@ fn tokens(text: &str) -> Vec<Range<usize>> {
 ///
 /// # Errors
 /// The document is of a kind that is not read, is damaged, or passes a limit.
-pub(super) fn windows(source: Source, size: usize) -> chaski_documents::Result<Vec<Chunk>> {
-    let document = match source {
-        Source::Text(text) => Document::plain(text),
+pub(super) async fn windows(deps: &Deps, source: Source, size: usize) -> Result<Vec<Chunk>> {
+    let cut = move |document: Document| windows_of(&document, size);
+    let windows = match source {
+        Source::Text(text) => deps.cpu.run(move || cut(Document::plain(text))).await?,
         Source::File { bytes, media_type, name } => {
             let media_type = Some(media_type).filter(|media_type| !media_type.is_empty());
-            let limits = Limits { input_bytes: u64::MAX, time: READING, ..Limits::default() };
-            parse(&bytes, &Hints { name, media_type }, &limits)?
+            let hints = Hints { name, media_type };
+            let limits = Limits { time: READING, ..Limits::default() };
+            deps.documents.read(DocumentFile::Bytes(bytes), hints, limits, cut).await?
         }
     };
-    chunk(&document, &Chunking::of_rag_tool(size), &Encoding(tokens))
+    Ok(windows?)
+}
+
+fn windows_of(document: &Document, size: usize) -> chaski_documents::Result<Vec<Chunk>> {
+    chunk(document, &Chunking::of_rag_tool(size), &Encoding(tokens))
 }
 
 #[cfg(test)]
@@ -48,7 +56,7 @@ mod tests {
     use super::*;
 
     fn lengths(text: &str, size: usize) -> Vec<usize> {
-        let found = windows(Source::Text(text.to_owned()), size).unwrap();
+        let found = windows_of(&Document::plain(text.to_owned()), size).unwrap();
         found.iter().map(|window| window.tokens).collect()
     }
 
@@ -64,7 +72,7 @@ mod tests {
     #[test]
     fn a_window_may_end_inside_a_character() {
         let text = "\u{1f9d9}\u{200d}\u{2642}\u{fe0f}".repeat(20);
-        let found = windows(Source::Text(text), 3).unwrap();
+        let found = windows_of(&Document::plain(text), 3).unwrap();
         assert!(found.len() > 20 && found.iter().any(|one| one.text.contains('\u{fffd}')));
     }
 }

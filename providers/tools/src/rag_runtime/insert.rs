@@ -100,8 +100,7 @@ async fn chunks(deps: &Deps, document: RagDocument, size: usize) -> Result<Vec<S
         Error { message, ..error }
     };
     let source = source::bring(&deps.http, &document).await.map_err(named)?;
-    let work = move || cut::windows(source, size);
-    let windows = deps.cpu.run(work).await?.map_err(|error| named(error.into()))?;
+    let windows = cut::windows(deps, source, size).await.map_err(named)?;
     let RagDocument { document_id, metadata, .. } = document;
     let chunks = windows.into_iter().enumerate().map(|(index, window)| {
         let mut metadata = metadata.clone();

@@ -29,7 +29,8 @@ Puts documents into vector databases, and contexts for questions together from t
 - Documents are cut into windows of `chunk_size_in_tokens` tokens, each of which begins with the last quarter of the
   one before. The tokens are those of the open vocabulary `cl100k`, which for English are those of Llama 3.
 - Files are read as PDF, DOCX, PPTX, XLSX, EPUB, HTML, Markdown, CSV, JSON, source code or plain text, by their
-  content, their media type and their name. One that cannot be read is refused with the reason.
+  content, their media type and their name, in processes with limits of memory and time. One that cannot be read is
+  refused with the reason.
 - The chunks have the metadata of the document, and `document_id`, `token_count`, `chunk_index` and, where there are
   pages, the `page` on which they begin. Inserting a
   document with an id that is there already replaces its chunks.

@@ -7,8 +7,9 @@ use chaski_api::{
     retrieval::{Filter, RagQueryResult},
 };
 use chaski_provider::{
-    ChatReply, ChunkPage, ChunkToInsert, Context, Cpu, Deps, Environment, Inference, Payload,
-    Reply, Retrieval, Routers, ScoredChunk, Search, Selection, StoredChunk, Tasks, ToolRuntime,
+    ChatReply, ChunkPage, ChunkToInsert, Context, Cpu, Deps, Documents, Environment, Inference,
+    Payload, Reply, Retrieval, Routers, ScoredChunk, Search, Selection, StoredChunk, Tasks,
+    ToolRuntime,
 };
 use chaski_testkit::{Answer, FakeUpstream};
 use chaski_upstream::{Http, HttpOptions};
@@ -96,6 +97,7 @@ fn tool_allowing(addresses: &[String]) -> Tool {
         weights_dir: PathBuf::new(),
         compute_threads: 1,
         cpu: Cpu::new(1),
+        documents: Documents::in_process(),
         environment: Environment::default(),
         tasks: Tasks::default(),
         routers: Routers::default(),

@@ -82,6 +82,7 @@ pub(super) fn deps() -> Deps {
         weights_dir: PathBuf::new(),
         compute_threads: 1,
         cpu: chaski_provider::Cpu::new(1),
+        documents: chaski_provider::Documents::in_process(),
         environment: Environment::default(),
         tasks: Tasks::default(),
         routers: Routers::default(),

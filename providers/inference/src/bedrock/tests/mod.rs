@@ -164,6 +164,7 @@ async fn in_environment(values: &[(&str, &str)]) -> chaski_api::Result<Served> {
         weights_dir: PathBuf::new(),
         compute_threads: 1,
         cpu: chaski_provider::Cpu::new(1),
+        documents: chaski_provider::Documents::in_process(),
         environment: Environment::new(values.collect()),
         tasks: Tasks::default(),
         routers: chaski_provider::Routers::default(),
