@@ -208,6 +208,19 @@ pub(crate) fn too_large(limit: usize) -> Error {
     Error::new(ErrorKind::TooLarge, format!("the body has more than {limit} bytes"))
 }
 
+/// Checks that a body comes as it is: what is small here may be endless when it is unpacked.
+///
+/// # Errors
+/// `InvalidRequest` for any `content-encoding`.
+pub(crate) fn uncompressed(headers: &HeaderMap) -> Result<()> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => {
+            Err(Error::invalid("the body must come without `content-encoding`"))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

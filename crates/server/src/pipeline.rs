@@ -362,11 +362,7 @@ async fn read(app: &App, head: &Parts, mut body: RequestBody) -> Result<Bytes, U
         return Ok(Bytes::new());
     }
     let refused = |error| Err(Unread::Refused(error));
-    if let Some(encoding) = head.headers.get(header::CONTENT_ENCODING)
-        && encoding != "identity"
-    {
-        return refused(Error::invalid("the body must come without `content-encoding`"));
-    }
+    input::uncompressed(&head.headers)?;
     if body.size_hint().lower() > limits.body_bytes as u64 {
         return refused(input::too_large(limits.body_bytes));
     }

@@ -3,6 +3,7 @@
 use crate::{
     app::App,
     body::{RequestBody, ResponseBody},
+    input,
     multipart::{Form, FormLimits},
     router::Parameters,
 };
@@ -42,8 +43,9 @@ impl Asked {
     /// The body as a form, whose file may have so many bytes.
     ///
     /// # Errors
-    /// `InvalidRequest` if it is no form, `TooLarge` if it says that it is too large.
+    /// `InvalidRequest` if it is no form or compressed, `TooLarge` if it says that it is too large.
     pub(crate) fn into_form(self, app: &App, largest: u64) -> Result<Form> {
+        input::uncompressed(&self.headers)?;
         let content_type = self.headers.get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let pause = app.options.limits.body_timeout;

@@ -1,9 +1,15 @@
 //! Input that no client sends, on every declared route.
 
-use super::harness::{Running, start, status_of};
+use super::harness::{Running, start, start_with, status_of};
 use crate::{Limits, ServerOptions};
+use chaski_api::{
+    Endpoint,
+    endpoints::files::{AddUploadPart, CreateFile},
+};
 use chaski_testkit::within;
+use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
+use std::io::Write;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 const DEPTH: usize = 100_000;
@@ -57,7 +63,7 @@ fn judge(answer: &str, what: &str) {
 
 async fn served() -> Running {
     let apis = json!({ "apis": chaski_api::Api::ALL });
-    super::harness::start_with(ServerOptions::default(), apis).await
+    start_with(ServerOptions::default(), apis).await
 }
 
 #[tokio::test]
@@ -107,11 +113,17 @@ async fn every_route_answers_odd_headers() {
 async fn bodies_over_the_limit_are_refused_before_they_are_taken() {
     let limits = Limits { body_bytes: 1000, ..Limits::default() };
     let server = start(ServerOptions { limits, ..ServerOptions::default() }).await;
-    for line in routes().iter().filter(|line| line.starts_with("POST")) {
+    let all = routes();
+    // Files come as forms and have limits of their own: see below.
+    let is_form = |line: &&String| {
+        [CreateFile::SPEC.path, AddUploadPart::SPEC.path]
+            .iter()
+            .any(|path| line.strip_prefix("POST ") == Some(&path.replace(['{', '}'], "")))
+    };
+    assert_eq!(all.iter().filter(is_form).count(), 2);
+    for line in all.iter().filter(|line| line.starts_with("POST") && !is_form(line)) {
         let head = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
-        // Files have a limit of their own, and come as forms: what is none is refused at once.
-        let takes_files = line.ends_with("/files") || line.ends_with("/parts");
-        let refused = |status| matches!(status, 413 | 501 | 404) || (takes_files && status == 400);
+        let refused = |status| matches!(status, 413 | 501 | 404);
         let announced = format!("{head}content-length: 104857600\r\n\r\n");
         let status = status_of(&server.raw(announced).await);
         assert!(refused(status), "{line}: {status}");
@@ -129,6 +141,69 @@ async fn bodies_over_the_limit_are_refused_before_they_are_taken() {
     let answer = server.raw_request("POST /v1/models", "", &body).await;
     assert_eq!(status_of(&answer), 413);
     assert!(answer.contains("the body has more than 1000 bytes"), "{answer}");
+}
+
+#[tokio::test]
+async fn forms_over_the_limit_are_refused_while_they_come() {
+    const MIB: usize = 1 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let more = json!({ "data_dir": folder.path(), "files": { "max_bytes": 1000 } });
+    let server = start_with(ServerOptions::default(), more).await;
+    let upload = json!({
+        "filename": "a", "purpose": "assistants", "bytes": 200 * MIB, "mime_type": "text/plain",
+    });
+    let upload = server.post("/v1/uploads", &upload).await.json();
+    let parts = format!("/v1/uploads/{}/parts", upload["id"].as_str().unwrap());
+    for (path, name, megabytes) in [("/v1/files", "file", 2), (&*parts, "data", 65)] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             content-type: multipart/form-data; boundary=XX\r\n"
+        );
+        let announced = format!("{head}content-length: 104857600\r\n\r\n");
+        assert_eq!(status_of(&server.raw(announced).await), 413, "{path}");
+        let piece = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+        let part = format!(
+            "--XX\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a\"\r\n\r\n"
+        );
+        let growing = format!(
+            "{head}transfer-encoding: chunked\r\n\r\n{}{}",
+            piece(&part),
+            piece(&"x".repeat(MIB)).repeat(megabytes)
+        );
+        let answer = server.raw(growing).await;
+        assert_eq!(status_of(&answer), 413, "{path}: {answer}");
+    }
+}
+
+/// Many spaces, compressed twice.
+fn bomb() -> Vec<u8> {
+    let pack = |bytes: &[u8]| {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    };
+    pack(&pack(&vec![b' '; 10 << 20]))
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_never_unpacked() {
+    let server = start(ServerOptions::default()).await;
+    let bomb = bomb();
+    assert!(bomb.len() < 10_000);
+    let encodings = ["gzip", "x-gzip", "deflate", "br", "zstd", "gzip, gzip", "identity, gzip"];
+    for line in routes().iter().filter(|line| line.starts_with("POST")) {
+        for encoding in encodings {
+            let headers = format!("content-encoding: {encoding}\r\n");
+            let answer = server.raw_request(line, &headers, &bomb).await;
+            let status = status_of(&answer);
+            assert!(matches!(status, 400 | 404 | 501), "{line} in {encoding}: {answer}");
+            let is_served = status == 400;
+            assert!(
+                !is_served || answer.contains("without `content-encoding`"),
+                "{line}: {answer}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use chaski_provider::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 pub(super) const ALL: &[Entry<dyn VectorIoProvider>] =
@@ -21,6 +21,14 @@ pub(super) const ALL: &[Entry<dyn VectorIoProvider>] =
 /// The databases, with their chunks by id.
 #[derive(Default)]
 struct Databases(Mutex<HashMap<String, BTreeMap<String, EmbeddedChunk>>>);
+
+/// How many chunks each database has.
+static COUNTS: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
+
+/// How many chunks the database called `id` has.
+pub(super) fn chunks_in(id: &str) -> usize {
+    COUNTS.lock().unwrap().get(id).copied().unwrap_or_default()
+}
 
 pub(super) struct Store;
 pub(super) struct OtherStore;
@@ -77,7 +85,11 @@ impl VectorIo for Databases {
 
     async fn insert(&self, _: &Context, db: &VectorDb, chunks: Vec<EmbeddedChunk>) -> Result<()> {
         let chunks = chunks.into_iter().map(|one| (one.chunk.id.clone(), one));
-        self.with(db, |kept| kept.extend(chunks));
+        let count = self.with(db, |kept| {
+            kept.extend(chunks);
+            kept.len()
+        });
+        COUNTS.lock().unwrap().insert(db.identifier.clone(), count);
         Ok(())
     }
 

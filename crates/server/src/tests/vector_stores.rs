@@ -3,17 +3,18 @@
 use super::{
     files::{form, post},
     harness::{Answer, Running, adorned, start_with},
+    store::chunks_in,
 };
 use crate::{AuthOptions, ServerOptions};
-use chaski_testkit::{Answer as Told, FakeUpstream, within};
+use chaski_testkit::{Answer as Told, FakeUpstream, eventually, within};
 use http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
 
-async fn server_with(options: ServerOptions) -> (Running, TempDir) {
+async fn server_with(options: ServerOptions, models: Value) -> (Running, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let more = json!({
+    let mut more = json!({
         "data_dir": folder.path(),
         "providers": {
             "inference": [
@@ -28,11 +29,18 @@ async fn server_with(options: ServerOptions) -> (Running, TempDir) {
               "metadata": { "embedding_dimension": 3 } },
         ],
     });
+    let models = models.as_array().unwrap().iter().cloned();
+    more["models"].as_array_mut().unwrap().extend(models);
     (start_with(options, more).await, folder)
 }
 
 async fn server() -> (Running, TempDir) {
-    server_with(ServerOptions::default()).await
+    server_and(json!([])).await
+}
+
+/// With more models than the one that embeds.
+async fn server_and(models: Value) -> (Running, TempDir) {
+    server_with(ServerOptions::default(), models).await
 }
 
 async fn file(server: &Running, name: &str, content: &[u8]) -> String {
@@ -224,10 +232,11 @@ async fn a_batch_tells_which_files_could_not_be_read_and_why() {
         assert!(row["last_error"]["message"].as_str().unwrap().len() > 10, "{row}");
     }
     assert_eq!(found(&server, &id, "bread", Value::Null).await, ["good.txt"]);
+    // What has ended stays as it ended.
     let cancelled = made(&server, &format!("{path}/cancel"), json!({})).await;
     assert_eq!(
         (&cancelled["status"], &cancelled["file_counts"]["completed"]),
-        (&json!("cancelled"), &json!(1))
+        (&json!("completed"), &json!(1))
     );
     for (body, param) in [
         (json!({}), "file_ids"),
@@ -305,6 +314,203 @@ async fn wrong_requests_are_refused_with_their_place() {
     }
 }
 
+/// What a search with these fields answers.
+async fn search(server: &Running, store: &str, body: Value) -> Value {
+    made(server, &format!("/v1/vector_stores/{store}/search"), body).await
+}
+
+/// A vector store with this text in it, read.
+async fn with_text(server: &Running, text: &str, body: Value) -> (String, String) {
+    let file = file(server, "a.txt", text.as_bytes()).await;
+    let id = store(server, body).await;
+    let files = format!("/v1/vector_stores/{id}/files");
+    made(server, &files, json!({ "file_id": file })).await;
+    let read = settled(server, &format!("{files}/{file}")).await;
+    assert_eq!(read["status"], "completed", "{read}");
+    (id, file)
+}
+
+#[tokio::test]
+async fn results_are_ordered_and_limited_as_asked() {
+    let (server, _folder) = server().await;
+    let (id, _) = with_text(&server, "a cab came back", json!({})).await;
+    for (threshold, count) in [(0.0, 1), (0.5, 1), (0.7, 0), (1.0, 0)] {
+        // By words the score is 1.5 of no end, which is 0.6 of 1.
+        let options = json!({ "ranker": "none", "score_threshold": threshold });
+        let body = json!({ "query": "cab", "search_mode": "keyword", "ranking_options": options });
+        let results = search(&server, &id, body).await;
+        assert_eq!(results["data"].as_array().unwrap().len(), count, "{threshold}");
+        if count > 0 {
+            assert_eq!(results["data"][0]["score"], 0.6);
+        }
+    }
+    let neural = json!({ "query": "cab", "ranking_options": { "ranker": "neural" } });
+    let refused = server.post(&format!("/v1/vector_stores/{id}/search"), &neural).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert_eq!(refused.json()["error"]["param"], "ranking_options.model");
+    let named = json!({
+        "query": "cab", "ranking_options": { "ranker": "neural", "model": "none" },
+    });
+    let refused = server.post(&format!("/v1/vector_stores/{id}/search"), &named).await;
+    assert_eq!(refused.status, 404, "{}", refused.text);
+}
+
+#[tokio::test]
+async fn a_large_file_that_is_being_read_does_not_hide_the_others() {
+    let (server, _folder) = server().await;
+    let (id, small) = with_text(&server, "a cab", json!({})).await;
+    let files = format!("/v1/vector_stores/{id}/files");
+    // The vector of its end has no direction. That may pass, so the file stays in progress.
+    let paragraphs = (0..400).map(|number| format!("{} {number}\n\n", "a cab ".repeat(60)));
+    let text = paragraphs.collect::<String>() + &"xyz ".repeat(2000);
+    let large = file(&server, "large.txt", text.as_bytes()).await;
+    made(&server, &files, json!({ "file_id": large })).await;
+    eventually("many chunks of it", || chunks_in(&id) > 100).await;
+    let body = json!({ "query": "cab", "search_mode": "keyword", "max_num_results": 1 });
+    let results = search(&server, &id, body).await;
+    assert_eq!(results["data"][0]["file_id"], json!(small), "{results}");
+    let row = server.get(&format!("{files}/{large}")).await.json();
+    assert_eq!(row["status"], "in_progress", "{row}");
+}
+
+#[tokio::test]
+async fn a_chat_model_writes_queries_and_contexts() {
+    let (server, _folder) = server_and(json!([{ "model_id": "m", "provider_id": "told" }])).await;
+    let text = "a cab came back";
+    let contextual = json!({
+        "type": "contextual",
+        "contextual": { "context_prompt": "say it is about: {{CHUNK_CONTENT}}" },
+    });
+    let (id, file) = with_text(&server, text, json!({ "chunking_strategy": contextual })).await;
+    let found = |query: &str| json!({ "query": query, "search_mode": "keyword" });
+    let results = search(&server, &id, found("it is about")).await;
+    let content = &results["data"][0]["content"][0];
+    assert_eq!(content["text"], format!("it is about: {text}\n\n{text}"));
+    assert_eq!(
+        (&content["metadata"]["start_byte"], &content["metadata"]["end_byte"]),
+        (&json!(0), &json!(text.len()))
+    );
+    // What the model said is not in the file.
+    let path = format!("/v1/vector_stores/{id}/files/{file}");
+    let whole = server.get(&format!("{path}/content")).await.json();
+    assert_eq!(whole["data"][0]["text"], text);
+    assert_eq!(server.get(&path).await.json()["chunking_strategy"]["type"], "contextual");
+
+    let rewritten = json!({ "query": "where is the cab", "rewrite_query": true });
+    let query = &search(&server, &id, rewritten).await["search_query"];
+    let said = query[0].as_str().unwrap();
+    assert!(said.starts_with("the following question"), "what the model was asked: {said}");
+    let plain = search(&server, &id, json!({ "query": ["a", "b"] })).await;
+    assert_eq!(plain["search_query"], json!(["a", "b"]));
+}
+
+#[tokio::test]
+async fn a_file_that_no_model_can_take_says_why() {
+    let (server, _folder) = server().await;
+    let id = store(&server, json!({})).await;
+    let files = format!("/v1/vector_stores/{id}/files");
+    // The vector of this text is one without a direction.
+    let odd = file(&server, "odd.txt", b"xyz").await;
+    made(&server, &files, json!({ "file_id": odd, "attributes": { "k": 1 } })).await;
+    // An upstream may do better the next time; this one is waited for.
+    let row = server.get(&format!("{files}/{odd}")).await.json();
+    assert_eq!((&row["status"], &row["attributes"]), (&json!("in_progress"), &json!({ "k": 1 })));
+    let unread = server.get(&format!("{files}/{odd}/content")).await;
+    assert_eq!(unread.status, 400, "{}", unread.text);
+    assert!(unread.text.contains("`in_progress`, not `completed`"), "{}", unread.text);
+    // Who gives it up does not wait.
+    let batches = format!("/v1/vector_stores/{id}/file_batches");
+    let batch = made(&server, &batches, json!({ "files": [{ "file_id": odd }] })).await;
+    let path = format!("{batches}/{}", batch["id"].as_str().unwrap());
+    let cancelled = made(&server, &format!("{path}/cancel"), json!({})).await;
+    assert_eq!(
+        (&cancelled["status"], &cancelled["file_counts"]["cancelled"]),
+        (&json!("cancelled"), &json!(1))
+    );
+    let row = server.get(&format!("{files}/{odd}")).await.json();
+    assert_eq!((&row["status"], &row["last_error"]), (&json!("cancelled"), &Value::Null));
+    // It may be tried again.
+    let again = made(&server, &files, json!({ "file_id": odd })).await;
+    assert_eq!(again["status"], "in_progress");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404_and_odd_ids_lead_nowhere() {
+    let (server, _folder) = server().await;
+    let (id, file) = with_text(&server, "a cab", json!({})).await;
+    for odd in [
+        "none",
+        "..%2F..%2Fdata.db",
+        "a%2Fb",
+        "%27",
+        "%25",
+        "*",
+        "%00",
+        "%3F",
+        "%23",
+        "x%2F%2Fhost",
+    ] {
+        let stores = format!("/v1/vector_stores/{odd}");
+        let files = format!("/v1/vector_stores/{id}/files/{odd}");
+        let batches = format!("/v1/vector_stores/{id}/file_batches/{odd}");
+        for (method, path, body) in [
+            (Method::GET, stores.clone(), None),
+            (Method::DELETE, stores.clone(), None),
+            (Method::POST, stores.clone(), Some(json!({}))),
+            (Method::POST, format!("{stores}/search"), Some(json!({ "query": "x" }))),
+            (Method::GET, format!("{stores}/files"), None),
+            (Method::POST, format!("{stores}/files"), Some(json!({ "file_id": file }))),
+            (Method::POST, format!("{stores}/file_batches"), Some(json!({ "file_ids": [file] }))),
+            (Method::GET, files.clone(), None),
+            (Method::GET, format!("{files}/content"), None),
+            (Method::DELETE, files.clone(), None),
+            (Method::POST, files.clone(), Some(json!({ "attributes": {} }))),
+            (Method::GET, batches.clone(), None),
+            (Method::GET, format!("{batches}/files"), None),
+            (Method::POST, format!("{batches}/cancel"), Some(json!({}))),
+        ] {
+            let mut request = server.request(method.clone(), &path);
+            if let Some(body) = body {
+                request = request.json(body.to_string());
+            }
+            let answer = server.send(request).await;
+            assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
+        }
+        let body = json!({ "file_id": odd });
+        let files = format!("/v1/vector_stores/{id}/files");
+        assert_eq!(server.post(&files, &body).await.status, 404, "{odd}");
+    }
+    let files = format!("/v1/vector_stores/{id}/files");
+    for wrong in ["after=file-none", "before=%27", "limit=0", "filter=read", "order=up"] {
+        assert_eq!(server.get(&format!("{files}?{wrong}")).await.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn requests_set_nothing_but_their_fields() {
+    let (server, _folder) = server().await;
+    let body = json!({
+        "name": "n", "id": "vs_mine", "created_at": 1, "owner": "root", "tenant": "t",
+        "status": "expired", "emptied": true, "db_path": "/etc/x", "kvstore": { "type": "redis" },
+        "url": "http://127.0.0.1:1/", "vector_db": { "identifier": "other" },
+        "vector_db_id": "other", "api_key": "k", "config": { "path": "/" },
+    });
+    let made = made(&server, "/v1/vector_stores", body).await;
+    let id = made["id"].as_str().unwrap();
+    assert!(id.len() > 20 && made["created_at"].as_i64().unwrap() > 1, "{made}");
+    assert_eq!((&made["name"], &made["status"]), (&json!("n"), &json!("completed")));
+    assert_eq!((&made["provider_id"], &made["embedding_model"]), (&json!("first"), &json!("e")));
+    for name in ["owner", "tenant", "emptied", "db_path", "kvstore", "url", "vector_db", "api_key"]
+    {
+        assert_eq!(made.get(name), None, "{made}");
+    }
+    assert_eq!(server.get("/v1/vector_stores/vs_mine").await.status, 404);
+    for name in ["../../x", "a\u{0}b", "é🏃", &*"n".repeat(5000)] {
+        let named = server.post("/v1/vector_stores", &json!({ "name": name })).await;
+        assert_eq!((named.status, &named.json()["name"]), (200, &json!(name)));
+    }
+}
+
 #[tokio::test]
 async fn lists_are_paged_in_both_directions() {
     let (server, _folder) = server().await;
@@ -337,7 +543,8 @@ async fn vector_stores_of_one_caller_are_not_there_for_another() {
     .await;
     let endpoint = chaski_upstream::Url::parse(&format!("{}/auth", service.url())).unwrap();
     let auth = Some(AuthOptions::new(endpoint));
-    let (server, _folder) = server_with(ServerOptions { auth, ..ServerOptions::default() }).await;
+    let options = ServerOptions { auth, ..ServerOptions::default() };
+    let (server, _folder) = server_with(options, json!([])).await;
     let ask = async |who: &str, method: Method, path: &str, body: Option<Value>| {
         let mut request = server.request(method, path);
         if let Some(body) = body {
