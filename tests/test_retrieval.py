@@ -9,6 +9,7 @@ import llama_stack_client
 import pytest
 
 from conftest import start_gateway
+from hostile_files import Canary, hostile_files
 
 FACTS = {
     "llamas": "Llamas are domesticated camelids of the Andes that carry loads over mountain passes.",
@@ -207,6 +208,79 @@ def test_addresses_are_fetched_where_that_is_allowed(upstream):
     finally:
         server.stop()
         files.shutdown()
+
+
+def test_addresses_of_this_machine_are_not_asked_however_they_are_written(upstream):
+    canary = Canary()
+    port = canary.server.server_port
+
+    class Sender(http.server.BaseHTTPRequestHandler):
+        """Sends whoever asks on to the canary."""
+
+        def do_GET(self):
+            self.send_response(int(self.path[1:4]))
+            self.send_header("location", f"http://127.0.0.1:{port}/sent")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    sender = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sender)
+    threading.Thread(target=sender.serve_forever, daemon=True).start()
+    host = f"127.0.0.1:{sender.server_port}"
+    server = start_gateway(upstream, f"server: {{egress_allow: ['{host}']}}")
+    addresses = [
+        *(f"http://{name}:{port}/x" for name in ["127.0.0.1", "localhost", "0.0.0.0", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]", "[::]"]),
+        *(f"http://{name}:{port}/x" for name in ["[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "127.0.0.1.", "127。0。0。1"]),
+        f"http://good@127.0.0.1:{port}/x",
+        f"http://good\\@127.0.0.1:{port}/x",
+        f"http://127.0.0.1:{port}#@good/x",
+        f"http:///127.0.0.1:{port}/x",
+        f"HTTP://127.0.0.1:{port}/x",
+        f"ftp://127.0.0.1:{port}/x",
+        f"gopher://127.0.0.1:{port}/x",
+        f"jar:http://127.0.0.1:{port}/x!/y",
+        "unix:/tmp/x",
+        "file:///etc/passwd",
+        *(f"http://{host}/{status}" for status in (301, 302, 307, 308)),
+    ]
+    try:
+        client = llama_stack_client.LlamaStackClient(base_url=server.url, max_retries=0, timeout=120)
+        client.vector_dbs.register(vector_db_id="pages", embedding_model="embedding-model")
+        for address in addresses:
+            document = {"document_id": "page", "content": {"uri": address}, "metadata": {}}
+            with pytest.raises(llama_stack_client.BadRequestError):
+                client.tool_runtime.rag_tool.insert(documents=[document], vector_db_id="pages", chunk_size_in_tokens=128)
+        assert canary.asked == []
+    finally:
+        server.stop()
+        sender.shutdown()
+        canary.stop()
+
+
+def test_hostile_documents_are_refused_and_stop_nothing(llama, database, tmp_path):
+    canary = Canary()
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the planted secret")
+    refused = set()
+    try:
+        for name, content in hostile_files(canary, str(secret)).items():
+            address = "data:application/octet-stream;base64," + base64.b64encode(content).decode()
+            document = {"document_id": name, "content": {"uri": address}, "metadata": {}}
+            try:
+                llama.tool_runtime.rag_tool.insert(documents=[document], vector_db_id=database, chunk_size_in_tokens=512)
+            except llama_stack_client.APIStatusError as error:
+                assert error.status_code in (400, 408, 413, 504), (name, error)
+                assert name in str(error) and str(tmp_path) not in str(error)
+                refused.add(name)
+        assert {"bomb.docx", "many.docx", "linked.docx", "broken.pdf", "bomb.txt.gz"} <= refused
+        assert canary.asked == []
+        llama.vector_io.insert(vector_db_id=database, chunks=chunks())
+        answer = llama.vector_io.query(vector_db_id=database, query="llamas of the Andes", params={"max_chunks": 50})
+        assert set(FACTS) <= set(documents_of(answer))
+        assert not any("planted secret" in chunk.content or "lollol" in chunk.content for chunk in answer.chunks)
+    finally:
+        canary.stop()
 
 
 def test_what_was_inserted_survives_the_end_of_the_process(upstream, tmp_path):

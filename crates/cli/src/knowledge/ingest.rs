@@ -68,41 +68,36 @@ async fn ingest(args: &IngestArgs, client: &Client, found: Vec<Found>, output: O
     });
     let bar = bar(new.len());
     let mut failed = Vec::new();
-    for some in new.chunks(BATCH) {
+    for (turn, some) in new.chunks(BATCH).enumerate() {
         bar.set_message("sending");
-        let sent: Vec<BatchedFile> = stream::iter(some)
-            .map(|file| async {
-                let sent = send(client, file).await?;
-                Ok::<_, Failure>(BatchedFile {
-                    file_id: sent,
-                    attributes: Some(attributes(file)),
-                    chunking_strategy: None,
-                })
-            })
+        let outcomes: Vec<Result<BatchedFile, String>> = stream::iter(some)
+            .map(|file| sent(client, file))
             .buffered(SENT_AT_ONCE)
             .try_collect()
             .await?;
+        let (sent, unsent): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+        failed.extend(unsent.into_iter().filter_map(Result::err));
         bar.set_message("reading");
+        let sent: Vec<BatchedFile> = sent.into_iter().filter_map(Result::ok).collect();
         let (ended, refused) = read(client, &store.id, sent, &bar).await?;
         for file in ended {
             // The file of before is not wanted any more.
-            let path = file.attributes.as_ref().and_then(|all| all.0.get(PATH)?.as_str());
-            if let Some(old) = path.and_then(|path| known.get(path)) {
+            if let Some(old) = path_of(&file).and_then(|path| known.get(path)) {
                 remove(client, &store.id, &old.id).await?;
             }
         }
         for file in refused {
             // Nothing can be found in it, and the next attempt sends it anew.
             remove(client, &store.id, &file.id).await?;
-            failed.push(file);
+            let why =
+                file.last_error.as_ref().map_or("it was given up", |error| error.message.as_str());
+            failed.push(format!("{}: {why}", path_of(&file).unwrap_or(&file.id)));
         }
+        bar.set_position((turn * BATCH + some.len()) as u64);
     }
     bar.finish_and_clear();
     for file in &failed {
-        let path = file.attributes.as_ref().and_then(|all| all.0.get(PATH)?.as_str());
-        let why =
-            file.last_error.as_ref().map_or("it was given up", |error| error.message.as_str());
-        crate::note("failed", &format!("{}: {why}", path.unwrap_or(&file.id)));
+        crate::note("failed", file);
     }
     let read = new.len() - failed.len();
     output.line(&format!(
@@ -133,7 +128,12 @@ async fn make(client: &Client, args: &IngestArgs) -> Outcome<VectorStoreObject> 
     Ok(client.create_vector_store(request).await?)
 }
 
-/// The files that are in the vector store, by their paths.
+/// Which file of this machine a file of the vector store is.
+fn path_of(file: &VectorStoreFileObject) -> Option<&str> {
+    file.attributes.as_ref()?.0.get(PATH)?.as_str()
+}
+
+/// The files that are in the vector store or being read, by their paths.
 async fn known(client: &Client, store: &str) -> Outcome<HashMap<String, VectorStoreFileObject>> {
     let mut known = HashMap::new();
     let mut after = None;
@@ -145,12 +145,13 @@ async fn known(client: &Client, store: &str) -> Outcome<HashMap<String, VectorSt
                 order: ListOrder::Ascending,
                 after,
                 before: None,
-                filter: Some(IngestStatus::Completed),
+                filter: None,
             })
             .await?;
         for file in page.data {
-            let path = file.attributes.as_ref().and_then(|all| all.0.get(PATH)?.as_str());
-            if let Some(path) = path {
+            let is_there =
+                matches!(file.status, IngestStatus::Completed | IngestStatus::InProgress);
+            if let Some(path) = path_of(&file).filter(|_| is_there) {
                 known.insert(path.to_owned(), file);
             }
         }
@@ -180,9 +181,38 @@ fn is_same(known: &VectorStoreFileObject, file: &Found) -> bool {
     has(BYTES, json!(file.bytes)) && has(MODIFIED, json!(file.modified))
 }
 
+/// Why a file was not sent.
+enum Unsent {
+    /// This concerns no other file.
+    File(String),
+    /// No file can be sent.
+    All(Failure),
+}
+
+impl From<chaski_client::Error> for Unsent {
+    fn from(error: chaski_client::Error) -> Self {
+        // These the server refuses whatever is sent.
+        let concerns_all = error.status().is_none_or(|status| matches!(status, 401 | 403 | 404));
+        if concerns_all { Self::All(error.into()) } else { Self::File(error.to_string()) }
+    }
+}
+
+/// Sends a file; the inner error is why this one cannot be sent.
+async fn sent(client: &Client, file: &Found) -> Outcome<Result<BatchedFile, String>> {
+    match send(client, file).await {
+        Ok(file_id) => Ok(Ok(BatchedFile {
+            file_id,
+            attributes: Some(attributes(file)),
+            chunking_strategy: None,
+        })),
+        Err(Unsent::File(why)) => Ok(Err(format!("{}: {why}", file.name))),
+        Err(Unsent::All(failure)) => Err(failure),
+    }
+}
+
 /// Sends a file, and says its id.
-async fn send(client: &Client, file: &Found) -> Outcome<String> {
-    let failed = |error: io::Error| Failure::failed(format!("{}: {error}", file.path.display()));
+async fn send(client: &Client, file: &Found) -> Result<String, Unsent> {
+    let failed = |error: io::Error| Unsent::File(error.to_string());
     let name = file
         .path
         .file_name()
@@ -209,7 +239,7 @@ async fn send(client: &Client, file: &Found) -> Outcome<String> {
     let done = client.complete_upload(request).await?;
     done.file
         .map(|file| file.id)
-        .ok_or_else(|| Failure::failed("the server answered without the file of an upload"))
+        .ok_or_else(|| Unsent::File("the server answered without the file of it".to_owned()))
 }
 
 /// The piece of a file that begins at `from`; nothing at its end.
@@ -228,6 +258,9 @@ async fn read(
     files: Vec<BatchedFile>,
     bar: &ProgressBar,
 ) -> Outcome<(Vec<VectorStoreFileObject>, Vec<VectorStoreFileObject>)> {
+    if files.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
     let before = bar.position();
     let batch = client
         .create_file_batch(CreateFileBatchRequest {

@@ -30,8 +30,12 @@ pub(super) fn files(paths: &[PathBuf]) -> Outcome<Vec<Found>> {
             .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
         if kind.is_dir() {
             walk(path, &mut found)?;
-        } else {
+        } else if kind.is_file() {
             found.push(one(path, &kind));
+        } else {
+            // A pipe or a device may have no end.
+            let message = format!("{}: neither a file nor a folder", path.display());
+            return Err(Failure::failed(message));
         }
     }
     found.sort_by(|one, other| one.name.cmp(&other.name));
@@ -93,6 +97,8 @@ mod tests {
         let names: Vec<_> = all.iter().map(|file| (file.path.clone(), file.bytes)).collect();
         assert_eq!(names, [(path("a/c.md"), 2), (path("b.txt"), 1)]);
         assert!(files(&[path("none")]).is_err());
+        #[cfg(unix)]
+        assert!(files(&["/dev/zero".into()]).is_err());
         // Who names a hidden file means it.
         assert_eq!(files(&[path("a/.hidden")]).unwrap().len(), 1);
     }

@@ -2,6 +2,7 @@
 
 mod chat;
 mod configuration;
+mod ingestion;
 mod lists;
 mod models;
 mod serving;
