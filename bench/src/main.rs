@@ -5,6 +5,9 @@
 //! `chaski-bench engine BINARY FOLDER PYTHON MODEL.gguf...`: measures the engine under load, and its
 //! embeddings beside Sentence Transformers where the interpreter PYTHON exists.
 //!
+//! `chaski-bench ingest BINARY MODEL.gguf [FILES [MEGABYTES]]`: reads so many small files and a PDF of that
+//! size into a vector store with this embedding model, and says how fast `/v1/health` answers meanwhile.
+//!
 //! `chaski-bench look BINARY`: the CPU time of a request on the main ways, in a minute, for whoever works
 //! on the relay.
 //!
@@ -13,6 +16,7 @@
 
 mod engine;
 mod engine_load;
+mod ingest;
 mod instructions;
 mod load;
 mod machine;
@@ -37,6 +41,11 @@ async fn main() -> Result<()> {
         let files: Vec<&Path> = models.iter().map(Path::new).collect();
         let peer = Some(Path::new(python)).filter(|python| python.exists());
         return engine_load::measure(Path::new(binary), Path::new(folder), &files, peer).await;
+    }
+    if let [command, binary, model, amounts @ ..] = &arguments[..]
+        && command == "ingest"
+    {
+        return ingest::measure(Path::new(binary), Path::new(model), amounts).await;
     }
     if let [command, binary] = &arguments[..]
         && command == "look"

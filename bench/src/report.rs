@@ -36,7 +36,7 @@ pub(crate) struct Row {
 }
 
 /// The value that `share` of the sorted values do not pass, in milliseconds.
-fn quantile(values: &[u64], share: f64) -> f64 {
+pub(crate) fn quantile(values: &[u64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     #[expect(
