@@ -14,6 +14,7 @@ LOWER = {
     "auth": 25.0,  # `WWW-Authenticate` on every 401; health is public
     "registry": 29.0,  # of the registered things, models and vector databases are served
     "vector_io": 58.0,  # 500s are 400s, duplicates are kept once, thresholds and modes count
+    "tool_runtime": 40.0,  # tools are not run yet; documents that the reference fails on are taken
     "extra_providers": 40.0,  # requests the reference fails on work, most of all those of passthrough
     "meta": 75.0,  # providers tell their health; routes of OpenAI's API are listed
 }
