@@ -43,10 +43,12 @@ pub(crate) async fn measure(binary: &Path, model: &Path, amounts: &[String]) -> 
     let (files, megabytes) = (amount(0, FILES)?, amount(1, MEGABYTES)?);
     let server = Server::with_model(binary, model).await?;
     let mut connection = Connection::open(server.port).await?;
+    let models = connection.ask(Method::GET, "/v1/models", "", Bytes::new()).await?;
+    let models = models["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let embedding = models.iter().find(|model| model["model_type"] == "embedding");
+    let embedding = text_of(embedding.context("the model does not embed")?, "id")?;
     // The first text loads the model.
-    let name = model.file_stem().and_then(|name| name.to_str()).context("a model file")?;
-    let first = json!({ "model": name, "input": "a text" });
-    connection.post("/v1/embeddings", &first).await?;
+    connection.post("/v1/embeddings", &json!({ "model": embedding, "input": "a text" })).await?;
     eprintln!("sending {files} files");
     let mut ids = Vec::new();
     for number in 0..files {
