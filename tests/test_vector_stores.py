@@ -175,6 +175,27 @@ def test_filters_select_by_attributes(ai):
     assert result.attributes == {"year": 1999}
 
 
+def test_a_model_ranks_results_and_writes_queries(gateway):
+    ai = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0, timeout=120)
+    store = ai.vector_stores.create(extra_body={"embedding_model": gateway.embedding})
+    for name, text in [("python.txt", PYTHON), ("volcano.md", VOLCANO), ("bread.txt", BREAD)]:
+        ai.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=(name, text.encode()))
+    # The scores are the model's: the share of the words of the query that a text has.
+    ranked = ai.vector_stores.search(store.id, query="bread is baked", ranking_options={"ranker": "neural"}).data
+    assert [result.filename for result in ranked][0] == "bread.txt"
+    assert [round(result.score, 2) for result in ranked] == [1, 0.33, 0.33]
+    named = {"ranker": "neural", "model": "rerank-model", "score_threshold": 0.9}
+    ranked = ai.vector_stores.search(store.id, query="bread is baked", ranking_options=named).data
+    assert [result.filename for result in ranked] == ["bread.txt"]
+    for ranker in [{"ranker": "weighted", "alpha": 0.2}, {"ranker": "rrf", "impact_factor": 5}, {"ranker": "normalized"}]:
+        found = ai.vector_stores.search(store.id, query="sourdough", ranking_options=ranker).data
+        assert "bread.txt" in [result.filename for result in found] and all(0 <= result.score <= 1 for result in found)
+    rewritten = ai.vector_stores.search(store.id, query="What is baked?", rewrite_query=True)
+    assert rewritten.search_query[0].startswith("You said: ")
+    with pytest.raises(openai.APIStatusError):
+        ai.vector_stores.search(store.id, query="fail with 400", rewrite_query=True)
+
+
 def holds(filters, attributes):
     """What a filter says about attributes: the reference that the server is compared with."""
     kind = filters["type"]

@@ -49,6 +49,15 @@ pub(crate) struct Task {
 }
 
 impl Task {
+    pub(crate) fn of(held: &Held<Job>) -> Self {
+        Self {
+            job: held.record.clone(),
+            owner: held.owner().clone(),
+            done: AtomicI64::new(held.record.done),
+            total: AtomicI64::new(held.record.total),
+        }
+    }
+
     /// Says how far the work is; it is kept with the next sign of life.
     pub(crate) fn progress(&self, done: i64, total: i64) {
         self.done.store(done, Ordering::Relaxed);
@@ -119,7 +128,7 @@ async fn claim<'a>(
                 "server_error",
                 format!("the server ended {} times while it worked on this", job.attempts),
             );
-            let task = task(&held);
+            let task = Task::of(&held);
             match end_failed(jobs, &held, kind.as_ref(), &task, failure).await {
                 Ok(()) | Err(RowError::Changed { .. }) => continue,
                 Err(error) => return Err(error),
@@ -144,17 +153,8 @@ async fn claim<'a>(
     Ok(None)
 }
 
-fn task(held: &Held<Job>) -> Task {
-    Task {
-        job: held.record.clone(),
-        owner: held.owner().clone(),
-        done: AtomicI64::new(held.record.done),
-        total: AtomicI64::new(held.record.total),
-    }
-}
-
 async fn work_on(jobs: &Jobs, mut held: Held<Job>, kind: &dyn Work) -> Result<(), RowError> {
-    let task = task(&held);
+    let task = Task::of(&held);
     let mut stopping = jobs.0.stopping.subscribe();
     let ending = {
         let work = AssertUnwindSafe(kind.run(&task)).catch_unwind();

@@ -6,6 +6,8 @@ mod chunks;
 mod contextual;
 mod files;
 mod ingest;
+#[cfg(test)]
+mod lifecycle_tests;
 mod records;
 mod search;
 #[cfg(test)]
