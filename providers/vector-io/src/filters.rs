@@ -16,9 +16,25 @@ pub(crate) enum Plain {
     Some(Filter),
 }
 
+/// A filter holds for nothing.
+#[derive(Debug)]
+pub(crate) struct Impossible;
+
 impl Plain {
     pub(crate) fn of(filter: Option<&Filter>) -> Self {
         filter.map_or(Self::All, plain)
+    }
+
+    /// The filter, if there is one to ask for.
+    ///
+    /// # Errors
+    /// No chunk can meet it.
+    pub(crate) fn possible(self) -> Result<Option<Filter>, Impossible> {
+        match self {
+            Self::All => Ok(None),
+            Self::Nothing => Err(Impossible),
+            Self::Some(filter) => Ok(Some(filter)),
+        }
     }
 }
 

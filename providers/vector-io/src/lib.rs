@@ -7,6 +7,7 @@ mod index;
 mod names;
 mod payload;
 mod qdrant;
+mod remote;
 mod rest;
 #[cfg(test)]
 mod tests;

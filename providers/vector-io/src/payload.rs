@@ -3,6 +3,7 @@
 use chaski_api::{Error, ErrorKind, Result, Wire, retrieval::Chunk};
 use chaski_provider::StoredChunk;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 /// What our own keys begin with beside those of the metadata.
 macro_rules! own {
@@ -11,6 +12,11 @@ macro_rules! own {
     };
 }
 pub(crate) use own;
+
+/// The point of a chunk, for stores that take UUIDs.
+pub(crate) fn point_id(chunk_id: &str) -> String {
+    Uuid::new_v5(&Uuid::NAMESPACE_DNS, chunk_id.as_bytes()).to_string()
+}
 
 /// The content and the metadata as JSON text, in the form that the reference writes.
 pub(crate) fn encode(chunk: &StoredChunk) -> String {

@@ -5,6 +5,7 @@ use chaski_api::{Error, ErrorKind, Result, Secret};
 use chaski_provider::{Context, Cpu, Deps};
 use chaski_upstream::{Http, Request, Url};
 use http::{HeaderMap, Method};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// The most bytes of an answer.
@@ -15,6 +16,7 @@ const LARGE: usize = 256 * 1024;
 const RETRIES: u32 = 2;
 
 /// A store behind an address.
+#[derive(Clone)]
 pub(crate) struct Service {
     name: &'static str,
     http: Http,
@@ -59,7 +61,8 @@ impl Service {
         Ok(self)
     }
 
-    /// Sends a request and reads the answer; `null` if it is empty.
+    /// Sends a request and reads the answer; `null` if it is empty. The path continues that of the
+    /// store's URL, and `query` stands behind it.
     ///
     /// # Errors
     /// What the store says is wrong, with its status; or that it cannot be reached.
@@ -67,31 +70,46 @@ impl Service {
         &self,
         cx: &Context,
         method: Method,
-        path: &[&str],
+        (path, query): (&[&str], &[(&str, &str)]),
         body: Option<Bytes>,
     ) -> Result<Value> {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
         }
         self.send(cx, method, url, body).await
     }
 
-    /// The same with a query behind the path.
-    pub(crate) async fn ask_with(
-        &self,
-        cx: &Context,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, &str)],
-        body: Option<Bytes>,
-    ) -> Result<Value> {
+    /// Asks for something that is there.
+    pub(crate) async fn get(&self, cx: &Context, path: &[&str]) -> Result<Value> {
+        self.ask(cx, Method::GET, (path, &[]), None).await
+    }
+
+    /// Asks for what `body` says.
+    pub(crate) async fn post(&self, cx: &Context, path: &[&str], body: &Value) -> Result<Value> {
+        self.ask(cx, Method::POST, (path, &[]), Some(self::body(body))).await
+    }
+
+    /// Removes what is there.
+    pub(crate) async fn delete(&self, cx: &Context, path: &[&str]) -> Result<()> {
+        self.ask(cx, Method::DELETE, (path, &[]), None).await.map(drop)
+    }
+
+    /// An answer, or a part of one, in the form that is expected of it.
+    ///
+    /// # Errors
+    /// `Upstream` if it has another form.
+    pub(crate) fn decode<T: DeserializeOwned>(&self, answer: Value) -> Result<T> {
+        serde_json::from_value(answer).map_err(|error| self.unclear().caused_by(error))
+    }
+
+    /// The URL of the store with more path.
+    fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        url.query_pairs_mut().extend_pairs(query);
-        self.send(cx, method, url, body).await
+        url
     }
 
     async fn send(
@@ -125,14 +143,14 @@ impl Service {
 
     /// Says that an answer cannot be understood.
     pub(crate) fn unclear(&self) -> Error {
-        let kind = ErrorKind::Upstream { status: None };
-        Error::new(kind, format!("{} sent an answer that cannot be understood", self.name))
+        unclear(self.name)
     }
 }
 
-/// Whether the store says that something is not there.
-pub(crate) fn is_missing(error: &Error) -> bool {
-    error.kind == ErrorKind::Upstream { status: Some(404) }
+/// Says that an answer of a store cannot be understood.
+pub(crate) fn unclear(name: &str) -> Error {
+    let kind = ErrorKind::Upstream { status: None };
+    Error::new(kind, format!("{name} sent an answer that cannot be understood"))
 }
 
 /// A body.

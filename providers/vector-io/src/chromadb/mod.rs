@@ -1,32 +1,29 @@
 //! Chroma, over its HTTP API (version 2).
 
 use crate::{
-    filters::{Plain, cannot},
+    filters::cannot,
     names,
     payload::{self, own},
-    rest::{Service, body, is_missing},
+    remote::{Remote, Store, Which, other_length},
+    rest::{Service, body},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use chaski_api::{
-    Api, Error, ErrorKind, Result, Secret,
+    Api, Result, Secret,
     retrieval::{Comparison, Filter, Operator, Scalar, SearchMode, VectorDb},
     wire::Between,
 };
 use chaski_provider::{
-    ChunkPage, Context, Deps, EmbeddedChunk, Hosts, Lifecycle, Provider, ProviderConfig,
-    ScoredChunk, Selection, StoredChunk, Timestamp, VectorIo, VectorIoProvider, VectorQuery,
-    no_mode,
+    ChunkPage, Context, Deps, EmbeddedChunk, Provider, ProviderConfig, ScoredChunk, StoredChunk,
+    Timestamp, VectorIoProvider,
 };
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::{collections::HashMap, sync::Arc};
-use tokio::sync::Mutex;
 
 const NAME: &str = "Chroma";
-/// The most chunks of one request.
-const BATCH: usize = 256;
 /// Marks chunks that expire, and when they do. Only these have the keys.
 const EXPIRES: &str = own!("expires");
 const EXPIRES_AT: &str = own!("expires_at");
@@ -73,8 +70,6 @@ impl ProviderConfig for ChromaDbConfig {
 pub(crate) struct ChromaDb {
     service: Service,
     config: ChromaDbConfig,
-    /// The collections met so far, by name.
-    known: Mutex<HashMap<String, Collection>>,
 }
 
 impl Provider for ChromaDb {
@@ -88,7 +83,7 @@ impl Provider for ChromaDb {
     async fn build(config: ChromaDbConfig, deps: Deps) -> Result<Arc<dyn VectorIoProvider>> {
         let service = Service::new(NAME, deps, &config.url)?;
         let service = service.with_key("x-chroma-token", "", config.api_key.as_ref())?;
-        Ok(Arc::new(Self { service, config, known: Mutex::default() }))
+        Ok(Arc::new(Store::new(Self { service, config })))
     }
 }
 
@@ -103,7 +98,7 @@ enum Space {
 
 /// A collection.
 #[derive(Debug, Clone)]
-struct Collection {
+pub(crate) struct Collection {
     id: String,
     space: Space,
 }
@@ -133,68 +128,12 @@ impl ChromaDb {
         path
     }
 
-    /// The collection of a vector database, which is made unless it is there.
-    async fn collection(&self, cx: &Context, db: &VectorDb) -> Result<Collection> {
-        let name = name(db);
-        let mut known = self.known.lock().await;
-        if let Some(found) = known.get(&name) {
-            return Ok(found.clone());
-        }
-        let mut hnsw = json!({ "space": "cosine" });
-        let ChromaDbConfig { max_neighbors, ef_construction, ef_search, .. } = &self.config;
-        let options = [
-            ("max_neighbors", max_neighbors.map(|number| number.0)),
-            ("ef_construction", ef_construction.map(|number| number.0)),
-            ("ef_search", ef_search.map(|number| number.0)),
-        ];
-        for (key, number) in options {
-            if let Some(number) = number {
-                hnsw[key] = number.into();
-            }
-        }
-        let made = json!({
-            "name": name,
-            "get_or_create": true,
-            "configuration": { "hnsw": hnsw },
-            "metadata": { (own!("vector_db")): db.identifier },
-        });
-        let path = self.collections(&[]);
-        let made = self.service.ask(cx, Method::POST, &path, Some(body(&made))).await?;
-        let id = made["id"].as_str().ok_or_else(|| self.service.unclear())?;
-        let space = match made.pointer("/configuration_json/hnsw/space").and_then(Value::as_str) {
-            Some("l2") => Space::L2,
-            Some("ip") => Space::InnerProduct,
-            _ => Space::Cosine,
-        };
-        let length = made["dimension"].as_i64().filter(|length| *length != db.embedding_dimension);
-        if let Some(length) = length {
-            return Err(other_length(db, length));
-        }
-        let found = Collection { id: id.to_owned(), space };
-        known.insert(name, found.clone());
-        Ok(found)
+    async fn got(&self, cx: &Context, collection: &Collection, asked: &Value) -> Result<Got> {
+        self.service.decode(self.on(cx, collection, "get", body(asked)).await?)
     }
 
-    /// Asks for something about the collection of `db`. One that is gone, as after a restart of a
-    /// server that keeps nothing, is made anew.
-    async fn on(&self, cx: &Context, db: &VectorDb, action: &str, body: &Bytes) -> Result<Value> {
-        let collection = self.collection(cx, db).await?;
-        match self.post(cx, &collection, action, body.clone()).await {
-            Err(error) if is_missing(&error) => {
-                self.known.lock().await.remove(&name(db));
-                let collection = self.collection(cx, db).await?;
-                self.post(cx, &collection, action, body.clone()).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn got(&self, cx: &Context, db: &VectorDb, asked: &Bytes) -> Result<Got> {
-        let got = self.on(cx, db, "get", asked).await?;
-        serde_json::from_value(got).map_err(|error| self.service.unclear().caused_by(error))
-    }
-
-    async fn post(
+    /// Asks for something about a collection.
+    async fn on(
         &self,
         cx: &Context,
         collection: &Collection,
@@ -202,38 +141,8 @@ impl ChromaDb {
         body: Bytes,
     ) -> Result<Value> {
         let path = self.collections(&[&collection.id, action]);
-        self.service.ask(cx, Method::POST, &path, Some(body)).await
+        self.service.ask(cx, Method::POST, (&path, &[]), Some(body)).await
     }
-}
-
-fn name(db: &VectorDb) -> String {
-    names::collection(&db.provider_resource_id, 63, |letter| matches!(letter, '.' | '_' | '-'))
-}
-
-/// Says that the store has a database of that name with other vectors.
-pub(crate) fn other_length(db: &VectorDb, length: i64) -> Error {
-    Error::new(
-        ErrorKind::Conflict,
-        format!(
-            "the store has vectors with {length} numbers under `{}`, and the embedding model `{}` \
-             makes some with {}; remove them, or give the vector database another \
-             `provider_vector_db_id`",
-            db.provider_resource_id, db.embedding_model, db.embedding_dimension
-        ),
-    )
-}
-
-/// The condition that Chroma takes for what is asked for and has not expired.
-fn condition(filter: Option<&Filter>) -> Result<Option<Value>> {
-    let alive = json!({ "$or": [
-        { EXPIRES: { "$ne": true } },
-        { EXPIRES_AT: { "$gt": Timestamp::now().0 } },
-    ] });
-    Ok(match Plain::of(filter) {
-        Plain::Nothing => None,
-        Plain::All => Some(alive),
-        Plain::Some(filter) => Some(json!({ "$and": [where_clause(&filter)?, alive] })),
-    })
 }
 
 /// A key of the metadata as Chroma takes it: some of its own begin with these signs.
@@ -324,93 +233,137 @@ fn upsert(chunks: &[EmbeddedChunk], before: &HashMap<String, Map<String, Value>>
 }
 
 #[async_trait]
-impl VectorIo for ChromaDb {
-    fn modes(&self) -> &'static [SearchMode] {
-        MODES
+impl Remote for ChromaDb {
+    type Collection = Collection;
+    type Condition = Value;
+    const MODES: &'static [SearchMode] = MODES;
+
+    fn name(&self, db: &VectorDb) -> String {
+        names::collection(&db.provider_resource_id, 63, |letter| matches!(letter, '.' | '_' | '-'))
     }
 
-    async fn insert(&self, cx: &Context, db: &VectorDb, chunks: Vec<EmbeddedChunk>) -> Result<()> {
-        let expired = json!({ "where": { EXPIRES_AT: { "$lte": Timestamp::now().0 } } });
-        let expired = body(&expired);
-        self.on(cx, db, "delete", &expired).await?;
-        let mut rest = chunks;
-        while !rest.is_empty() {
-            let later = rest.split_off(rest.len().min(BATCH));
-            let some = std::mem::replace(&mut rest, later);
-            let ids: Vec<&str> = some.iter().map(|one| one.chunk.id.as_str()).collect();
-            let asked = body(&json!({ "ids": ids, "include": ["metadatas"] }));
-            let got = self.got(cx, db, &asked).await?;
-            let metadatas = got.metadatas.unwrap_or_default().into_iter();
-            let before: HashMap<String, Map<String, Value>> =
-                got.ids.into_iter().zip(metadatas.map(Option::unwrap_or_default)).collect();
-            let body = self.service.cpu.run(move || upsert(&some, &before)).await?;
-            self.on(cx, db, "upsert", &body).await?;
+    fn condition(&self, filter: Option<&Filter>) -> Result<Value> {
+        let alive = json!({ "$or": [
+            { EXPIRES: { "$ne": true } },
+            { EXPIRES_AT: { "$gt": Timestamp::now().0 } },
+        ] });
+        Ok(match filter {
+            None => alive,
+            Some(filter) => json!({ "$and": [where_clause(filter)?, alive] }),
+        })
+    }
+
+    async fn open(&self, cx: &Context, db: &VectorDb, name: &str) -> Result<Collection> {
+        let mut hnsw = json!({ "space": "cosine" });
+        let ChromaDbConfig { max_neighbors, ef_construction, ef_search, .. } = &self.config;
+        let options = [
+            ("max_neighbors", max_neighbors.map(|number| number.0)),
+            ("ef_construction", ef_construction.map(|number| number.0)),
+            ("ef_search", ef_search.map(|number| number.0)),
+        ];
+        for (key, number) in options {
+            if let Some(number) = number {
+                hnsw[key] = number.into();
+            }
         }
-        Ok(())
+        let made = json!({
+            "name": name,
+            "get_or_create": true,
+            "configuration": { "hnsw": hnsw },
+            "metadata": { (own!("vector_db")): db.identifier },
+        });
+        let made = self.service.post(cx, &self.collections(&[]), &made).await?;
+        let id = made["id"].as_str().ok_or_else(|| self.service.unclear())?;
+        let space = match made.pointer("/configuration_json/hnsw/space").and_then(Value::as_str) {
+            Some("l2") => Space::L2,
+            Some("ip") => Space::InnerProduct,
+            _ => Space::Cosine,
+        };
+        let length = made["dimension"].as_i64().filter(|length| *length != db.embedding_dimension);
+        if let Some(length) = length {
+            return Err(other_length(db, length));
+        }
+        Ok(Collection { id: id.to_owned(), space })
     }
 
-    async fn query(
+    async fn drop(&self, cx: &Context, name: &str) -> Result<()> {
+        self.service.delete(cx, &self.collections(&[name])).await
+    }
+
+    async fn sweep(&self, cx: &Context, collection: &Collection) -> Result<()> {
+        let expired = json!({ "where": { EXPIRES_AT: { "$lte": Timestamp::now().0 } } });
+        self.on(cx, collection, "delete", body(&expired)).await.map(drop)
+    }
+
+    async fn insert(
         &self,
         cx: &Context,
-        db: &VectorDb,
-        query: &VectorQuery,
+        collection: &Collection,
+        chunks: Arc<Vec<EmbeddedChunk>>,
+    ) -> Result<()> {
+        let ids: Vec<&str> = chunks.iter().map(|one| one.chunk.id.as_str()).collect();
+        let asked = json!({ "ids": ids, "include": ["metadatas"] });
+        let got = self.got(cx, collection, &asked).await?;
+        let metadatas = got.metadatas.unwrap_or_default().into_iter();
+        let before: HashMap<String, Map<String, Value>> =
+            got.ids.into_iter().zip(metadatas.map(Option::unwrap_or_default)).collect();
+        let body = self.service.cpu.run(move || upsert(&chunks, &before)).await?;
+        self.on(cx, collection, "upsert", body).await.map(drop)
+    }
+
+    async fn by_vector(
+        &self,
+        cx: &Context,
+        collection: &Collection,
+        vector: &[f32],
+        condition: &Value,
+        max: usize,
     ) -> Result<Vec<ScoredChunk>> {
-        if query.mode != SearchMode::Vector {
-            return Err(no_mode(query.mode, MODES));
-        }
-        let Some(condition) = condition(query.filter.as_ref())? else { return Ok(Vec::new()) };
         let asked = json!({
-            "query_embeddings": [query.vector],
-            "n_results": query.max,
+            "query_embeddings": [vector],
+            "n_results": max,
             "where": condition,
             "include": ["documents", "distances"],
         });
-        let asked = body(&asked);
-        let space = self.collection(cx, db).await?.space;
-        let found = self.on(cx, db, "query", &asked).await?;
-        let found: Found = serde_json::from_value(found)
-            .map_err(|error| self.service.unclear().caused_by(error))?;
+        let found = self.on(cx, collection, "query", body(&asked)).await?;
+        let found: Found = self.service.decode(found)?;
         let ids = found.ids.into_iter().next().unwrap_or_default();
         let documents = found.documents.into_iter().flatten().next().unwrap_or_default();
         let distances = found.distances.into_iter().flatten().next().unwrap_or_default();
         let mut chunks = Vec::with_capacity(ids.len());
         for ((id, document), distance) in ids.iter().zip(documents).zip(distances) {
             let distance = distance.ok_or_else(|| self.service.unclear())?;
-            let score = match space {
+            let score = match collection.space {
                 Space::Cosine | Space::InnerProduct => 1.0 - distance,
                 Space::L2 => 1.0 - distance / 2.0,
             };
-            if query.min_score.is_none_or(|lowest| score >= lowest) {
-                let chunk = payload::decode(id, &document.unwrap_or_default())?;
-                chunks.push(ScoredChunk { chunk, score });
-            }
+            let chunk = payload::decode(id, &document.unwrap_or_default())?;
+            chunks.push(ScoredChunk { chunk, score });
         }
         Ok(chunks)
     }
 
-    async fn delete(&self, cx: &Context, db: &VectorDb, which: &Selection) -> Result<()> {
-        let asked = match which {
-            Selection::Ids(ids) if ids.is_empty() => return Ok(()),
-            Selection::Ids(ids) => json!({ "ids": ids }),
-            Selection::Where(filter) => match condition(Some(filter))? {
-                None => return Ok(()),
-                Some(condition) => json!({ "where": condition }),
-            },
-        };
-        let asked = body(&asked);
-        self.on(cx, db, "delete", &asked).await.map(drop)
-    }
-
-    async fn list(
+    async fn remove(
         &self,
         cx: &Context,
-        db: &VectorDb,
-        filter: Option<&Filter>,
+        collection: &Collection,
+        which: &Which<'_, Value>,
+    ) -> Result<()> {
+        let asked = match which {
+            Which::Ids(ids) => json!({ "ids": ids }),
+            Which::Where(condition) => json!({ "where": condition }),
+        };
+        self.on(cx, collection, "delete", body(&asked)).await.map(drop)
+    }
+
+    async fn page(
+        &self,
+        cx: &Context,
+        collection: &Collection,
+        condition: &Value,
         after: Option<&str>,
         limit: usize,
     ) -> Result<ChunkPage> {
-        let nothing = ChunkPage { chunks: Vec::new(), next: None };
-        let Some(condition) = condition(filter)? else { return Ok(nothing) };
         let offset: usize = after.and_then(|after| after.parse().ok()).unwrap_or_default();
         let asked = json!({
             "where": condition,
@@ -418,8 +371,7 @@ impl VectorIo for ChromaDb {
             "offset": offset,
             "include": ["documents", "metadatas", "embeddings"],
         });
-        let asked = body(&asked);
-        let got = self.got(cx, db, &asked).await?;
+        let got = self.got(cx, collection, &asked).await?;
         let documents = got.documents.unwrap_or_default().into_iter();
         let metadatas = got.metadatas.unwrap_or_default().into_iter();
         let vectors = got.embeddings.unwrap_or_default().into_iter();
@@ -435,31 +387,9 @@ impl VectorIo for ChromaDb {
         let next = (chunks.len() == limit).then(|| (offset + limit).to_string());
         Ok(ChunkPage { chunks, next })
     }
-}
 
-#[async_trait]
-impl Hosts<VectorDb> for ChromaDb {
-    async fn on_register(&self, db: VectorDb) -> Result<VectorDb> {
-        self.known.lock().await.remove(&name(&db));
-        self.collection(&Context::default(), &db).await?;
-        Ok(db)
-    }
-
-    async fn on_unregister(&self, db: &VectorDb) -> Result<()> {
-        let name = name(db);
-        self.known.lock().await.remove(&name);
-        let path = self.collections(&[&name]);
-        match self.service.ask(&Context::default(), Method::DELETE, &path, None).await {
-            Err(error) if !is_missing(&error) => Err(error),
-            _ => Ok(()),
-        }
-    }
-}
-
-#[async_trait]
-impl Lifecycle for ChromaDb {
     async fn check(&self) -> Result<()> {
         let path = ["api", "v2", "heartbeat"];
-        self.service.ask(&Context::default(), Method::GET, &path, None).await.map(drop)
+        self.service.get(&Context::default(), &path).await.map(drop)
     }
 }

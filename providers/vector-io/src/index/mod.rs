@@ -3,7 +3,7 @@
 mod chunks;
 mod folder;
 
-use crate::chromadb::other_length;
+use crate::remote::other_length;
 use async_trait::async_trait;
 use chaski_api::{
     Api, Error, Result,

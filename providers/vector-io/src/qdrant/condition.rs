@@ -1,7 +1,7 @@
 //! Filters in Qdrant's form.
 
 use super::{EXPIRES_AT, METADATA, NAME};
-use crate::filters::{Plain, cannot};
+use crate::filters::cannot;
 use chaski_api::{
     Error, Result,
     retrieval::{Comparison, Filter, Operator, Scalar},
@@ -9,14 +9,15 @@ use chaski_api::{
 use chaski_provider::Timestamp;
 use serde_json::{Value, json};
 
-/// The condition for what is asked for and has not expired; nothing if nothing can meet it.
-pub(super) fn condition(filter: Option<&Filter>) -> Result<Option<Value>> {
-    let expired = json!({ "key": EXPIRES_AT, "range": { "lte": Timestamp::now().0 } });
-    Ok(match Plain::of(filter) {
-        Plain::Nothing => None,
-        Plain::All => Some(json!({ "must_not": [expired] })),
-        Plain::Some(filter) => Some(json!({ "must": [part(&filter)?], "must_not": [expired] })),
-    })
+/// The condition for what is asked for and has not expired.
+pub(super) fn condition(filter: Option<&Filter>) -> Result<Value> {
+    let must: Vec<Value> = filter.map(part).transpose()?.into_iter().collect();
+    Ok(json!({ "must": must, "must_not": [expired()] }))
+}
+
+/// The condition for what has expired.
+pub(super) fn expired() -> Value {
+    json!({ "key": EXPIRES_AT, "range": { "lte": Timestamp::now().0 } })
 }
 
 fn part(filter: &Filter) -> Result<Value> {

@@ -3,35 +3,30 @@
 mod condition;
 
 use crate::{
-    chromadb::other_length,
-    fusion, names,
-    payload::{self, own},
-    rest::{Service, body, is_missing},
+    names,
+    payload::{self, own, point_id},
+    remote::{Remote, Store, Which, other_length},
+    rest::{Service, body},
     words::{self, Sparse},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use chaski_api::{
-    Api, Error, Result, Secret,
+    Api, Error, ErrorKind, Result, Secret,
     retrieval::{Filter, SearchMode, VectorDb},
     wire::Between,
 };
 use chaski_provider::{
-    ChunkPage, Context, DOCUMENT_ID, Deps, EmbeddedChunk, Hosts, Lifecycle, Provider,
-    ProviderConfig, ScoredChunk, Selection, StoredChunk, Timestamp, VectorIo, VectorIoProvider,
-    VectorQuery,
+    ChunkPage, Context, DOCUMENT_ID, Deps, EmbeddedChunk, Provider, ProviderConfig, ScoredChunk,
+    StoredChunk, Timestamp, VectorIoProvider,
 };
-use condition::condition;
+use condition::{condition, expired};
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::{collections::HashSet, sync::Arc};
-use tokio::sync::Mutex;
-use uuid::Uuid;
+use std::sync::Arc;
 
 const NAME: &str = "Qdrant";
-/// The most points of one request.
-const BATCH: usize = 256;
 /// The sparse vector of the words.
 const WORDS: &str = "chaski-words";
 /// The keys of the payload beside [`METADATA`].
@@ -41,6 +36,8 @@ const EXPIRES_AT: &str = own!("expires_at");
 /// What filters ask for.
 const METADATA: &str = "metadata";
 const MODES: &[SearchMode] = &[SearchMode::Vector, SearchMode::Keyword, SearchMode::Hybrid];
+/// Changes are answered when they are done, so that later queries see them.
+const WAIT: &[(&str, &str)] = &[("wait", "true")];
 
 const DOCS: &str = "\
 Keeps chunks in a [Qdrant](https://qdrant.tech) server, version 1.10 or newer, one collection for each vector
@@ -121,8 +118,6 @@ impl QdrantConfig {
 pub(crate) struct Qdrant {
     service: Service,
     config: QdrantConfig,
-    /// The names of the collections that are known to be there.
-    known: Mutex<HashSet<String>>,
 }
 
 impl Provider for Qdrant {
@@ -137,17 +132,8 @@ impl Provider for Qdrant {
         let url = config.address().unwrap_or_default();
         let service = Service::new(NAME, deps, &url)?;
         let service = service.with_key("api-key", "", config.api_key.as_ref())?;
-        Ok(Arc::new(Self { service, config, known: Mutex::default() }))
+        Ok(Arc::new(Store::new(Self { service, config })))
     }
-}
-
-fn name(db: &VectorDb) -> String {
-    names::collection(&db.provider_resource_id, 200, |letter| matches!(letter, '.' | '_' | '-'))
-}
-
-/// The point of a chunk: Qdrant takes UUIDs.
-fn point_id(chunk_id: &str) -> String {
-    Uuid::new_v5(&Uuid::NAMESPACE_DNS, chunk_id.as_bytes()).to_string()
 }
 
 #[derive(Deserialize)]
@@ -177,59 +163,21 @@ impl Point {
 }
 
 impl Qdrant {
-    /// Asks for something about the collection of `db`, which is made unless it is there.
+    /// Asks for something about a collection.
     async fn on(
         &self,
         cx: &Context,
-        db: &VectorDb,
+        collection: &str,
         method: Method,
         (path, query): (&[&str], &[(&str, &str)]),
         body: Bytes,
     ) -> Result<Value> {
-        let name = name(db);
-        let mut whole = vec!["collections", name.as_str()];
+        let mut whole = vec!["collections", collection];
         whole.extend(path);
-        self.collection(cx, db).await?;
-        let ask = || self.service.ask_with(cx, method.clone(), &whole, query, Some(body.clone()));
-        match ask().await {
-            Err(error) if is_missing(&error) => {
-                self.known.lock().await.remove(&name);
-                self.collection(cx, db).await?;
-                ask().await
-            }
-            outcome => outcome,
-        }
+        self.service.ask(cx, method, (&whole, query), Some(body)).await
     }
 
-    /// Makes the collection of a vector database unless it is there.
-    async fn collection(&self, cx: &Context, db: &VectorDb) -> Result<()> {
-        let name = name(db);
-        let mut known = self.known.lock().await;
-        if known.contains(&name) {
-            return Ok(());
-        }
-        let path = ["collections", name.as_str()];
-        match self.service.ask(cx, Method::GET, &path, None).await {
-            Ok(found) => {
-                let length = found.pointer("/result/config/params/vectors/size");
-                let length = length.and_then(Value::as_i64).ok_or_else(|| {
-                    Error::invalid(format!(
-                        "the collection `{name}` of Qdrant has named vectors, which this server \
-                         does not use; give the vector database another `provider_vector_db_id`"
-                    ))
-                })?;
-                if length != db.embedding_dimension {
-                    return Err(other_length(db, length));
-                }
-            }
-            Err(error) if is_missing(&error) => self.make(cx, db, &path).await?,
-            Err(error) => return Err(error),
-        }
-        known.insert(name);
-        Ok(())
-    }
-
-    async fn make(&self, cx: &Context, db: &VectorDb, path: &[&str]) -> Result<()> {
+    async fn make(&self, cx: &Context, db: &VectorDb, name: &str) -> Result<()> {
         let mut made = json!({
             "vectors": { "size": db.embedding_dimension, "distance": "Cosine" },
             "sparse_vectors": { (WORDS): { "modifier": "idf" } },
@@ -242,33 +190,26 @@ impl Qdrant {
                 made["hnsw_config"][key] = number.into();
             }
         }
-        match self.service.ask(cx, Method::PUT, path, Some(body(&made))).await {
+        match self.on(cx, name, Method::PUT, (&[], &[]), body(&made)).await {
             // Another request has made it in the meantime.
-            Err(error) if error.kind == (chaski_api::ErrorKind::Upstream { status: Some(409) }) => {
-            }
+            Err(error) if error.kind == (ErrorKind::Upstream { status: Some(409) }) => {}
             outcome => drop(outcome?),
         }
         // Documents are looked for by their ids whenever one is replaced.
         let index = json!({
             "field_name": format!("{METADATA}.{DOCUMENT_ID}"), "field_schema": "keyword",
         });
-        let mut path = path.to_vec();
-        path.push("index");
-        self.service
-            .ask_with(cx, Method::PUT, &path, &[("wait", "true")], Some(body(&index)))
-            .await?;
-        Ok(())
+        self.on(cx, name, Method::PUT, (&["index"], WAIT), body(&index)).await.map(drop)
     }
 
     /// The points that fit best, by one of the two vectors.
     async fn nearest(
         &self,
         cx: &Context,
-        db: &VectorDb,
+        collection: &str,
         (query, using): (Value, Option<&str>),
         filter: &Value,
         limit: usize,
-        min_score: Option<f64>,
     ) -> Result<Vec<ScoredChunk>> {
         let mut asked = json!({
             "query": query, "filter": filter, "limit": limit, "with_payload": true,
@@ -276,48 +217,22 @@ impl Qdrant {
         if let Some(using) = using {
             asked["using"] = using.into();
         }
-        if let Some(lowest) = min_score {
-            asked["score_threshold"] = lowest.into();
-        }
         if let Some(ef) = self.config.hnsw_ef.filter(|_| using.is_none()) {
             asked["params"] = json!({ "hnsw_ef": ef });
         }
         let path = (&["points", "query"][..], &[][..]);
-        let found = self.on(cx, db, Method::POST, path, body(&asked)).await?;
-        let points = found.pointer("/result/points").cloned().unwrap_or_default();
-        let points: Vec<Point> = serde_json::from_value(points)
-            .map_err(|error| self.service.unclear().caused_by(error))?;
-        let scored = points
-            .iter()
-            .map(|point| Ok(ScoredChunk { chunk: point.chunk()?, score: point.score }));
+        let mut found = self.on(cx, collection, Method::POST, path, body(&asked)).await?;
+        let scored = self.points(&mut found)?.into_iter().map(|point| {
+            let chunk = point.chunk()?;
+            Ok(ScoredChunk { chunk, score: point.score })
+        });
         scored.collect()
     }
 
-    async fn by_words(
-        &self,
-        cx: &Context,
-        db: &VectorDb,
-        query: &VectorQuery,
-        filter: &Value,
-        (limit, min_score): (usize, Option<f64>),
-    ) -> Result<Vec<ScoredChunk>> {
-        let Sparse { indices, values } = words::of_query(&query.text);
-        if indices.is_empty() {
-            return Ok(Vec::new());
-        }
-        let asked = (json!({ "indices": indices, "values": values }), Some(WORDS));
-        self.nearest(cx, db, asked, filter, limit, min_score).await
-    }
-
-    async fn by_vector(
-        &self,
-        cx: &Context,
-        db: &VectorDb,
-        query: &VectorQuery,
-        filter: &Value,
-        (limit, min_score): (usize, Option<f64>),
-    ) -> Result<Vec<ScoredChunk>> {
-        self.nearest(cx, db, (json!(query.vector), None), filter, limit, min_score).await
+    /// The points of an answer.
+    fn points(&self, answer: &mut Value) -> Result<Vec<Point>> {
+        let points = answer.pointer_mut("/result/points").map(Value::take);
+        self.service.decode(points.unwrap_or_default())
     }
 }
 
@@ -343,75 +258,111 @@ fn upsert(chunks: &[EmbeddedChunk]) -> Bytes {
 }
 
 #[async_trait]
-impl VectorIo for Qdrant {
-    fn modes(&self) -> &'static [SearchMode] {
-        MODES
+impl Remote for Qdrant {
+    /// The name.
+    type Collection = String;
+    type Condition = Value;
+    const MODES: &'static [SearchMode] = MODES;
+
+    fn name(&self, db: &VectorDb) -> String {
+        names::collection(&db.provider_resource_id, 200, |letter| matches!(letter, '.' | '_' | '-'))
     }
 
-    async fn insert(&self, cx: &Context, db: &VectorDb, chunks: Vec<EmbeddedChunk>) -> Result<()> {
-        const WAIT: &[(&str, &str)] = &[("wait", "true")];
-        let expired = json!({ "filter": { "must": [
-            { "key": EXPIRES_AT, "range": { "lte": Timestamp::now().0 } },
-        ] } });
-        let path = (&["points", "delete"][..], WAIT);
-        self.on(cx, db, Method::POST, path, body(&expired)).await?;
-        let bodies = move || chunks.chunks(BATCH).map(upsert).collect::<Vec<Bytes>>();
-        let bodies = self.service.cpu.run(bodies).await?;
-        for body in bodies {
-            self.on(cx, db, Method::PUT, (&["points"], WAIT), body).await?;
+    fn condition(&self, filter: Option<&Filter>) -> Result<Value> {
+        condition(filter)
+    }
+
+    async fn open(&self, cx: &Context, db: &VectorDb, name: &str) -> Result<String> {
+        match self.service.get(cx, &["collections", name]).await {
+            Ok(found) => {
+                let length = found.pointer("/result/config/params/vectors/size");
+                let length = length.and_then(Value::as_i64).ok_or_else(|| {
+                    Error::invalid(format!(
+                        "the collection `{name}` of Qdrant has named vectors, which this server \
+                         does not use; give the vector database another `provider_vector_db_id`"
+                    ))
+                })?;
+                if length != db.embedding_dimension {
+                    return Err(other_length(db, length));
+                }
+            }
+            Err(error) if Self::is_missing(&error) => self.make(cx, db, name).await?,
+            Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(name.to_owned())
     }
 
-    async fn query(
+    async fn drop(&self, cx: &Context, name: &str) -> Result<()> {
+        self.service.delete(cx, &["collections", name]).await
+    }
+
+    async fn sweep(&self, cx: &Context, collection: &String) -> Result<()> {
+        let asked = body(&json!({ "filter": { "must": [expired()] } }));
+        let path = (&["points", "delete"][..], WAIT);
+        self.on(cx, collection, Method::POST, path, asked).await.map(drop)
+    }
+
+    async fn insert(
         &self,
         cx: &Context,
-        db: &VectorDb,
-        query: &VectorQuery,
-    ) -> Result<Vec<ScoredChunk>> {
-        let Some(filter) = condition(query.filter.as_ref())? else { return Ok(Vec::new()) };
-        let alone = (query.max, query.min_score);
-        match query.mode {
-            SearchMode::Vector => self.by_vector(cx, db, query, &filter, alone).await,
-            SearchMode::Keyword => self.by_words(cx, db, query, &filter, alone).await,
-            SearchMode::Hybrid => {
-                let each = (query.max.saturating_mul(fusion::DEPTH), None);
-                let (by_vector, by_words) = tokio::try_join!(
-                    self.by_vector(cx, db, query, &filter, each),
-                    self.by_words(cx, db, query, &filter, each),
-                )?;
-                let mut found = fusion::fuse(by_vector, by_words, &query.ranker, query.max);
-                found.retain(|one| query.min_score.is_none_or(|lowest| one.score >= lowest));
-                Ok(found)
-            }
-        }
+        collection: &String,
+        chunks: Arc<Vec<EmbeddedChunk>>,
+    ) -> Result<()> {
+        let body = self.service.cpu.run(move || upsert(&chunks)).await?;
+        self.on(cx, collection, Method::PUT, (&["points"], WAIT), body).await.map(drop)
     }
 
-    async fn delete(&self, cx: &Context, db: &VectorDb, which: &Selection) -> Result<()> {
+    async fn by_vector(
+        &self,
+        cx: &Context,
+        collection: &String,
+        vector: &[f32],
+        condition: &Value,
+        max: usize,
+    ) -> Result<Vec<ScoredChunk>> {
+        self.nearest(cx, collection, (json!(vector), None), condition, max).await
+    }
+
+    async fn by_words(
+        &self,
+        cx: &Context,
+        collection: &String,
+        words: &str,
+        condition: &Value,
+        max: usize,
+    ) -> Result<Vec<ScoredChunk>> {
+        let Sparse { indices, values } = words::of_query(words);
+        if indices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = (json!({ "indices": indices, "values": values }), Some(WORDS));
+        self.nearest(cx, collection, asked, condition, max).await
+    }
+
+    async fn remove(
+        &self,
+        cx: &Context,
+        collection: &String,
+        which: &Which<'_, Value>,
+    ) -> Result<()> {
         let asked = match which {
-            Selection::Ids(ids) if ids.is_empty() => return Ok(()),
-            Selection::Ids(ids) => {
+            Which::Ids(ids) => {
                 json!({ "points": ids.iter().map(|id| point_id(id)).collect::<Vec<_>>() })
             }
-            Selection::Where(filter) => match condition(Some(filter))? {
-                None => return Ok(()),
-                Some(condition) => json!({ "filter": condition }),
-            },
+            Which::Where(condition) => json!({ "filter": condition }),
         };
-        let path = (&["points", "delete"][..], &[("wait", "true")][..]);
-        self.on(cx, db, Method::POST, path, body(&asked)).await.map(drop)
+        let path = (&["points", "delete"][..], WAIT);
+        self.on(cx, collection, Method::POST, path, body(&asked)).await.map(drop)
     }
 
-    async fn list(
+    async fn page(
         &self,
         cx: &Context,
-        db: &VectorDb,
-        filter: Option<&Filter>,
+        collection: &String,
+        condition: &Value,
         after: Option<&str>,
         limit: usize,
     ) -> Result<ChunkPage> {
-        let nothing = ChunkPage { chunks: Vec::new(), next: None };
-        let Some(condition) = condition(filter)? else { return Ok(nothing) };
         let mut asked = json!({
             "filter": condition, "limit": limit, "with_payload": true, "with_vector": true,
         });
@@ -419,41 +370,17 @@ impl VectorIo for Qdrant {
             asked["offset"] = after.into();
         }
         let path = (&["points", "scroll"][..], &[][..]);
-        let found = self.on(cx, db, Method::POST, path, body(&asked)).await?;
-        let points = found.pointer("/result/points").cloned().unwrap_or_default();
-        let points: Vec<Point> = serde_json::from_value(points)
-            .map_err(|error| self.service.unclear().caused_by(error))?;
-        let chunks = points.iter().map(|point| {
+        let mut found = self.on(cx, collection, Method::POST, path, body(&asked)).await?;
+        let chunks = self.points(&mut found)?.into_iter().map(|point| {
             let vector = point.dense().ok_or_else(|| self.service.unclear())?;
             Ok(EmbeddedChunk { chunk: point.chunk()?, vector })
         });
+        let chunks = chunks.collect::<Result<_>>()?;
         let next = found.pointer("/result/next_page_offset").and_then(Value::as_str);
-        Ok(ChunkPage { chunks: chunks.collect::<Result<_>>()?, next: next.map(str::to_owned) })
-    }
-}
-
-#[async_trait]
-impl Hosts<VectorDb> for Qdrant {
-    async fn on_register(&self, db: VectorDb) -> Result<VectorDb> {
-        self.known.lock().await.remove(&name(&db));
-        self.collection(&Context::default(), &db).await?;
-        Ok(db)
+        Ok(ChunkPage { chunks, next: next.map(str::to_owned) })
     }
 
-    async fn on_unregister(&self, db: &VectorDb) -> Result<()> {
-        let name = name(db);
-        self.known.lock().await.remove(&name);
-        let path = ["collections", name.as_str()];
-        match self.service.ask(&Context::default(), Method::DELETE, &path, None).await {
-            Err(error) if !is_missing(&error) => Err(error),
-            _ => Ok(()),
-        }
-    }
-}
-
-#[async_trait]
-impl Lifecycle for Qdrant {
     async fn check(&self) -> Result<()> {
-        self.service.ask(&Context::default(), Method::GET, &["collections"], None).await.map(drop)
+        self.service.get(&Context::default(), &["collections"]).await.map(drop)
     }
 }
