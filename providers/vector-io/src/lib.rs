@@ -6,6 +6,7 @@ mod fusion;
 mod index;
 mod names;
 mod payload;
+mod pgvector;
 mod qdrant;
 mod remote;
 mod rest;
@@ -20,4 +21,5 @@ pub const ALL: &[Entry<dyn VectorIoProvider>] = &[
     Entry::of::<index::InlineIndex>(),
     Entry::of::<chromadb::ChromaDb>(),
     Entry::of::<qdrant::Qdrant>(),
+    Entry::of::<pgvector::PgVector>(),
 ];

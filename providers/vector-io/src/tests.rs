@@ -2,7 +2,9 @@
 
 mod contract;
 mod databases;
+mod failures;
 mod fake;
 mod fake_chroma;
 mod fake_qdrant;
+mod pgvector;
 mod subjects;

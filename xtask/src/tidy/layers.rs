@@ -35,6 +35,7 @@ const EXCLUSIVE: &[(&str, &[&str])] = &[
     ("axum", &["chaski-server"]),
     ("reqwest", &["chaski-upstream"]),
     ("rusqlite", &["chaski-store", "chaski-index"]),
+    ("tokio-postgres", &["chaski-providers-vector-io"]),
     ("llama-cpp-2", &["chaski-llm"]),
     ("tracing-subscriber", &["chaski-telemetry"]),
     ("clap", &["chaski-cli"]),

@@ -147,6 +147,11 @@ impl Http {
         self.0.breaker.as_ref()?.trouble(Instant::now())
     }
 
+    /// The limits of the client, for connections of other kinds.
+    pub fn options(&self) -> &HttpOptions {
+        &self.0.options
+    }
+
     /// How often a failed call of a model is to be repeated.
     pub fn retries(&self) -> u32 {
         self.0.options.retries

@@ -62,7 +62,7 @@ fn cx() -> Context {
     Context { request_id: "request-1".into(), ..Context::default() }
 }
 
-fn named(id: &str, length: i64) -> VectorDb {
+pub(crate) fn named(id: &str, length: i64) -> VectorDb {
     VectorDb {
         identifier: id.to_owned(),
         provider_resource_id: id.to_owned(),
@@ -81,7 +81,17 @@ fn fresh_name() -> String {
 
 /// A new database for vectors of three numbers.
 async fn fresh(store: &Store) -> VectorDb {
-    store.on_register(named(&fresh_name(), 3)).await.expect("a database is made")
+    registered(store).await.expect("a database is made")
+}
+
+/// The same where it may fail.
+pub(crate) async fn registered(store: &Store) -> Result<VectorDb, chaski_api::Error> {
+    store.on_register(named(&fresh_name(), 3)).await
+}
+
+/// A chunk without metadata.
+pub(crate) fn by_id(id: &str, text: &str) -> EmbeddedChunk {
+    chunk(id, text, json!({}), [1.0, 0.0, 0.0])
 }
 
 fn chunk(id: &str, text: &str, metadata: Value, vector: [f32; 3]) -> EmbeddedChunk {
@@ -99,7 +109,7 @@ fn nearest(vector: [f32; 3], max: usize) -> VectorQuery {
     VectorQuery::nearest(vector.to_vec(), max)
 }
 
-fn by_words(text: &str, max: usize) -> VectorQuery {
+pub(crate) fn by_words(text: &str, max: usize) -> VectorQuery {
     VectorQuery { mode: SearchMode::Keyword, text: text.to_owned(), ..nearest([0.0; 3], max) }
 }
 

@@ -62,6 +62,17 @@ const SUBJECTS: &[Subject] = &[
         },
     },
     Subject {
+        provider_type: "remote::pgvector",
+        on: "PostgreSQL",
+        start: || {
+            async {
+                let server = databases::postgres().await?;
+                Some((super::pgvector::settings(&server), Box::new(server) as Held))
+            }
+            .boxed()
+        },
+    },
+    Subject {
         provider_type: "remote::qdrant",
         on: "a script",
         start: || {
@@ -75,8 +86,14 @@ const SUBJECTS: &[Subject] = &[
 ];
 
 pub(super) fn deps() -> Deps {
+    deps_with(|_| {})
+}
+
+/// The same with other limits.
+pub(super) fn deps_with(adjust: impl FnOnce(&mut HttpOptions)) -> Deps {
     // What is repeated is not what is promised here, and pauses take time.
-    let options = HttpOptions { retries: 0, ..HttpOptions::default() };
+    let mut options = HttpOptions { retries: 0, ..HttpOptions::default() };
+    adjust(&mut options);
     Deps {
         http: Http::new(options).expect("a client"),
         weights_dir: PathBuf::new(),
@@ -91,10 +108,14 @@ pub(super) fn deps() -> Deps {
 
 /// The store of the table with these settings.
 pub(super) async fn store(provider_type: &str, config: Value) -> Store {
+    store_on(provider_type, config, deps()).await
+}
+
+pub(super) async fn store_on(provider_type: &str, config: Value, deps: Deps) -> Store {
     let entry = ALL.iter().find(|entry| entry.is(provider_type));
     let entry = entry.expect("subjects are entries of the table");
     assert_eq!((entry.check)(config.clone()), [], "the settings of {provider_type}");
-    (entry.build)(config, deps()).await.expect("the store starts")
+    (entry.build)(config, deps).await.expect("the store starts")
 }
 
 #[tokio::test]
@@ -128,7 +149,9 @@ fn every_store_is_a_subject() {
 async fn a_store_that_is_not_there_is_unavailable() {
     for entry in ALL.iter().filter(|entry| entry.spec.provider_type.starts_with("remote::")) {
         let name = entry.spec.provider_type;
-        let store = store(name, json!({ "url": "http://127.0.0.1:9" })).await;
+        let url = "http://127.0.0.1:9";
+        let nowhere = json!({ "url": url, "host": "127.0.0.1", "port": 9 });
+        let store = store(name, nowhere).await;
         let error = store.check().await.expect_err("nobody is there");
         assert!(matches!(error.kind, ErrorKind::Unavailable { .. }), "{name}: {error:?}");
         assert!(!error.message.contains("127.0.0.1"), "{name}: {}", error.message);
@@ -147,6 +170,9 @@ fn settings_that_cannot_work_are_named() {
         ["url: one of `url`, `location` and `host` is needed"]
     );
     assert_eq!(problems("remote::qdrant", json!({ "host": "h", "port": 0 })).len(), 1);
+    assert_eq!(problems("remote::pgvector", json!({})), [""; 0]);
+    let odd = json!({ "host": "", "port": 0, "ssl_mode": "maybe", "pool_size": 0 });
+    assert_eq!(problems("remote::pgvector", odd).len(), 3);
 }
 
 #[tokio::test]
