@@ -1,5 +1,5 @@
 //! Everything outbound: the HTTP client, the guard for addresses that callers give, the framing of
-//! streams, OpenAI's API as upstreams speak it, and signed calls to services of AWS.
+//! streams, OpenAI's API as upstreams speak it, calls of gRPC, and signed calls to services of AWS.
 //!
 //! This crate knows no provider and no configuration file.
 
@@ -8,6 +8,7 @@ mod client;
 pub mod framing;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+pub mod grpc;
 mod guard;
 pub mod openai;
 

@@ -63,6 +63,8 @@ struct End {
 struct ClientKey {
     /// Nothing for addresses without TLS, so that these never read certificates.
     tls: Option<Tls>,
+    /// Whether HTTP/2 is spoken without asking.
+    http2: bool,
     /// How it is reached.
     way: Way,
 }
@@ -293,7 +295,7 @@ impl Http {
             return Ok(Transport::Complete(client));
         }
         let tls = (request.url.scheme() == "https").then(|| request.tls.clone());
-        let key = ClientKey { tls, way: Way::to(&request.url, uri) };
+        let key = ClientKey { tls, http2: request.http2, way: Way::to(&request.url, uri) };
         if let Some(client) = self.0.clients.load().get(&key) {
             return Ok(client.clone());
         }
@@ -327,10 +329,13 @@ pub(crate) fn builder(options: &HttpOptions) -> reqwest::ClientBuilder {
 }
 
 fn build(options: &HttpOptions, key: &ClientKey) -> Result<Transport, Error> {
-    if key.tls.is_none() && key.way != Way::Proxy {
+    if key.tls.is_none() && !key.http2 && key.way != Way::Proxy {
         return Ok(Transport::bare(options));
     }
     let mut builder = builder(options);
+    if key.http2 {
+        builder = builder.http2_prior_knowledge();
+    }
     if key.way == Way::Loopback {
         builder = builder.no_proxy();
     }

@@ -31,6 +31,7 @@ pub struct Request {
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
     pub(super) tls: Tls,
+    pub(super) http2: bool,
     pub(super) retries: u32,
     pub(super) redirects: u32,
     pub(super) deadline: Option<Instant>,
@@ -48,6 +49,7 @@ impl Request {
             headers: HeaderMap::new(),
             body: None,
             tls: Tls::default(),
+            http2: false,
             retries: 0,
             redirects: 0,
             deadline: None,
@@ -62,6 +64,17 @@ impl Request {
 
     pub fn post(service: impl Into<Cow<'static, str>>, url: Url) -> Self {
         Self::new(service, Method::POST, url)
+    }
+
+    /// What messages call the upstream.
+    pub(crate) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// The bytes of the body.
+    pub(crate) fn body(mut self, body: Bytes) -> Self {
+        self.body = Some(body);
+        self
     }
 
     /// The JSON text of the body.
@@ -115,6 +128,12 @@ impl Request {
 
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// Speaks HTTP/2 from the first byte on, also without TLS.
+    pub fn http2(mut self) -> Self {
+        self.http2 = true;
         self
     }
 

@@ -49,6 +49,7 @@ impl Response {
             service: request.service.clone(),
             http,
             place,
+            trailers: HeaderMap::new(),
         };
         Self { status: parts.status, headers: parts.headers, secrets: request.secrets(), body }
     }
@@ -95,18 +96,25 @@ impl Response {
     /// # Errors
     /// `Upstream` if it has more than `max_bytes` bytes or is cut short, and `Timeout`.
     pub async fn bytes(self, max_bytes: usize) -> Result<Bytes> {
+        self.whole(max_bytes).await.map(|(body, _)| body)
+    }
+
+    /// The whole body, and the headers behind it.
+    pub(crate) async fn whole(self, max_bytes: usize) -> Result<(Bytes, HeaderMap)> {
         let length = self.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if length.is_some_and(|length| length > max_bytes) {
             return Err(too_large(&self.body.service, max_bytes));
         }
         let mut body = self.body;
-        let Some(first) = body.next().await.transpose()? else { return Ok(Bytes::new()) };
+        let Some(first) = body.next().await.transpose()? else {
+            return Ok((Bytes::new(), body.trailers));
+        };
         let Some(second) = body.next().await.transpose()? else {
             return if first.len() > max_bytes {
                 Err(too_large(&body.service, max_bytes))
             } else {
-                Ok(first)
+                Ok((first, body.trailers))
             };
         };
         let mut whole = BytesMut::with_capacity(length.unwrap_or(first.len() + second.len()));
@@ -119,7 +127,7 @@ impl Response {
             whole.extend_from_slice(&piece);
             next = body.next().await.transpose()?;
         }
-        Ok(whole.freeze())
+        Ok((whole.freeze(), body.trailers))
     }
 
     /// The body in the pieces in which it comes.
@@ -153,6 +161,8 @@ pub struct ByteStream {
     http: Http,
     /// Free for another call once the body has ended.
     place: Option<Place>,
+    /// The headers behind the body, as far as they have come.
+    trailers: HeaderMap,
 }
 
 impl ByteStream {
@@ -219,7 +229,12 @@ impl Stream for ByteStream {
                     }
                     match frame.into_data() {
                         Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
-                        Ok(_) | Err(_) => {}
+                        Ok(_) => {}
+                        Err(frame) => {
+                            if let Ok(trailers) = frame.into_trailers() {
+                                this.trailers = trailers;
+                            }
+                        }
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
