@@ -42,6 +42,12 @@ impl Bitmap {
         self.words[position / 64] >> (position % 64) & 1 == 1
     }
 
+    /// The four positions from `4 * index` on, one bit each.
+    #[inline]
+    pub(crate) fn four(&self, index: usize) -> u64 {
+        self.words[index / 16] >> (index % 16 * 4) & 0xF
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
@@ -107,6 +113,7 @@ mod tests {
             set.insert(position);
         }
         assert_eq!(positions(&set), [0, 64, 129]);
+        assert_eq!([0, 15, 16, 32].map(|index| set.four(index)), [1, 0, 1, 2]);
         assert!(set.remove(64) && !set.remove(64));
         let mut other = Bitmap::none(130);
         other.insert(129);

@@ -12,7 +12,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use maintenance::Maintenance;
-use snapshot::{INLINE_ROWS, Snapshot};
+use snapshot::INLINE_ROWS;
 use std::{
     collections::HashMap,
     path::Path,
@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use snapshot::View;
+pub(crate) use snapshot::{Snapshot, View};
 
 /// The most chunks that `list` answers at once.
 const MAX_LIST: usize = 10_000;
@@ -166,10 +166,10 @@ impl Index {
         let mut writer = self.core.writer()?;
         let rows = {
             let view = self.core.view()?;
-            let selection = Selection::new(&view, Some(filter), chunk::now())?;
+            let selection = Selection::new(&view.snapshot, Some(filter), chunk::now())?;
             let mut rows = Vec::with_capacity(selection.len());
             for (index, part) in view.snapshot.parts.iter().enumerate() {
-                let set = selection.set(&view, index);
+                let set = selection.set(&view.snapshot, index);
                 set.each(|position| rows.push(part.segment.rows[position]));
             }
             rows
@@ -212,10 +212,10 @@ impl Index {
         let stored: Vec<Stored> = if filter.is_none() {
             view.reading.after(after, limit, now)?
         } else {
-            let selection = Selection::new(&view, filter, now)?;
+            let selection = Selection::new(&view.snapshot, filter, now)?;
             let mut found = Vec::new();
             for (index, part) in view.snapshot.parts.iter().enumerate() {
-                selection.set(&view, index).each(|position| {
+                selection.set(&view.snapshot, index).each(|position| {
                     let id = part.segment.ids.get(position);
                     if id > after {
                         found.push((id, part.segment.rows[position]));
@@ -240,7 +240,7 @@ impl Index {
 
     /// How many chunks satisfy a filter.
     pub fn count(&self, filter: &Filter) -> Result<usize> {
-        Ok(Selection::new(&self.core.view()?, Some(filter), chunk::now())?.len())
+        Ok(Selection::new(&self.core.view()?.snapshot, Some(filter), chunk::now())?.len())
     }
 
     /// The best hits, the best first; equal scores in the order of ids.

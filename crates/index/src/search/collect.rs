@@ -1,6 +1,6 @@
 //! Keeping the best of many.
 
-use crate::index::View;
+use crate::index::Snapshot;
 use std::{
     cmp::{Ordering, Reverse},
     collections::BinaryHeap,
@@ -18,12 +18,12 @@ impl Spot {
         Self { part: crate::segment::narrow(part), position: crate::segment::narrow(position) }
     }
 
-    pub(crate) fn row(self, view: &View<'_>) -> u64 {
-        view.snapshot.parts[self.part as usize].segment.rows[self.position as usize]
+    pub(crate) fn row(self, snapshot: &Snapshot) -> u64 {
+        snapshot.parts[self.part as usize].segment.rows[self.position as usize]
     }
 
-    pub(crate) fn id<'v>(self, view: &'v View<'_>) -> &'v str {
-        view.snapshot.parts[self.part as usize].segment.ids.get(self.position as usize)
+    pub(crate) fn id(self, snapshot: &Snapshot) -> &str {
+        snapshot.parts[self.part as usize].segment.ids.get(self.position as usize)
     }
 }
 
@@ -46,12 +46,12 @@ impl Ord for Total {
 }
 
 /// The greater score first, then the smaller id.
-fn order(view: &View<'_>, one: (f32, Spot), other: (f32, Spot)) -> Ordering {
-    other.0.total_cmp(&one.0).then_with(|| one.1.id(view).cmp(other.1.id(view)))
+fn order(snapshot: &Snapshot, one: (f32, Spot), other: (f32, Spot)) -> Ordering {
+    other.0.total_cmp(&one.0).then_with(|| one.1.id(snapshot).cmp(other.1.id(snapshot)))
 }
 
-pub(super) fn sort<T>(view: &View<'_>, list: &mut [T], key: impl Fn(&T) -> (f32, Spot)) {
-    list.sort_by(|one, other| order(view, key(one), key(other)));
+pub(super) fn sort<T>(snapshot: &Snapshot, list: &mut [T], key: impl Fn(&T) -> (f32, Spot)) {
+    list.sort_by(|one, other| order(snapshot, key(one), key(other)));
 }
 
 /// The greatest value that so many values reach.
@@ -85,16 +85,16 @@ impl Threshold {
 }
 
 /// The best of a stream, by score and id.
-pub(super) struct Shortlist<'v> {
-    view: &'v View<'v>,
+pub(super) struct Shortlist<'s> {
+    snapshot: &'s Snapshot,
     limit: usize,
     items: Vec<(f32, Spot)>,
     least: f32,
 }
 
-impl<'v> Shortlist<'v> {
-    pub(super) fn new(view: &'v View<'v>, limit: usize) -> Self {
-        Self { view, limit, items: Vec::with_capacity(2 * limit), least: f32::NEG_INFINITY }
+impl<'s> Shortlist<'s> {
+    pub(super) fn new(snapshot: &'s Snapshot, limit: usize) -> Self {
+        Self { snapshot, limit, items: Vec::with_capacity(2 * limit), least: f32::NEG_INFINITY }
     }
 
     #[inline]
@@ -109,9 +109,9 @@ impl<'v> Shortlist<'v> {
 
     fn trim(&mut self) {
         if self.items.len() > self.limit {
-            let view = self.view;
+            let snapshot = self.snapshot;
             self.items
-                .select_nth_unstable_by(self.limit - 1, |one, other| order(view, *one, *other));
+                .select_nth_unstable_by(self.limit - 1, |one, other| order(snapshot, *one, *other));
             self.items.truncate(self.limit);
             self.least = self.items[self.limit - 1].0;
         }

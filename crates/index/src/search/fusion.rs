@@ -1,6 +1,6 @@
 //! Two lists of candidates as one.
 
-use super::{Candidate, Fusion, collect::Spot, keyword::Scores};
+use super::{Candidate, Fusion, collect::Spot};
 use crate::{Result, segment::Target};
 use std::collections::HashMap;
 
@@ -31,14 +31,14 @@ impl Lists {
         near: &[(Spot, f32)],
         best: &[(Spot, f32)],
         target: &Target,
-        scores: &Scores,
+        by_words: impl Fn(Spot) -> Option<f32>,
     ) -> Self {
         let mut lists = Self { candidates: Vec::new(), ranks: Vec::new() };
         let mut places = HashMap::new();
         for (index, (spot, rank)) in near.iter().enumerate() {
             places.insert(*spot, index);
             let vector = Some(target.score(*rank));
-            let keyword = scores.get(*spot);
+            let keyword = by_words(*spot);
             lists.candidates.push(Candidate { spot: *spot, score: 0.0, vector, keyword });
             lists.ranks.push([Some(float(index + 1)), None]);
         }

@@ -6,9 +6,14 @@ mod keyword;
 mod vector;
 
 use crate::{
-    Error, Filter, Result, bitmap::Bitmap, chunk, index::View, segment::Target, segment::Tools,
+    Error, Filter, Result,
+    bitmap::Bitmap,
+    chunk,
+    index::{Snapshot, View},
+    segment::{Target, Tools},
 };
 use serde_json::{Map, Value};
+use vector::Care;
 
 pub(crate) use collect::Spot;
 
@@ -37,7 +42,9 @@ pub struct Query<'q> {
     /// [`MAX_HITS`]. 100 or `k`, whichever is more, if absent.
     pub candidates: Option<usize>,
     /// The nearest vectors are found for certain, however long it takes. Otherwise they are in
-    /// collections of up to 20,000 chunks that satisfy the filter, and nearly always in others.
+    /// collections of up to 20,000 chunks that satisfy the filter, and nearly always in others; and
+    /// a hybrid search takes vectors for equally near that differ by less than a thousandth of
+    /// their lengths.
     pub exact: bool,
     /// Gives the candidates their final score.
     pub rerank: Option<&'q dyn Rerank>,
@@ -217,10 +224,10 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// What is alive, not expired, and satisfies the filter.
-    pub(crate) fn new(view: &View<'_>, filter: Option<&Filter>, now: u64) -> Result<Self> {
+    pub(crate) fn new(snapshot: &Snapshot, filter: Option<&Filter>, now: u64) -> Result<Self> {
         let condition = filter.map(Filter::compile).transpose()?;
         let mut count = 0;
-        let sets = view.snapshot.parts.iter().map(|part| {
+        let sets = snapshot.parts.iter().map(|part| {
             let expired = part.segment.expiries.partition_point(|(time, _)| *time <= now);
             let mut set = condition.as_ref().map(|condition| {
                 let mut set = part.segment.columns.select(condition);
@@ -244,8 +251,8 @@ impl Selection {
         self.count
     }
 
-    pub(crate) fn set<'s>(&'s self, view: &'s View<'_>, part: usize) -> &'s Bitmap {
-        self.sets[part].as_ref().unwrap_or(&view.snapshot.parts[part].alive.set)
+    pub(crate) fn set<'s>(&'s self, snapshot: &'s Snapshot, part: usize) -> &'s Bitmap {
+        self.sets[part].as_ref().unwrap_or(&snapshot.parts[part].alive.set)
     }
 }
 
@@ -261,20 +268,17 @@ struct Candidate {
 /// The hits of a query, the best first; equal scores in the order of ids.
 pub(crate) fn run(view: &View<'_>, tools: &Tools, query: &Query<'_>) -> Result<Vec<Hit>> {
     query.check(tools)?;
-    let selection = Selection::new(view, query.filter, chunk::now())?;
+    let snapshot = &*view.snapshot;
+    let selection = Selection::new(snapshot, query.filter, chunk::now())?;
     let candidates = query.candidates.unwrap_or(CANDIDATES.max(query.k));
     let wanted = match (query.mode, query.rerank) {
         (Mode::Vector | Mode::Keyword, None) => query.k,
         _ => candidates,
     };
-    let by_keyword = |text: &str| {
-        let scores = keyword::Scores::new(view, tools, text);
-        let best = scores.best(view, &selection, wanted);
-        (scores, best)
-    };
     let target = |vector: &[f32]| Target::new(&tools.rotation, tools.settings.metric, vector);
-    let nearest = |vector: &[f32], target: &Target| {
-        vector::nearest(view, &selection, (vector, target), wanted, query.exact)
+    let nearest = |vector: &[f32], target: &Target, care| {
+        let care = if query.exact { Care::Certain } else { care };
+        vector::nearest(view, &selection, (vector, target), wanted, care)
     };
 
     let mut found: Vec<Candidate> = match (query.mode, query.vector, query.text) {
@@ -284,31 +288,42 @@ pub(crate) fn run(view: &View<'_>, tools: &Tools, query: &Query<'_>) -> Result<V
                 let score = target.score(rank);
                 Candidate { spot, score, vector: Some(score), keyword: None }
             };
-            nearest(vector, &target)?.into_iter().map(score).collect()
+            nearest(vector, &target, Care::Measured)?.into_iter().map(score).collect()
         }
         (Mode::Keyword, _, Some(text)) => {
+            let words = keyword::Words::new(snapshot, tools, text);
             let score =
                 |(spot, score)| Candidate { spot, score, vector: None, keyword: Some(score) };
-            by_keyword(text).1.into_iter().map(score).collect()
+            words.best(snapshot, &selection, wanted).into_iter().map(score).collect()
         }
         (Mode::Hybrid(fusion), Some(vector), Some(text)) => {
             let target = target(vector);
-            let near = nearest(vector, &target)?;
-            let (scores, best) = by_keyword(text);
-            let mut fused = fusion::Lists::new(&near, &best, &target, &scores);
+            let near = nearest(vector, &target, Care::Candidates)?;
+            let words = keyword::Words::new(snapshot, tools, text);
+            let best = words.best(snapshot, &selection, wanted);
+            let by_words = |spot| words.score(snapshot, spot);
+            let mut fused = fusion::Lists::new(&near, &best, &target, by_words);
             if fusion.needs_all_scores() {
-                fused.complete(|spot| vector::rank(view, (vector, &target), spot), &target)?;
+                let asked = (vector, &target);
+                fused.complete(|spot| vector::rank(view, asked, spot, query.exact), &target)?;
             }
             fused.fuse(fusion)
         }
         _ => return Err(Error::invalid("the query has no vector or no text")),
     };
-    collect::sort(view, &mut found, |candidate| (candidate.score, candidate.spot));
+    collect::sort(snapshot, &mut found, |candidate| (candidate.score, candidate.spot));
 
     if query.rerank.is_none() {
         found.retain(|candidate| query.min_score.is_none_or(|least| candidate.score >= least));
     }
     found.truncate(if query.rerank.is_some() { candidates } else { query.k });
+    if let (Mode::Hybrid(_), Some(vector)) = (query.mode, query.vector) {
+        let target = target(vector);
+        for candidate in found.iter_mut().filter(|candidate| candidate.vector.is_some()) {
+            let rank = vector::rank(view, (vector, &target), candidate.spot, true)?;
+            candidate.vector = Some(target.score(rank));
+        }
+    }
     let mut hits = found.iter().map(|found| hit(view, found)).collect::<Result<Vec<_>>>()?;
     if let (Some(rerank), Some(text)) = (query.rerank, query.text) {
         reorder(&mut hits, rerank, text)?;
@@ -319,7 +334,7 @@ pub(crate) fn run(view: &View<'_>, tools: &Tools, query: &Query<'_>) -> Result<V
 }
 
 fn hit(view: &View<'_>, found: &Candidate) -> Result<Hit> {
-    let stored = view.reading.row(found.spot.row(view))?;
+    let stored = view.reading.row(found.spot.row(&view.snapshot))?;
     Ok(Hit {
         id: stored.id,
         text: stored.text,

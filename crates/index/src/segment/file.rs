@@ -14,7 +14,7 @@ use std::{
 
 const MAGIC: &[u8; 8] = b"CHSKSEG\n";
 /// Changes with the form of the file; files of another version are made again.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Writes a segment; answers the checksum.
 pub(crate) fn store(segment: &Segment, path: &Path, fingerprint: u32) -> Result<u32> {

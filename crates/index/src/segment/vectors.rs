@@ -15,6 +15,11 @@ pub(crate) const SIGNS_FROM: usize = 4096;
 const QUERY_MAX: f32 = 1023.0;
 /// Bits of a number of a query that meets signs.
 const PLANES: usize = 4;
+/// Vectors whose signs lie side by side, so that they meet a query together.
+const BESIDE: usize = 4;
+/// The share of the square of a vector that its signs lose: 1 - 2 / pi for numbers that are spread
+/// normally, as a rotation makes them.
+const SIGNS_LOSE: f32 = 0.363;
 
 /// The rotated vectors in eight bits.
 #[derive(Debug, Default, PartialEq)]
@@ -40,10 +45,19 @@ struct Fact {
 #[derive(Debug, PartialEq)]
 struct Signs {
     centre: Vec<f32>,
-    /// `width / 64` words a vector.
-    words: Vec<u64>,
+    /// `width / 64` words for each vector, those of four vectors side by side.
+    words: Vec<[u64; BESIDE]>,
     /// Factor of a vector and the number of its set bits.
     facts: Vec<(f32, f32)>,
+    /// The greatest factor.
+    greatest: f32,
+}
+
+impl Signs {
+    fn new(centre: Vec<f32>, words: Vec<[u64; BESIDE]>, facts: Vec<(f32, f32)>) -> Self {
+        let greatest = facts.iter().fold(0f32, |greatest, (factor, _)| greatest.max(*factor));
+        Self { centre, words, facts, greatest }
+    }
 }
 
 impl Plain for Fact {
@@ -243,8 +257,8 @@ impl Vectors {
 
     fn make_signs(&self) -> Signs {
         let mut centre = vec![0f32; self.width];
-        let each = self.codes.chunks_exact(self.width).zip(&self.facts);
-        for (code, fact) in each.clone() {
+        let coded = self.codes.chunks_exact(self.width).zip(&self.facts);
+        for (code, fact) in coded.clone() {
             for (sum, code) in centre.iter_mut().zip(code) {
                 *sum += f32::from(*code) * fact.scale;
             }
@@ -255,11 +269,13 @@ impl Vectors {
             *sum *= share;
         }
 
-        let mut words = Vec::with_capacity(self.codes.len() / 64);
+        let each = self.width / 64;
+        let mut words = vec![[0; BESIDE]; self.len().div_ceil(BESIDE) * each];
         let mut facts = Vec::with_capacity(self.len());
-        for (code, fact) in each {
+        for (position, (code, fact)) in coded.enumerate() {
             let (mut squares, mut sizes, mut ones) = (0f32, 0f32, 0u32);
-            for (code, centre) in code.chunks_exact(64).zip(centre.chunks_exact(64)) {
+            let numbers = code.chunks_exact(64).zip(centre.chunks_exact(64));
+            for (at, (code, centre)) in numbers.enumerate() {
                 let mut word = 0u64;
                 for (place, (code, centre)) in code.iter().zip(centre).enumerate() {
                     let number = f32::from(*code) * fact.scale - centre;
@@ -268,14 +284,14 @@ impl Vectors {
                     sizes += number.abs();
                 }
                 ones += word.count_ones();
-                words.push(word);
+                words[position / BESIDE * each + at][position % BESIDE] = word;
             }
             // The best multiple of the signs for this vector.
             let factor = if sizes > 0.0 { squares / sizes } else { 0.0 };
             #[expect(clippy::cast_precision_loss, reason = "at most the dimension")]
             facts.push((factor, ones as f32));
         }
-        Signs { centre, words, facts }
+        Signs::new(centre, words, facts)
     }
 
     /// Calls with position, rank and how far the rank may be off, for the positions of the set.
@@ -308,9 +324,16 @@ impl Vectors {
         (target.rank(product, fact.squares), margin)
     }
 
-    /// Whether the vectors can be scanned by their signs.
-    pub(crate) fn has_signs(&self) -> bool {
-        self.signs.is_some()
+    /// How far ranks by signs are off by one standard deviation, at the most of all vectors;
+    /// nothing if there are no signs.
+    pub(crate) fn sign_deviation(&self, target: &Target) -> Option<f32> {
+        let signs = self.signs.as_ref()?;
+        #[expect(clippy::cast_precision_loss, reason = "at most the dimension")]
+        let width = self.width as f32;
+        // What the signs lose of the vector, and the four bits of the query.
+        let lost = SIGNS_LOSE * target.squares + width * target.plane_step.powi(2) / 12.0;
+        let deviation = signs.greatest * lost.sqrt();
+        Some(if target.metric == Metric::L2 { 2.0 * deviation } else { deviation })
     }
 
     /// Calls with position and a rough rank for the positions of the set.
@@ -324,21 +347,32 @@ impl Vectors {
         let Some(signs) = &self.signs else { return };
         let at_centre = dot(&signs.centre, &target.turned);
         let each = target.planes.len();
-        set.each(|position| {
-            let words = &signs.words[position * each..(position + 1) * each];
-            let mut counts = [0u32; PLANES];
-            for (word, planes) in words.iter().zip(&target.planes) {
-                for (count, plane) in counts.iter_mut().zip(planes) {
-                    *count += (word & plane).count_ones();
+        for (block, words) in signs.words.chunks_exact(each).enumerate() {
+            let mut wanted = set.four(block);
+            if wanted == 0 {
+                continue;
+            }
+            // In this form the compiler counts the bits of four words at a time.
+            let mut levels = [0u64; BESIDE];
+            for (words, planes) in words.iter().zip(&target.planes) {
+                for (bit, plane) in planes.iter().enumerate() {
+                    for (level, word) in levels.iter_mut().zip(words) {
+                        *level += u64::from((word & plane).count_ones()) << bit;
+                    }
                 }
             }
-            let levels: u32 = counts.iter().zip(0..).map(|(count, bit)| count << bit).sum();
-            let (factor, ones) = signs.facts[position];
-            #[expect(clippy::cast_precision_loss, reason = "at most 15 times the dimension")]
-            let where_set = target.plane_step * levels as f32 + target.plane_low * ones;
-            let product = at_centre + factor * (2.0 * where_set - target.sum);
-            visit(position, target.rank(product, self.facts[position].squares));
-        });
+            while wanted != 0 {
+                let place = wanted.trailing_zeros() as usize;
+                wanted &= wanted - 1;
+                let position = block * BESIDE + place;
+                let (factor, ones) = signs.facts[position];
+                #[expect(clippy::cast_precision_loss, reason = "at most 15 times the dimension")]
+                let level = levels[place] as f32;
+                let where_set = target.plane_step * level + target.plane_low * ones;
+                let product = at_centre + factor * (2.0 * where_set - target.sum);
+                visit(position, target.rank(product, self.facts[position].squares));
+            }
+        }
     }
 
     /// The vectors of several segments as those of one; see `Postings::merge`.
@@ -363,16 +397,17 @@ impl Vectors {
         let signs = self.signs.as_ref();
         self.codes.capacity()
             + self.facts.capacity() * size_of::<Fact>()
-            + signs.map_or(0, |signs| signs.words.capacity() * 8 + signs.facts.capacity() * 8)
+            + signs
+                .map_or(0, |signs| signs.words.capacity() * 8 * BESIDE + signs.facts.capacity() * 8)
     }
 
     pub(crate) fn write(&self, sink: &mut Sink) {
         sink.list(&self.codes);
         sink.list(&self.facts);
         sink.number(usize::from(self.signs.is_some()));
-        if let Some(Signs { centre, words, facts }) = &self.signs {
+        if let Some(Signs { centre, words, facts, .. }) = &self.signs {
             sink.list(centre);
-            sink.list(words);
+            sink.list(words.as_flattened());
             sink.list(facts);
         }
     }
@@ -381,16 +416,21 @@ impl Vectors {
     pub(crate) fn read(source: &mut Source<'_>, rows: usize, width: usize) -> Option<Self> {
         let codes: Vec<i8> = source.list()?;
         let facts: Vec<Fact> = source.list()?;
-        let signs = match source.number()? {
-            0 => None,
-            _ => {
-                Some(Signs { centre: source.list()?, words: source.list()?, facts: source.list()? })
+        let signs = if source.number()? == 0 {
+            None
+        } else {
+            let (centre, words): (_, Vec<u64>) = (source.list()?, source.list()?);
+            let (words, rest) = words.as_chunks();
+            if !rest.is_empty() {
+                return None;
             }
+            Some(Signs::new(centre, words.to_vec(), source.list()?))
         };
         let sizes = codes.len() == rows.checked_mul(width)? && facts.len() == rows;
         let signs_fit = signs.as_ref().is_none_or(|signs| {
-            let Signs { centre, words, facts } = signs;
-            centre.len() == width && words.len() * 64 == codes.len() && facts.len() == rows
+            let Signs { centre, words, facts, .. } = signs;
+            let blocks = rows.div_ceil(BESIDE);
+            centre.len() == width && words.len() == blocks * (width / 64) && facts.len() == rows
         });
         (sizes && signs_fit).then_some(Self { width, codes, facts, signs })
     }

@@ -51,9 +51,8 @@ fn signs_choose_most_of_the_nearest() {
         let rotation = Rotation::new(128);
         let all: Vec<Vec<f32>> = (1..=5000).map(|seed| random(seed, 128)).collect();
         let vectors = vectors(&rotation, metric, &all);
-        assert!(vectors.has_signs());
         let set = Bitmap::all(all.len());
-        let mut found = 0;
+        let (mut found, mut far) = (0, 0);
         for seed in 1..=20 {
             let near: Vec<f32> = random(seed, 128)
                 .iter()
@@ -62,7 +61,12 @@ fn signs_choose_most_of_the_nearest() {
                 .collect();
             let target = Target::new(&rotation, metric, &near);
             let mut rough = Vec::new();
-            vectors.scan_signs(&target, &set, |position, rank| rough.push((rank, position)));
+            let deviation = vectors.sign_deviation(&target).unwrap();
+            vectors.scan_signs(&target, &set, |position, rank| {
+                let exact = target.exact(&near, &all[position]);
+                far += usize::from((rank - exact).abs() > 2.5 * deviation);
+                rough.push((rank, position));
+            });
             rough.sort_by(|one, other| other.0.total_cmp(&one.0));
             let mut exact: Vec<(f32, usize)> = all
                 .iter()
@@ -76,6 +80,8 @@ fn signs_choose_most_of_the_nearest() {
                 .count();
         }
         assert!(found >= 190, "{metric:?}: {found} of 200");
+        // Of 20 times 5000.
+        assert!(far < 1500, "{metric:?}: {far}");
     }
 }
 
