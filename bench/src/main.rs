@@ -11,6 +11,12 @@
 //! `chaski-bench look BINARY`: the CPU time of a request on the main ways, in a minute, for whoever works
 //! on the relay.
 //!
+//! `chaski-bench search FOLDER [PYTHON [CHUNKS]]`: measures the search index, beside faiss and sqlite-vec where the
+//! interpreter PYTHON has them, with 100,000 chunks unless told otherwise.
+//!
+//! `chaski-bench quality FOLDER PAGES MODEL.gguf [RERANKER.gguf]`: measures how well passages are found, with the pages
+//! of Python's documentation below PAGES.
+//!
 //! The generator and the upstream share this process and one core; the server has another core.
 #![expect(clippy::print_stderr, reason = "a program for a terminal, which shows what it does")]
 
@@ -23,8 +29,10 @@ mod machine;
 mod open_streams;
 mod peers;
 mod plot;
+mod quality;
 mod relay;
 mod report;
+mod search;
 mod server;
 mod upstream;
 
@@ -52,6 +60,21 @@ async fn main() -> Result<()> {
     {
         machine::pin_to_first_core();
         return relay::look(Path::new(binary)).await;
+    }
+    match &arguments[..] {
+        [command, folder, rest @ ..] if command == "search" && rest.len() < 3 => {
+            let python = rest.first().map(Path::new).filter(|python| python.exists());
+            let chunks = rest.get(1).map_or(Ok(100_000), |text| text.parse())?;
+            return search::measure(Path::new(folder), python, chunks);
+        }
+        [command, folder, pages, model, rest @ ..] if command == "quality" && rest.len() < 2 => {
+            let [folder, pages, model] = [folder, pages, model].map(Path::new);
+            return quality::measure(folder, pages, model, rest.first().map(Path::new)).await;
+        }
+        [command, data] if command == "search-chaski" => {
+            return search::measure_chaski(Path::new(data));
+        }
+        _ => {}
     }
     let (binary, folder, model) = match &arguments[..] {
         [binary, folder] => (Path::new(binary), Path::new(folder), None),
