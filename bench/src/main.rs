@@ -64,7 +64,7 @@ async fn main() -> Result<()> {
     match &arguments[..] {
         [command, folder, rest @ ..] if command == "search" && rest.len() < 3 => {
             let python = rest.first().map(Path::new).filter(|python| python.exists());
-            let chunks = rest.get(1).map_or(Ok(100_000), |text| text.parse())?;
+            let chunks = rest.get(1).map_or(Ok(search::USUAL), |text| text.parse())?;
             return search::measure(Path::new(folder), python, chunks);
         }
         [command, folder, pages, model, rest @ ..] if command == "quality" && rest.len() < 2 => {

@@ -43,6 +43,8 @@ pub(crate) struct Row {
     pub(crate) found: Vec<Vec<usize>>,
 }
 
+/// How many chunks there are unless somebody says so.
+pub(crate) const USUAL: usize = 100_000;
 /// The folder of the script beside this program's checkout.
 const SCRIPT: &str = "scripts/bench-search.py";
 /// The name of the kind whose chunks are those with a number that ends in three.
@@ -65,7 +67,11 @@ pub(crate) fn measure(folder: &Path, python: Option<&Path>, chunks: usize) -> Re
         }
     }
     let page = page(shape, &truth, &all, &[before, State::now()]);
-    fs::write(folder.join("search.md"), page).context("cannot write the results")
+    let name = match chunks {
+        USUAL => "search.md".to_owned(),
+        _ => format!("search-{chunks}.md"),
+    };
+    fs::write(folder.join(name), page).context("cannot write the results")
 }
 
 fn run(command: &mut Command) -> Result<Measured> {
