@@ -24,7 +24,11 @@ pub(crate) fn http(loaded: &Loaded, environment: &Environment) -> Outcome<Http> 
                 .map_err(|error| crate::Failure::failed(format!("server.egress_allow: {error}")))?,
         );
     }
-    Ok(Http::new(HttpOptions { egress_allow, ..HttpOptions::default() })?)
+    Ok(Http::new(HttpOptions {
+        egress_allow,
+        proxies: environment.proxies(),
+        ..HttpOptions::default()
+    })?)
 }
 
 /// Where documents are read: in processes of this program, on half of the cores, so that requests find

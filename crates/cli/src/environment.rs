@@ -1,7 +1,8 @@
 //! The environment of the process: read once, here and nowhere else.
 
 use crate::failure::{Failure, Outcome};
-use chaski_upstream::HostPort;
+use chaski_api::Secret;
+use chaski_upstream::{HostPort, Http, HttpOptions, Proxies};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -12,7 +13,8 @@ use std::{
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
-    /// The name that means the same in the reference; `name` wins where both are set.
+    /// Another name that means the same, in most cases that of the reference; `name` wins where
+    /// both are set.
     pub twin: Option<&'static str>,
     /// What it does, in one sentence.
     pub meaning: &'static str,
@@ -58,6 +60,26 @@ pub(crate) const EGRESS_ALLOW: Variable = Variable {
     twin: None,
     meaning: "Private addresses that URLs in requests may point to: `host:port,host:port`.",
 };
+pub(crate) const HTTP_PROXY: Variable = Variable {
+    name: "HTTP_PROXY",
+    twin: Some("http_proxy"),
+    meaning: "The proxy that upstreams without TLS are reached through.",
+};
+pub(crate) const HTTPS_PROXY: Variable = Variable {
+    name: "HTTPS_PROXY",
+    twin: Some("https_proxy"),
+    meaning: "The proxy that upstreams with TLS are reached through.",
+};
+pub(crate) const ALL_PROXY: Variable = Variable {
+    name: "ALL_PROXY",
+    twin: Some("all_proxy"),
+    meaning: "The proxy for both, where they have none of their own.",
+};
+pub(crate) const NO_PROXY: Variable = Variable {
+    name: "NO_PROXY",
+    twin: Some("no_proxy"),
+    meaning: "Hosts that are reached without a proxy: `internal.example,10.0.0.0/8`.",
+};
 pub(crate) const HF_TOKEN: Variable = Variable {
     name: "HF_TOKEN",
     twin: None,
@@ -82,6 +104,10 @@ pub const VARIABLES: &[Variable] = &[
     LOG_FORMAT,
     NO_VERSION_CHECK,
     EGRESS_ALLOW,
+    HTTP_PROXY,
+    HTTPS_PROXY,
+    ALL_PROXY,
+    NO_PROXY,
     HF_TOKEN,
     HF_ENDPOINT,
     NO_COLOR,
@@ -180,6 +206,22 @@ impl Environment {
                     .map_err(|error| Failure::failed(format!("`{}`: {error}", EGRESS_ALLOW.name)))
             })
             .collect()
+    }
+
+    /// A client for what a command asks of one server.
+    pub(crate) fn http(&self) -> Outcome<Http> {
+        Ok(Http::new(HttpOptions { proxies: self.proxies(), ..HttpOptions::default() })?)
+    }
+
+    /// The proxies that upstreams are reached through.
+    pub(crate) fn proxies(&self) -> Proxies {
+        let proxy = |variable| self.get(variable).map(Secret::new);
+        Proxies {
+            http: proxy(HTTP_PROXY),
+            https: proxy(HTTPS_PROXY),
+            all: proxy(ALL_PROXY),
+            except: self.get(NO_PROXY).map(str::to_owned),
+        }
     }
 
     /// The port that the environment asks for.

@@ -12,6 +12,8 @@ pub mod grpc;
 mod guard;
 pub mod openai;
 
-pub use client::{ByteStream, CircuitBreaker, HostPort, Http, HttpOptions, Request, Response, Tls};
+pub use client::{
+    ByteStream, CircuitBreaker, HostPort, Http, HttpOptions, Proxies, Request, Response, Tls,
+};
 pub use guard::Fetched;
 pub use url::Url;

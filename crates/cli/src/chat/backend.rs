@@ -14,7 +14,7 @@ use chaski_api::{
 use chaski_provider::{Context, EventStream, Payload, Reply};
 use chaski_stack::Stack;
 use chaski_upstream::{
-    Http, HttpOptions, Request, Tls, Url,
+    Http, Request, Tls, Url,
     openai::{Answer, Call, Connection, Dialect, Settings},
 };
 use futures_util::StreamExt;
@@ -40,11 +40,11 @@ pub(super) enum Backend {
 
 impl Backend {
     /// The server at `url`.
-    pub(super) fn server(url: &str, key: Option<&str>) -> Outcome<Self> {
+    pub(super) fn server(url: &str, key: Option<&str>, environment: &Environment) -> Outcome<Self> {
         let trimmed = url.trim_end_matches('/');
         let url =
             if trimmed.ends_with("/v1") { trimmed.to_owned() } else { format!("{trimmed}/v1") };
-        let http = Http::new(HttpOptions::default())?;
+        let http = environment.http()?;
         let key = key.map(Secret::new);
         let settings = Settings {
             url: url.clone(),
@@ -62,12 +62,12 @@ impl Backend {
         let port = environment.get(PORT).and_then(|port| port.parse().ok()).unwrap_or(8321_u16);
         let url = format!("http://127.0.0.1:{port}");
         let health = Url::parse(&format!("{url}/v1/health")).ok()?;
-        let http = Http::new(HttpOptions::default()).ok()?;
+        let http = environment.http().ok()?;
         let request = Request::get("the server", health).first_byte_timeout(PROBE);
         let answer = http.send(request).await.ok()?.success().await.ok()?;
         let health: Value = serde_json::from_slice(&answer.bytes(4096).await.ok()?).ok()?;
         health["status"].as_str()?;
-        Self::server(&url, key).ok()
+        Self::server(&url, key, environment).ok()
     }
 
     /// A stack inside this process.

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ChatArgs, environment: &Environment, output: Output) ->
     let talk = runtime.block_on(async {
         let key = args.api_key.as_deref();
         let backend = match (&args.url, &args.config) {
-            (Some(url), _) => Backend::server(url, key)?,
+            (Some(url), _) => Backend::server(url, key, environment)?,
             (None, Some(config)) => Backend::inside(config, environment).await?,
             (None, None) => match Backend::running(environment, key).await {
                 Some(backend) => backend,

@@ -9,7 +9,6 @@ use crate::{
 };
 use chaski_api::Secret;
 use chaski_llama::{CHECKLIST, Model};
-use chaski_upstream::{Http, HttpOptions};
 use chaski_weights::{
     Checkpoints,
     checkpoints::{Checked, Finding, Manifest, Plan, Transfer, hugging_face, meta},
@@ -33,7 +32,7 @@ pub(super) fn download(
     let base = environment.get(HF_ENDPOINT).unwrap_or(HUGGING_FACE);
     let token = args.hf_token.as_deref().filter(|token| !token.trim().is_empty());
     let token = token.or_else(|| environment.get(HF_TOKEN)).map(Secret::new);
-    let client = Client::new(Http::new(HttpOptions::default())?, token, base)?;
+    let client = Client::new(environment.http()?, token, base)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let progress = progress::Shown::new(io::stderr().is_terminal());
     let transfer = Transfer { parallel: args.max_parallel.into(), ..Transfer::default() };

@@ -15,7 +15,6 @@ use crate::{
 };
 use chaski_api::Secret;
 use chaski_llama::Model;
-use chaski_upstream::{Http, HttpOptions};
 use chaski_weights::{Checkpoints, Source, Store, size};
 use std::io::{self, IsTerminal};
 
@@ -55,7 +54,7 @@ fn unknown(name: &str) -> Failure {
 fn pull(store: &Store, sources: &[String], environment: &Environment, output: Output) -> Outcome {
     let sources: Vec<Source> =
         sources.iter().map(|text| text.parse()).collect::<Result<_, chaski_api::Error>>()?;
-    let http = Http::new(HttpOptions::default())?;
+    let http = environment.http()?;
     let token = environment.get(HF_TOKEN).map(Secret::new);
     let base = environment.get(HF_ENDPOINT).unwrap_or(checkpoints::HUGGING_FACE);
     let client = download::Client::new(http, token, base)?;

@@ -14,7 +14,7 @@ mod transport;
 mod tests;
 
 pub(crate) use failure::{error_in, not_reached, walk};
-pub use options::{CircuitBreaker, HostPort, HttpOptions};
+pub use options::{CircuitBreaker, HostPort, HttpOptions, Proxies};
 pub(crate) use request::secret_header;
 pub use request::{Request, Tls};
 pub use response::{ByteStream, Response};
@@ -26,6 +26,7 @@ use budget::RetryBudget;
 use chaski_api::{Error, ErrorKind, Result};
 use failure::{Failure, Phase};
 use http::{Method, Uri, header};
+use hyper_util::client::proxy::matcher::Matcher;
 use places::{Place, Places};
 use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -44,6 +45,7 @@ struct Inner {
     /// Read on every request and hardly ever changed.
     clients: ArcSwap<HashMap<ClientKey, Transport>>,
     guard: Arc<Guard>,
+    proxies: Matcher,
     places: Places,
     budget: RetryBudget,
     breaker: Option<Arc<Breaker>>,
@@ -72,32 +74,19 @@ struct ClientKey {
 /// What lies between this machine and an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Way {
-    /// This machine itself, for which no proxy makes sense.
-    Loopback,
-    /// A network without a proxy.
+    /// No proxy.
     Open,
-    /// The proxy of the environment.
+    /// One of [`HttpOptions::proxies`].
     Proxy,
-}
-
-impl Way {
-    fn to(url: &Url, uri: &Uri) -> Self {
-        if is_loopback(url) {
-            Self::Loopback
-        } else if transport::is_behind_proxy(uri) {
-            Self::Proxy
-        } else {
-            Self::Open
-        }
-    }
 }
 
 impl Http {
     /// A client with these limits. No certificate is read and nothing is connected yet.
     ///
     /// # Errors
-    /// None at present: the signature leaves room for options that cannot be met.
+    /// `InvalidRequest` for a proxy that is not an address.
     pub fn new(options: HttpOptions) -> Result<Self> {
+        options.proxies.for_client()?;
         Ok(Self::with_lookup(options, Arc::new(SystemLookup)))
     }
 
@@ -112,6 +101,7 @@ impl Http {
         Self(Arc::new(Inner {
             clients: ArcSwap::default(),
             guard,
+            proxies: options.proxies.matcher(),
             places: Places::new(options.concurrent_requests, options.waiting_requests),
             budget: RetryBudget::new(options.retry_budget_percent),
             breaker: options.circuit_breaker.clone().map(|breaker| Arc::new(Breaker::new(breaker))),
@@ -289,13 +279,19 @@ impl Http {
         }
     }
 
+    fn way(&self, url: &Url, uri: &Uri) -> Way {
+        let open = is_loopback(url) || self.0.proxies.intercept(uri).is_none();
+        if open { Way::Open } else { Way::Proxy }
+    }
+
     fn client(&self, request: &Request, uri: &Uri) -> Result<Transport, Failure> {
         if self.0.options.addresses_of_callers {
             let client = self.0.guard.client_to(&request.url).map_err(Failure::Refused)?;
             return Ok(Transport::Complete(client));
         }
         let tls = (request.url.scheme() == "https").then(|| request.tls.clone());
-        let key = ClientKey { tls, http2: request.http2, way: Way::to(&request.url, uri) };
+        let way = self.way(&request.url, uri);
+        let key = ClientKey { tls, http2: request.http2, way };
         if let Some(client) = self.0.clients.load().get(&key) {
             return Ok(client.clone());
         }
@@ -325,6 +321,7 @@ pub(crate) fn builder(options: &HttpOptions) -> reqwest::ClientBuilder {
         .tcp_keepalive(Duration::from_mins(1))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
+        .no_proxy()
         .referer(false)
 }
 
@@ -336,8 +333,10 @@ fn build(options: &HttpOptions, key: &ClientKey) -> Result<Transport, Error> {
     if key.http2 {
         builder = builder.http2_prior_knowledge();
     }
-    if key.way == Way::Loopback {
-        builder = builder.no_proxy();
+    if key.way == Way::Proxy {
+        for proxy in options.proxies.for_client()? {
+            builder = builder.proxy(proxy);
+        }
     }
     builder = match &key.tls {
         None => builder.tls_certs_only([]),

@@ -1,5 +1,7 @@
-//! Limits of the client, and addresses that are let through.
+//! Limits of the client, its proxies, and addresses that are let through.
 
+use chaski_api::{Error, Result, Secret};
+use hyper_util::client::proxy::matcher::Matcher;
 use std::{fmt, str::FromStr, time::Duration};
 
 /// A host and a port, as `127.0.0.1:9110`, `[::1]:80` or `images.internal:443`.
@@ -13,7 +15,7 @@ pub struct HostPort {
 impl FromStr for HostPort {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let wrong = || format!("`{text}` is not a host and a port, such as `10.0.0.5:8080`");
         let (host, port) = text.trim().rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
@@ -48,6 +50,68 @@ pub struct CircuitBreaker {
     pub open: Duration,
 }
 
+/// The proxies that requests go through, and the hosts that are reached without one. This machine
+/// itself is always reached directly.
+///
+/// A proxy is an address such as `http://name:password@proxy.internal:3128`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For addresses without TLS.
+    pub http: Option<Secret>,
+    /// For addresses with TLS, through `CONNECT`.
+    pub https: Option<Secret>,
+    /// For both, where they have none of their own.
+    pub all: Option<Secret>,
+    /// Hosts, domains and networks without a proxy, as in the variable `NO_PROXY`:
+    /// `internal.example,10.0.0.0/8`.
+    pub except: Option<String>,
+}
+
+impl Proxies {
+    /// What the complete client is given.
+    pub(super) fn for_client(&self) -> Result<Vec<reqwest::Proxy>> {
+        type Make = fn(&str) -> reqwest::Result<reqwest::Proxy>;
+        let kinds: [(&str, &Option<Secret>, Make); 3] = [
+            ("`http` addresses", &self.http, |proxy| reqwest::Proxy::http(proxy)),
+            ("`https` addresses", &self.https, |proxy| reqwest::Proxy::https(proxy)),
+            ("all addresses", &self.all, |proxy| reqwest::Proxy::all(proxy)),
+        ];
+        let except = self.except.as_deref().and_then(reqwest::NoProxy::from_string);
+        let given =
+            kinds.iter().filter_map(|(what, proxy, make)| Some((what, proxy.as_ref()?, make)));
+        given
+            .map(|(what, proxy, make)| {
+                let proxy = proxy.expose();
+                let spoken = !proxy.contains("://")
+                    || proxy.starts_with("http://")
+                    || proxy.starts_with("https://");
+                let made = if spoken { make(proxy).ok() } else { None };
+                // The value may hold a password, so it is not shown.
+                let made = made.ok_or_else(|| {
+                    Error::invalid(format!(
+                        "the proxy for {what} is not an address such as \
+                         `http://proxy.internal:3128`"
+                    ))
+                })?;
+                Ok(made.no_proxy(except.clone()))
+            })
+            .collect()
+    }
+
+    /// Which proxy an address is reached through.
+    pub(super) fn matcher(&self) -> Matcher {
+        let shown = |proxy: &Option<Secret>| {
+            proxy.as_ref().map(|proxy| proxy.expose().to_owned()).unwrap_or_default()
+        };
+        Matcher::builder()
+            .http(shown(&self.http))
+            .https(shown(&self.https))
+            .all(shown(&self.all))
+            .no(self.except.clone().unwrap_or_default())
+            .build()
+    }
+}
+
 /// The limits of the client.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
@@ -80,6 +144,9 @@ pub struct HttpOptions {
     /// Whether callers give the addresses of all requests: then the same ones are connected to as
     /// for a fetch.
     pub addresses_of_callers: bool,
+    /// None by default. Addresses of callers are never reached through one: it would resolve
+    /// their names itself, out of reach of the check.
+    pub proxies: Proxies,
     pub user_agent: String,
 }
 
@@ -100,6 +167,7 @@ impl Default for HttpOptions {
             circuit_breaker: None,
             egress_allow: Vec::new(),
             addresses_of_callers: false,
+            proxies: Proxies::default(),
             user_agent: concat!("chaski/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

@@ -12,15 +12,12 @@ use http_body::{Body as _, Frame};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
-    client::{
-        legacy::{
-            Client,
-            connect::{
-                HttpConnector,
-                dns::{GaiResolver, Name},
-            },
+    client::legacy::{
+        Client,
+        connect::{
+            HttpConnector,
+            dns::{GaiResolver, Name},
         },
-        proxy::matcher::Matcher,
     },
     rt::{TokioExecutor, TokioTimer},
 };
@@ -29,7 +26,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::{Arc, LazyLock},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
     vec::IntoIter,
@@ -39,14 +36,6 @@ use tower::Service;
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(90);
 const KEEP_ALIVE: Duration = Duration::from_mins(1);
-
-/// The proxies of the environment, which the complete client reads in the same way.
-static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_system);
-
-/// Whether a proxy stands between this machine and an address.
-pub(super) fn is_behind_proxy(uri: &Uri) -> bool {
-    PROXIES.intercept(uri).is_some()
-}
 
 #[derive(Debug, Clone)]
 pub(crate) enum Transport {

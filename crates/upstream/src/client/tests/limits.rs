@@ -236,3 +236,21 @@ async fn http_2_is_spoken_where_tls_offers_it_and_nowhere_else() {
     http().send(post(&upstream)).await.unwrap();
     assert_eq!(upstream.only_request().version, Version::HTTP_11);
 }
+
+#[tokio::test]
+async fn a_connection_that_is_not_made_in_time_is_given_up() {
+    // One connection fills the queue of a listener that never accepts; the next one is not
+    // answered.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _queued = tokio::net::TcpStream::connect(address).await.unwrap();
+    let http = limited(|options| {
+        options.retries = 0;
+        options.connect_timeout = Duration::from_millis(100);
+    });
+    let request = Request::post("vLLM", url(&format!("http://{address}/v1/x"))).json("{}");
+    let error = within("the end of the attempt", http.send(request)).await.err().unwrap();
+    assert_eq!(error.message, "cannot connect to vLLM: no connection within the time limit");
+}

@@ -9,6 +9,7 @@ use std::time::Instant;
 mod connections;
 mod errors;
 mod limits;
+mod proxies;
 
 pub(crate) fn http() -> Http {
     Http::new(HttpOptions::default()).unwrap()
