@@ -27,6 +27,8 @@ const ANSWER: usize = 96;
 const COMMON: usize = 1000;
 const OWN: usize = 16;
 const ROUNDS: usize = 3;
+/// The embedding model, as the default template calls it.
+const EMBEDDER: &str = "all-MiniLM-L6-v2";
 /// The texts to embed, and how many come in a request.
 const TEXTS: usize = 320;
 const TOGETHER: usize = 32;
@@ -88,7 +90,7 @@ pub(crate) async fn measure(
     for file in files {
         let name = file.file_stem().and_then(|name| name.to_str()).context("a model file")?;
         if name.contains("minilm") {
-            embeddings = embed(&server, name, peer).await?;
+            embeddings = embed(&server, EMBEDDER, peer).await?;
         } else {
             models.push(chat(&server, name).await?);
         }
