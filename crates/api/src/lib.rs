@@ -2,6 +2,7 @@
 //!
 //! This crate knows no runtime, no HTTP library and no storage: it is data and how data is read.
 
+pub mod agents;
 pub mod anthropic;
 pub mod endpoint;
 pub mod endpoints;
@@ -12,6 +13,8 @@ pub mod models;
 pub mod openai;
 pub mod retrieval;
 pub mod routing;
+pub mod safety;
+pub mod tools;
 pub mod wire;
 
 mod apis;

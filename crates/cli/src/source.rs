@@ -20,6 +20,8 @@ pub(crate) fn catalog() -> Catalog {
         inference: chaski_providers_inference::ALL,
         vector_io: chaski_providers_vector_io::ALL,
         tool_runtime: chaski_providers_tools::ALL,
+        safety: chaski_providers_safety::ALL,
+        agents: chaski_providers_agents::ALL,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What accompanies a request: who asks, and with which credentials.
 
 use crate::Trail;
+use chaski_store::Owner;
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Instant};
 
@@ -102,6 +103,15 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whose data the request is about. Where nobody is asked who they are, everything belongs to
+    /// the same nobody.
+    pub fn owner(&self) -> Owner {
+        let Some(principal) = &self.principal else { return Owner::default() };
+        let tenant = principal.attributes.get("tenant").and_then(Value::as_str);
+        let tenant = tenant.unwrap_or_default().to_owned();
+        Owner { tenant, principal: principal.id.clone() }
+    }
+
     /// The context that the provider of `spec` may see.
     #[must_use]
     pub fn for_provider(&self, provider_data_keys: &[&str]) -> Self {

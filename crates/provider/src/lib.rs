@@ -2,6 +2,7 @@
 //!
 //! This crate knows no concrete provider, no configuration file and no HTTP server.
 
+mod agents;
 mod context;
 mod cpu;
 mod deps;
@@ -10,12 +11,14 @@ mod entry;
 mod inference;
 mod resource;
 mod routers;
+mod safety;
 mod stream;
 mod tokens;
 mod tool_runtime;
 mod trail;
 mod vector_io;
 
+pub use agents::{Agents, AgentsProvider, Chat, TurnReply};
 pub use context::{ApiHeaders, CacheControl, Context, Principal, ProviderData};
 pub use cpu::Cpu;
 pub use deps::{Deps, Environment, Tasks};
@@ -26,9 +29,10 @@ pub use inference::{
 };
 pub use resource::{Hosts, Lifecycle, Resource};
 pub use routers::Routers;
+pub use safety::{Safety, SafetyProvider, Shields};
 pub use stream::{EventStream, Payload, Reply, until_error};
 pub use tokens::{Counted, Tokens, tokens_in};
-pub use tool_runtime::{ToolRuntime, ToolRuntimeProvider};
+pub use tool_runtime::{ToolGroupRecord, ToolRuntime, ToolRuntimeProvider, Tools};
 pub use trail::{Remembered, Served, Trail};
 pub use vector_io::{
     ChunkPage, ChunkToInsert, DOCUMENT_ID, EmbeddedChunk, Retrieval, ScoredChunk, Search,

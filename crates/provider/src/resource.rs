@@ -1,6 +1,8 @@
 //! Resources, and what providers do for those they host.
 
-use crate::{InferenceProvider, VectorIoProvider};
+use crate::{
+    InferenceProvider, SafetyProvider, ToolGroupRecord, ToolRuntimeProvider, VectorIoProvider,
+};
 use async_trait::async_trait;
 use chaski_api::{
     Api, Result,
@@ -8,6 +10,7 @@ use chaski_api::{
     models::Model,
     retrieval::VectorDb,
     routing::{Cost, ROUTING, Routing},
+    safety::Shield,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -89,31 +92,40 @@ pub trait Lifecycle: Send + Sync {
     async fn shutdown(&self) {}
 }
 
-impl Resource for Model {
-    const KIND: &'static str = "model";
-    const TITLE: &'static str = "Model";
-    const API_TITLE: &'static str = "Inference";
-    const API: Api = Api::Inference;
-    type Provider = dyn InferenceProvider;
+/// The facts of a resource that all records keep in fields of the same names.
+macro_rules! resource {
+    ($record:ty, $kind:literal, $title:literal, $api_title:literal, $api:ident, $provider:ty $(, { $($more:item)* })?) => {
+        impl Resource for $record {
+            const KIND: &'static str = $kind;
+            const TITLE: &'static str = $title;
+            const API_TITLE: &'static str = $api_title;
+            const API: Api = Api::$api;
+            type Provider = $provider;
 
-    fn identifier(&self) -> &str {
-        &self.identifier
-    }
-    fn provider_id(&self) -> &str {
-        &self.provider_id
-    }
-    fn set_identifier(&mut self, id: &str) {
-        id.clone_into(&mut self.identifier);
-    }
-    fn set_provider_id(&mut self, id: &str) {
-        id.clone_into(&mut self.provider_id);
-    }
-    fn provider_resource_id(&self) -> &str {
-        &self.provider_resource_id
-    }
-    fn set_provider_resource_id(&mut self, id: &str) {
-        id.clone_into(&mut self.provider_resource_id);
-    }
+            fn identifier(&self) -> &str {
+                &self.identifier
+            }
+            fn provider_id(&self) -> &str {
+                &self.provider_id
+            }
+            fn set_identifier(&mut self, id: &str) {
+                id.clone_into(&mut self.identifier);
+            }
+            fn set_provider_id(&mut self, id: &str) {
+                id.clone_into(&mut self.provider_id);
+            }
+            fn provider_resource_id(&self) -> &str {
+                &self.provider_resource_id
+            }
+            fn set_provider_resource_id(&mut self, id: &str) {
+                id.clone_into(&mut self.provider_resource_id);
+            }
+            $($($more)*)?
+        }
+    };
+}
+
+resource!(Model, "model", "Model", "Inference", Inference, dyn InferenceProvider, {
     fn routing(&self) -> Option<Routing> {
         Self::routing(self)
     }
@@ -129,31 +141,14 @@ impl Resource for Model {
     fn mark_discovered(&mut self) {
         self.metadata.insert("discovered".to_owned(), true.into());
     }
-}
-
-impl Resource for VectorDb {
-    const KIND: &'static str = "vector_db";
-    const TITLE: &'static str = "Vector DB";
-    const API_TITLE: &'static str = "VectorIO";
-    const API: Api = Api::VectorIo;
-    type Provider = dyn VectorIoProvider;
-
-    fn identifier(&self) -> &str {
-        &self.identifier
-    }
-    fn provider_id(&self) -> &str {
-        &self.provider_id
-    }
-    fn set_identifier(&mut self, id: &str) {
-        id.clone_into(&mut self.identifier);
-    }
-    fn set_provider_id(&mut self, id: &str) {
-        id.clone_into(&mut self.provider_id);
-    }
-    fn provider_resource_id(&self) -> &str {
-        &self.provider_resource_id
-    }
-    fn set_provider_resource_id(&mut self, id: &str) {
-        id.clone_into(&mut self.provider_resource_id);
-    }
-}
+});
+resource!(VectorDb, "vector_db", "Vector DB", "VectorIO", VectorIo, dyn VectorIoProvider);
+resource!(Shield, "shield", "Shield", "Safety", Safety, dyn SafetyProvider);
+resource!(
+    ToolGroupRecord,
+    "tool_group",
+    "Tool group",
+    "Tools",
+    ToolRuntime,
+    dyn ToolRuntimeProvider
+);

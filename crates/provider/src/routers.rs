@@ -1,11 +1,11 @@
 //! The routers of the stack, for providers that use other APIs.
 
-use crate::{Inference, Retrieval};
+use crate::{Chat, Inference, Retrieval, Shields, Tools};
 use chaski_api::{Error, Result};
 use std::sync::{Arc, OnceLock, Weak};
 
-/// The routers of the stack. The stack puts them in before it builds a provider. They do not keep
-/// the stack alive.
+/// The routers of the stack. The stack puts them in before it builds a provider, and the server adds the
+/// chat. They do not keep the stack alive.
 #[derive(Clone, Default)]
 pub struct Routers(Arc<Slots>);
 
@@ -13,32 +13,35 @@ pub struct Routers(Arc<Slots>);
 struct Slots {
     inference: OnceLock<Weak<dyn Inference>>,
     retrieval: OnceLock<Weak<dyn Retrieval>>,
+    tools: OnceLock<Weak<dyn Tools>>,
+    shields: OnceLock<Weak<dyn Shields>>,
+    chat: OnceLock<Weak<dyn Chat>>,
+}
+
+/// Declares how a router is put in and got out.
+macro_rules! slot {
+    ($slot:ident, $set:ident, $router:ty, $api:literal, $doc:literal) => {
+        #[doc = concat!("Puts it in: ", $doc, " That of the first call stays.")]
+        pub fn $set(&self, router: &Arc<$router>) {
+            let _first = self.0.$slot.set(Arc::downgrade(router));
+        }
+
+        #[doc = $doc]
+        ///
+        /// # Errors
+        /// `Unavailable` if the stack has ended.
+        pub fn $slot(&self) -> Result<Arc<$router>> {
+            self.0.$slot.get().and_then(Weak::upgrade).ok_or_else(|| {
+                Error::unavailable(concat!("`", $api, "` is not there: the stack has ended"))
+            })
+        }
+    };
 }
 
 impl Routers {
-    /// Puts the routers in; those of the first call stay.
-    pub fn set(&self, inference: &Arc<dyn Inference>, retrieval: &Arc<dyn Retrieval>) {
-        let _first = self.0.inference.set(Arc::downgrade(inference));
-        let _first = self.0.retrieval.set(Arc::downgrade(retrieval));
-    }
-
-    /// Inference over all providers.
-    ///
-    /// # Errors
-    /// `Unavailable` if the stack has ended.
-    pub fn inference(&self) -> Result<Arc<dyn Inference>> {
-        self.0.inference.get().and_then(Weak::upgrade).ok_or_else(|| ended("inference"))
-    }
-
-    /// All vector databases.
-    ///
-    /// # Errors
-    /// `Unavailable` if the stack has ended.
-    pub fn retrieval(&self) -> Result<Arc<dyn Retrieval>> {
-        self.0.retrieval.get().and_then(Weak::upgrade).ok_or_else(|| ended("vector_io"))
-    }
-}
-
-fn ended(api: &str) -> Error {
-    Error::unavailable(format!("`{api}` is not there: the stack has ended"))
+    slot!(inference, set_inference, dyn Inference, "inference", "Inference over all providers.");
+    slot!(retrieval, set_retrieval, dyn Retrieval, "vector_io", "All vector databases.");
+    slot!(tools, set_tools, dyn Tools, "tool_runtime", "All tools.");
+    slot!(chat, set_chat, dyn Chat, "inference", "Chat in Llama Stack's form.");
+    slot!(shields, set_shields, dyn Shields, "safety", "All shields.");
 }

@@ -194,6 +194,10 @@ pub struct Search {
 /// All vector databases of the stack by their ids, with the embedding that belongs to each.
 #[async_trait]
 pub trait Retrieval: Send + Sync {
+    /// Registers a database with this embedding model, at the first provider, unless there is one of
+    /// this id.
+    async fn ensure(&self, cx: &Context, vector_db_id: &str, embedding_model: &str) -> Result<()>;
+
     /// Inserts chunks, in place of those with the same ids. Those without a vector get one.
     async fn insert(
         &self,

@@ -3,12 +3,15 @@
 use crate::{
     ServerOptions,
     auth::Authentication,
-    docs_page, faces, handlers, openapi,
+    docs_page,
+    faces::{self, StackChat},
+    handlers, openapi,
     router::{Found, Router},
     routes::{Route, Routes},
 };
 use bytes::Bytes;
-use chaski_api::{EndpointSpec, Face, Result, endpoints};
+use chaski_api::{EndpointSpec, Face, endpoints};
+use chaski_provider::Chat;
 use chaski_stack::Stack;
 use http::Method;
 use std::{
@@ -27,6 +30,8 @@ pub(crate) struct App(Arc<State>);
 /// What all requests share.
 pub(crate) struct State {
     pub(crate) stack: Arc<Stack>,
+    /// Kept here for the providers that chat.
+    _chat: Arc<dyn Chat>,
     pub(crate) options: ServerOptions,
     pub(crate) auth: Option<Authentication>,
     /// One permit for each request that may be worked on at a time.
@@ -60,9 +65,7 @@ pub(crate) struct Page {
 }
 
 impl App {
-    /// # Errors
-    /// The client for the authentication service cannot be set up.
-    pub(crate) fn new(stack: Arc<Stack>, options: ServerOptions) -> Result<Self> {
+    pub(crate) fn new(stack: Arc<Stack>, options: ServerOptions) -> Self {
         let mut routes = Routes::default();
         handlers::register(&mut routes);
         faces::mount(&mut routes);
@@ -89,15 +92,18 @@ impl App {
             router.add(chaski_api::Method::Get, path, target);
         }
 
-        Ok(Self(Arc::new(State {
+        let chat: Arc<dyn Chat> = Arc::new(StackChat::new(&stack));
+        stack.set_chat(&chat);
+        Self(Arc::new(State {
+            auth: options.auth.clone().map(|auth| Authentication::new(auth, stack.http())),
             stack,
-            auth: options.auth.clone().map(Authentication::new).transpose()?,
+            _chat: chat,
             permits: Arc::new(Semaphore::new(options.limits.concurrent_requests)),
             options,
             router,
             older_mount,
             draining: AtomicBool::new(false),
-        })))
+        }))
     }
 }
 

@@ -285,7 +285,8 @@ async fn serve(
         Handling::Raw(handler) => {
             let deadline = cx.deadline.unwrap_or_else(Instant::now);
             let headers = head.headers.clone();
-            let work = handler(app.clone(), cx, Asked { headers, body, parameters });
+            let query = head.uri.query().map(str::to_owned);
+            let work = handler(app.clone(), cx, Asked { headers, body, parameters, query });
             let answered = timeout_at(deadline.into(), work).await.unwrap_or(Err(Unread::Late));
             answered.or_else(|unread| unread.into_answer(to))
         }

@@ -3,19 +3,19 @@
 use crate::{
     app::App,
     body::{RequestBody, ResponseBody},
-    input,
+    input::{self, Input, Shape},
     multipart::{Form, FormLimits},
     router::Parameters,
 };
-use bytes::BytesMut;
-use chaski_api::{Error, Result, Wire};
+use bytes::{Bytes, BytesMut};
+use chaski_api::{Endpoint, Error, Result, Wire};
 use chaski_stack::files::Content;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::{convert::Infallible, ops::Range};
+use std::{convert::Infallible, ops::Range, sync::Arc};
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncSeekExt},
@@ -31,6 +31,7 @@ pub(crate) struct Asked {
     pub(crate) headers: HeaderMap,
     pub(crate) body: RequestBody,
     pub(crate) parameters: Parameters,
+    pub(crate) query: Option<String>,
 }
 
 impl Asked {
@@ -38,6 +39,18 @@ impl Asked {
     pub(crate) fn parameter(&self, name: &str) -> &str {
         let mut parameters = self.parameters.iter();
         parameters.find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+
+    /// The parameters of the path and of the query.
+    ///
+    /// # Errors
+    /// `Malformed` if they are not those of the endpoint.
+    pub(crate) async fn request<E: Endpoint>(&self, app: &App) -> Result<E::Request> {
+        let (query, parameters) = (self.query.clone(), self.parameters.clone());
+        let input = Input { body: Bytes::new(), content_type: None, query, parameters };
+        let shape = Arc::new(Shape::of::<E>());
+        let (request, _) = input.read::<E>(shape, app.options.limits.json_depth).await?;
+        Ok(request)
     }
 
     /// The body as a form, whose file may have so many bytes.

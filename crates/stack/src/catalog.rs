@@ -2,7 +2,10 @@
 
 use crate::reference;
 use chaski_api::{Api, Issue, Schemas};
-use chaski_provider::{Entry, InferenceProvider, Spec, ToolRuntimeProvider, VectorIoProvider};
+use chaski_provider::{
+    AgentsProvider, Entry, InferenceProvider, SafetyProvider, Spec, ToolRuntimeProvider,
+    VectorIoProvider,
+};
 use serde_json::Value;
 
 /// The providers that the program contains, by what they implement.
@@ -11,6 +14,8 @@ pub struct Catalog {
     pub inference: &'static [Entry<dyn InferenceProvider>],
     pub vector_io: &'static [Entry<dyn VectorIoProvider>],
     pub tool_runtime: &'static [Entry<dyn ToolRuntimeProvider>],
+    pub safety: &'static [Entry<dyn SafetyProvider>],
+    pub agents: &'static [Entry<dyn AgentsProvider>],
 }
 
 /// What can be said about a provider without knowing what it implements.
@@ -38,7 +43,9 @@ impl Catalog {
         let inference = self.inference.iter().map(Described::from);
         let vector_io = self.vector_io.iter().map(Described::from);
         let tool_runtime = self.tool_runtime.iter().map(Described::from);
-        inference.chain(vector_io).chain(tool_runtime)
+        let safety = self.safety.iter().map(Described::from);
+        let agents = self.agents.iter().map(Described::from);
+        inference.chain(vector_io).chain(tool_runtime).chain(safety).chain(agents)
     }
 
     /// The provider of `api` that `provider_type` means.

@@ -9,7 +9,6 @@ use crate::{
 use chaski_api::Result;
 use chaski_provider::Context;
 use chaski_store::{Database, Owner, Schema, SqliteRows};
-use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
@@ -77,12 +76,9 @@ pub(crate) async fn upkeep(files: Files, jobs: Jobs, stores: VectorStores) {
     }
 }
 
-/// Whose data a request is about. Where nobody is asked who they are, everything belongs to the
-/// same nobody.
+/// Whose data a request is about.
 pub(crate) fn owner(cx: &Context) -> Owner {
-    let Some(principal) = &cx.principal else { return Owner::default() };
-    let tenant = principal.attributes.get("tenant").and_then(Value::as_str).unwrap_or_default();
-    Owner { tenant: tenant.to_owned(), principal: principal.id.clone() }
+    cx.owner()
 }
 
 /// The time in seconds since 1970.

@@ -130,7 +130,7 @@ pub(crate) fn plan(config: &RunConfig, catalog: &Catalog) -> Plan {
     warn_of_missing(&mut plan);
     check_needs(config, &mut plan);
     check_models(config, &mut plan);
-    check_vector_dbs(config, &mut plan);
+    check_resources(config, &mut plan);
     warn_of_resources(config, &mut plan);
     plan
 }
@@ -365,34 +365,52 @@ pub(crate) fn is_wanted(model: &crate::config::ModelEntry) -> bool {
         && !model.targets.as_ref().is_some_and(switched_off)
 }
 
-/// Finds vector databases that can never be registered.
-fn check_vector_dbs(config: &RunConfig, plan: &mut Plan) {
+/// Finds resources that can never be registered because nobody hosts them. `kind` is their key in
+/// the configuration; `one` says that a resource without a provider is that of the only one, and
+/// not that of the first.
+fn check_hosts<'a>(
+    (kind, api, one): (&str, Api, bool),
+    entries: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    plan: &mut Plan,
+) {
     let usable: Vec<String> = plan
         .instances
         .iter()
-        .filter(|one| one.api == Api::VectorIo && one.availability != Availability::Disabled)
+        .filter(|one| one.api == api && one.availability != Availability::Disabled)
         .map(|one| one.provider_id.clone())
         .collect();
     let usable: Vec<&str> = usable.iter().map(String::as_str).collect();
-    for (index, entry) in config.vector_dbs.iter().enumerate() {
-        let at = |last: &str| vec![key("vector_dbs"), Segment::Index(index), key(last)];
-        if !is_wanted_vector_db(entry) {
+    for (index, (id, provider)) in entries.enumerate() {
+        if id.is_empty() || provider.is_some_and(is_disabled) {
             plan.warnings.push(format!(
-                "vector_dbs[{index}] is left out: it has no id, or its provider is disabled"
+                "{kind}[{index}] is left out: it has no id, or its provider is disabled"
             ));
             continue;
         }
-        match entry.provider_id.as_deref() {
-            Some(id) if !usable.contains(&id) => {
-                let msg = unknown_provider(id, &usable);
-                plan.problem(at("provider_id"), "invalid_vector_db", msg);
-            }
-            None if usable.is_empty() => {
-                let msg = "no provider for `vector_io` is configured".to_owned();
-                plan.problem(at("provider_id"), "invalid_vector_db", msg);
-            }
-            Some(_) | None => {}
-        }
+        let msg = match provider {
+            Some(id) if !usable.contains(&id) => unknown_provider(id, &usable),
+            None if usable.is_empty() => format!("no provider for `{api}` is configured"),
+            None if one && usable.len() > 1 => crate::table::no_provider(&usable),
+            Some(_) | None => continue,
+        };
+        let loc = vec![key(kind), Segment::Index(index), key("provider_id")];
+        plan.problem(loc, "invalid_resource", msg);
+    }
+}
+
+/// Finds vector databases, shields and tool groups that can never be registered.
+fn check_resources(config: &RunConfig, plan: &mut Plan) {
+    let entries = &config.vector_dbs;
+    let of = entries.iter().map(|one| (one.vector_db_id.as_str(), one.provider_id.as_deref()));
+    check_hosts(("vector_dbs", Api::VectorIo, false), of, plan);
+    let of = config.shields.iter();
+    let of = of.map(|one| (one.shield_id.as_str(), one.provider_id.as_deref()));
+    check_hosts(("shields", Api::Safety, true), of, plan);
+    let of = config.tool_groups.iter();
+    let of = of.map(|one| (one.toolgroup_id.as_str(), Some(one.provider_id.as_str())));
+    check_hosts(("tool_groups", Api::ToolRuntime, true), of, plan);
+    for (index, entry) in entries.iter().enumerate().filter(|(_, one)| is_wanted_vector_db(one)) {
+        let at = |last: &str| vec![key("vector_dbs"), Segment::Index(index), key(last)];
         let model = config.models.iter().find(|model| model.model_id == entry.embedding_model);
         if let Some(model) = model.filter(|model| model.model_type != ModelType::Embedding) {
             let msg = format!("Model {} is not an embedding model", model.model_id);
@@ -413,11 +431,9 @@ pub(crate) fn is_wanted_vector_db(entry: &crate::config::VectorDbEntry) -> bool 
 
 fn warn_of_resources(config: &RunConfig, plan: &mut Plan) {
     let kinds = [
-        ("shields", config.shields.len()),
         ("datasets", config.datasets.len()),
         ("scoring_fns", config.scoring_fns.len()),
         ("benchmarks", config.benchmarks.len()),
-        ("tool_groups", config.tool_groups.len()),
     ];
     for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
         plan.warnings.push(format!(

@@ -7,6 +7,8 @@ const CATALOG: Catalog = Catalog {
     inference: chaski_providers_inference::ALL,
     vector_io: chaski_providers_vector_io::ALL,
     tool_runtime: chaski_providers_tools::ALL,
+    safety: chaski_providers_safety::ALL,
+    agents: chaski_providers_agents::ALL,
 };
 
 fn environment() -> Environment {

@@ -20,6 +20,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("chaski-weights", 3),
     ("chaski-stack", 4),
     ("chaski-providers-inference", 4),
+    ("chaski-providers-agents", 4),
+    ("chaski-providers-safety", 4),
     ("chaski-providers-tools", 4),
     ("chaski-providers-vector-io", 4),
     ("chaski-server", 5),

@@ -24,6 +24,8 @@ impl Listed {
 pub(crate) fn tables() -> Vec<(&'static str, Vec<Listed>)> {
     vec![
         ("providers/inference", chaski_providers_inference::ALL.iter().map(Listed::of).collect()),
+        ("providers/agents", chaski_providers_agents::ALL.iter().map(Listed::of).collect()),
+        ("providers/safety", chaski_providers_safety::ALL.iter().map(Listed::of).collect()),
         ("providers/tools", chaski_providers_tools::ALL.iter().map(Listed::of).collect()),
         ("providers/vector-io", chaski_providers_vector_io::ALL.iter().map(Listed::of).collect()),
     ]

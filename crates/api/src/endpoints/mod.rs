@@ -1,5 +1,6 @@
 //! Every endpoint, by group. To add one: its type in a group's file, and its line in that table.
 
+pub mod agents;
 pub mod anthropic;
 pub mod files;
 pub mod inference;
@@ -10,6 +11,9 @@ pub mod providers;
 pub mod rag_tool;
 pub mod rerank;
 mod reserved;
+pub mod shields;
+pub mod tool_groups;
+pub mod tool_runtime;
 pub mod vector_dbs;
 pub mod vector_io;
 pub mod vector_stores;
@@ -29,7 +33,11 @@ pub const GROUPS: &[(&str, &[Described])] = &[
     ("vector_stores", vector_stores::ALL),
     ("vector_dbs", vector_dbs::ALL),
     ("vector_io", vector_io::ALL),
+    ("tool_groups", tool_groups::ALL),
+    ("tool_runtime", tool_runtime::ALL),
     ("rag_tool", rag_tool::ALL),
+    ("shields", shields::ALL),
+    ("agents", agents::ALL),
     ("reserved", reserved::ALL),
 ];
 

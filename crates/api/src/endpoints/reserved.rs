@@ -18,34 +18,6 @@ const fn delete(api: Api, path: &'static str, operation: &'static str) -> Descri
 }
 
 pub(super) const ALL: &[Described] = &[
-    get(Api::Agents, "/v1/agents", "list_agents"),
-    post(Api::Agents, "/v1/agents", "create_agent"),
-    delete(Api::Agents, "/v1/agents/{agent_id}", "delete_agent"),
-    get(Api::Agents, "/v1/agents/{agent_id}", "get_agent"),
-    post(Api::Agents, "/v1/agents/{agent_id}/session", "create_agent_session"),
-    delete(Api::Agents, "/v1/agents/{agent_id}/session/{session_id}", "delete_agents_session"),
-    get(Api::Agents, "/v1/agents/{agent_id}/session/{session_id}", "get_agents_session"),
-    post(Api::Agents, "/v1/agents/{agent_id}/session/{session_id}/turn", "create_agent_turn"),
-    get(
-        Api::Agents,
-        "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}",
-        "get_agents_turn",
-    ),
-    post(
-        Api::Agents,
-        "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}/resume",
-        "resume_agent_turn",
-    ),
-    get(
-        Api::Agents,
-        "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}/step/{step_id}",
-        "get_agents_step",
-    ),
-    get(Api::Agents, "/v1/agents/{agent_id}/sessions", "list_agent_sessions"),
-    post(Api::Safety, "/v1/safety/run-shield", "post_safety_run_shield"),
-    get(Api::Shields, "/v1/shields", "list_shields"),
-    post(Api::Shields, "/v1/shields", "post_shields"),
-    get(Api::Shields, "/v1/shields/{identifier:path}", "get_shields_item"),
     post(Api::Telemetry, "/v1/telemetry/events", "post_telemetry_events"),
     post(Api::Telemetry, "/v1/telemetry/spans", "post_telemetry_spans"),
     post(Api::Telemetry, "/v1/telemetry/spans/export", "post_telemetry_spans_export"),
@@ -114,12 +86,4 @@ pub(super) const ALL: &[Described] = &[
         "/v1/post-training/supervised-fine-tune",
         "post_post_training_supervised_fine_tune",
     ),
-    get(Api::ToolGroups, "/v1/toolgroups", "list_toolgroups"),
-    post(Api::ToolGroups, "/v1/toolgroups", "post_toolgroups"),
-    delete(Api::ToolGroups, "/v1/toolgroups/{toolgroup_id:path}", "delete_toolgroups_item"),
-    get(Api::ToolGroups, "/v1/toolgroups/{toolgroup_id:path}", "get_toolgroups_item"),
-    get(Api::ToolGroups, "/v1/tools", "list_tools"),
-    get(Api::ToolGroups, "/v1/tools/{tool_name:path}", "get_tools_item"),
-    post(Api::ToolRuntime, "/v1/tool-runtime/invoke", "post_tool_runtime_invoke"),
-    get(Api::ToolRuntime, "/v1/tool-runtime/list-tools", "list_tool_runtime_list_tools"),
 ];

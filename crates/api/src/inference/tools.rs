@@ -88,6 +88,16 @@ crate::wire! {
     }
 }
 
+impl Default for ToolConfig {
+    fn default() -> Self {
+        Self {
+            tool_choice: Some("auto".to_owned()),
+            tool_prompt_format: None,
+            system_message_behavior: Some(SystemMessageBehavior::Append),
+        }
+    }
+}
+
 /// The parameters of a tool by name, in the order of the request.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(transparent)]

@@ -10,7 +10,7 @@ use crate::options::AuthOptions;
 use bytes::Bytes;
 use chaski_api::{Error, ErrorKind, Result};
 use chaski_provider::Principal;
-use chaski_upstream::{Http, HttpOptions, Request};
+use chaski_upstream::{Http, Request};
 use http::StatusCode;
 use moka::{Expiry, future::Cache};
 use serde_json::{Map, Value};
@@ -77,18 +77,15 @@ fn weight(decision: &Decision) -> u32 {
 }
 
 impl Authentication {
-    /// # Errors
-    /// The HTTP client cannot be set up.
-    pub(crate) fn new(options: AuthOptions) -> Result<Self> {
-        let http =
-            Http::new(HttpOptions { connect_timeout: options.timeout, ..HttpOptions::default() })?;
+    pub(crate) fn new(options: AuthOptions, http: &Http) -> Self {
+        let http = http.adjusted(|client| client.connect_timeout = options.timeout);
         let lifetimes = Lifetimes { positive: options.ttl, negative: options.negative_ttl };
         let decisions = Cache::builder()
             .max_capacity(REMEMBERED)
             .weigher(|_key, decision| weight(decision))
             .expire_after(lifetimes)
             .build();
-        Ok(Self { options, http, decisions })
+        Self { options, http, decisions }
     }
 
     /// Who sends the request.

@@ -10,6 +10,8 @@ mod pieces;
 mod python;
 mod tokens;
 
+pub(crate) use llama_stack::StackChat;
+
 #[cfg(feature = "fuzzing")]
 pub(crate) use anthropic::messages_over as anthropic_messages;
 #[cfg(feature = "fuzzing")]

@@ -1,10 +1,13 @@
 //! The handlers of everything but inference: what is there, how it is doing, and what it holds.
 
+mod agents;
 mod files;
 mod inspect;
 mod models;
 mod providers;
 mod retrieval;
+mod safety;
+mod tools;
 mod vector_stores;
 
 use crate::routes::Routes;
@@ -12,11 +15,14 @@ use chaski_api::{Api, EndpointSpec, Method};
 
 /// Attaches the handlers.
 pub(crate) fn register(routes: &mut Routes) {
+    agents::register(routes);
     files::register(routes);
     inspect::register(routes);
     models::register(routes);
     providers::register(routes);
     retrieval::register(routes);
+    safety::register(routes);
+    tools::register(routes);
     vector_stores::register(routes);
 }
 

@@ -23,9 +23,9 @@ pub(super) fn register(routes: &mut Routes) {
         app.stack.vector_dbs.unregister(&request.vector_db_id).await
     });
     routes.on::<InsertDocuments, _, _>(|app, cx, request| async move {
-        app.stack.tool_runtime.insert_documents(&cx, request).await
+        app.stack.tools.insert_documents(&cx, request).await
     });
     routes.on::<QueryContext, _, _>(|app, cx, request| async move {
-        app.stack.tool_runtime.query_context(&cx, request).await
+        app.stack.tools.query_context(&cx, request).await
     });
 }

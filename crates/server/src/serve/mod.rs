@@ -44,7 +44,7 @@ impl Server {
             addresses.push(listener.local_addr().map_err(cannot)?);
             listeners.push(listener);
         }
-        let app = App::new(stack, options)?;
+        let app = App::new(stack, options);
         Ok(Self { app, listeners, addresses, tls })
     }
 

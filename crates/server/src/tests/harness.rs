@@ -1,6 +1,6 @@
 //! A server on a free port, and clients for it.
 
-use super::{provider, store};
+use super::{guards, provider, store};
 use crate::{Server, ServerOptions};
 use chaski_api::Wire;
 use chaski_provider::{Deps, Environment, Tasks};
@@ -95,7 +95,13 @@ async fn stack_with(more: Value) -> Arc<Stack> {
     Stack::start(StackOptions {
         config: RunConfig::from_json(config).unwrap(),
         raw: Value::Null,
-        catalog: Catalog { inference: provider::ALL, vector_io: store::ALL, ..Catalog::default() },
+        catalog: Catalog {
+            inference: provider::ALL,
+            vector_io: store::ALL,
+            tool_runtime: guards::TOOLS,
+            safety: guards::SHIELDS,
+            agents: &[],
+        },
         deps: deps(Http::new(HttpOptions::default()).unwrap()),
         store: Arc::new(Memory::default()),
         data: Data::in_memory(&data_dir).unwrap(),

@@ -208,7 +208,8 @@ fn types_of_the_reference_that_this_build_lacks_are_warnings() {
          - {provider_id: '', provider_type: remote::vllm, config: {}}\n  \
          - {provider_id: __disabled__, provider_type: remote::nobody, config: {}}\n  \
          safety:\n  - {provider_id: llama-guard, provider_type: inline::llama-guard, config: {}}\n\
-         shields: [{shield_id: s}]",
+         shields: [{shield_id: s}]\n\
+         benchmarks: [{benchmark_id: b, dataset_id: d, scoring_functions: []}]",
     ))
     .unwrap();
     assert_eq!(
@@ -220,7 +221,7 @@ fn types_of_the_reference_that_this_build_lacks_are_warnings() {
              `tgi0` (`remote::tgi`)",
             "this build does not contain these providers of `safety` yet, they are unavailable: \
              `llama-guard` (`inline::llama-guard`)",
-            "the 1 `shields` of the configuration are not registered: this build does not serve them yet",
+            "the 1 `benchmarks` of the configuration are not registered: this build does not serve them yet",
         ]
     );
 }

@@ -1,5 +1,6 @@
 //! The routers: each implements the trait of its API by handing requests to the right provider.
 
+mod arguments;
 mod call;
 mod choose;
 mod inference;
@@ -7,6 +8,8 @@ mod metered;
 mod models;
 mod rerank;
 mod retry;
+mod shields;
+mod tool_groups;
 mod tool_runtime;
 mod vector_dbs;
 mod vector_io;
@@ -15,6 +18,8 @@ pub(crate) use call::Call;
 pub(crate) use choose::Dice;
 pub(crate) use inference::InferenceRouter;
 pub(crate) use models::{NO_DIMENSION, declared};
+pub(crate) use shields::{ShieldRouter, declared_shields};
+pub(crate) use tool_groups::declared_tool_groups;
 pub(crate) use tool_runtime::ToolRuntimeRouter;
 pub(crate) use vector_dbs::declared_vector_dbs;
 pub(crate) use vector_io::VectorIoRouter;

@@ -1,24 +1,37 @@
-//! Tools that run in the server: each request goes to the provider that has its tool.
+//! Tools that run in the server: each call goes to the provider that has its tool.
 
-use crate::instance::Instance;
+use crate::{RoutingTable, instance::Instance, routers::arguments, table::not_served};
 use async_trait::async_trait;
 use chaski_api::{
     Error, Result,
     endpoints::rag_tool::{InsertDocumentsRequest, QueryContextRequest},
     retrieval::RagQueryResult,
+    tools::{Tool, ToolGroup, ToolHost, ToolInvocationResult},
 };
-use chaski_provider::{Context, ToolRuntime, ToolRuntimeProvider};
-use std::sync::Arc;
+use chaski_provider::{Context, ToolGroupRecord, ToolRuntimeProvider, Tools};
+use futures_util::StreamExt;
+use serde_json::{Map, Value};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// How long the provider of a group may take to say which tools it has now.
+const LIST_TIME: Duration = Duration::from_secs(5);
+/// How many groups are asked at one time.
+const LIST_AT_ONCE: usize = 8;
 
 /// Hands each request to the provider of its tool.
 pub(crate) struct ToolRuntimeRouter {
+    groups: Arc<RoutingTable<ToolGroupRecord>>,
     /// In the order of the configuration.
     instances: Vec<Arc<Instance<dyn ToolRuntimeProvider>>>,
 }
 
 impl ToolRuntimeRouter {
-    pub(crate) fn new(instances: Vec<Arc<Instance<dyn ToolRuntimeProvider>>>) -> Self {
-        Self { instances }
+    pub(crate) fn new(
+        groups: Arc<RoutingTable<ToolGroupRecord>>,
+        instances: Vec<Arc<Instance<dyn ToolRuntimeProvider>>>,
+    ) -> Self {
+        Self { groups, instances }
     }
 
     /// The first provider that has the RAG tool, and what it may see of the context.
@@ -39,10 +52,94 @@ impl ToolRuntimeRouter {
             )
         }))
     }
+
+    /// The tools of a group as its provider has them now, or as they were when it was last asked.
+    async fn current(&self, cx: &Context, record: ToolGroupRecord) -> Vec<Tool> {
+        let Ok(routed) = self.groups.route(&record.identifier).await else { return record.tools };
+        let (cx, group) = (routed.context(cx), record.group());
+        match timeout(LIST_TIME, routed.provider.tools(&cx, &group)).await {
+            Ok(Ok(definitions)) => {
+                let now = record.clone().with_tools(definitions);
+                if now.tools == record.tools {
+                    return record.tools;
+                }
+                match self.groups.keep_tools(now.clone()).await {
+                    Ok(()) => now.tools,
+                    Err(error) => {
+                        tracing::warn!(
+                            target: "tools",
+                            group = %group.identifier,
+                            "the changed tools of a group cannot be kept: {}",
+                            error.chain()
+                        );
+                        record.tools
+                    }
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(
+                    target: "tools",
+                    group = %group.identifier,
+                    "the tools of a group cannot be listed anew: {}",
+                    error.chain()
+                );
+                record.tools
+            }
+            Err(_) => record.tools,
+        }
+    }
+
+    /// The tool called `name` with its group; groups of MCP servers are asked again if none has it.
+    async fn find(&self, cx: &Context, name: &str) -> Result<(ToolGroupRecord, Tool)> {
+        if let Some(found) = self.groups.tool(name) {
+            return Ok(found);
+        }
+        for record in self.groups.list() {
+            if record.mcp_endpoint.is_some() {
+                let tools = self.current(cx, record.clone()).await;
+                if let Some(tool) = tools.into_iter().find(|tool| tool.identifier == name) {
+                    return Ok((record, tool));
+                }
+            }
+        }
+        let message = not_served("Tool", "Tools", "tool", name, &self.groups.provider_ids());
+        Err(Error::not_found(message).with_code("tool_not_found").with_param("tool_name"))
+    }
 }
 
 #[async_trait]
-impl ToolRuntime for ToolRuntimeRouter {
+impl Tools for ToolRuntimeRouter {
+    fn groups(&self) -> Vec<ToolGroup> {
+        self.groups.list().iter().map(ToolGroupRecord::group).collect()
+    }
+
+    async fn list(&self, cx: &Context, group: Option<&str>) -> Vec<Tool> {
+        let records = self.groups.list().into_iter();
+        let wanted = records.filter(|record| group.is_none_or(|id| id == record.identifier));
+        let lists: Vec<Vec<Tool>> = futures_util::stream::iter(wanted)
+            .map(|record| self.current(cx, record))
+            .buffered(LIST_AT_ONCE)
+            .collect()
+            .await;
+        lists.into_iter().flatten().collect()
+    }
+
+    async fn invoke(
+        &self,
+        cx: &Context,
+        tool: &str,
+        mut arguments: Map<String, Value>,
+    ) -> Result<ToolInvocationResult> {
+        let (record, tool) = self.find(cx, tool).await?;
+        arguments::check(&tool, &arguments)?;
+        // What the group says wins, so that a caller cannot leave its bounds.
+        if tool.tool_host == ToolHost::Distribution {
+            arguments.extend(record.args.clone().unwrap_or_default());
+        }
+        let routed = self.groups.route(&record.identifier).await?;
+        routed.provider.invoke(&routed.context(cx), &record.group(), &tool, arguments).await
+    }
+
     async fn insert_documents(&self, cx: &Context, request: InsertDocumentsRequest) -> Result<()> {
         let (provider, cx) = self.rag_tool(cx).await?;
         provider.insert_documents(&cx, request).await

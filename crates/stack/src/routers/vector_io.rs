@@ -5,6 +5,7 @@ use crate::{RoutingTable, table::Routed};
 use async_trait::async_trait;
 use chaski_api::{
     Error, ErrorKind, Result,
+    endpoints::vector_dbs::RegisterVectorDbRequest,
     models::Model,
     openai::{Body, EmbeddingRequest},
     retrieval::{Filter, SearchMode, VectorDb},
@@ -152,6 +153,20 @@ fn text(chunk: &StoredChunk, index: usize) -> Result<String> {
 
 #[async_trait]
 impl Retrieval for VectorIoRouter {
+    async fn ensure(&self, _: &Context, vector_db_id: &str, embedding_model: &str) -> Result<()> {
+        if self.dbs.get(vector_db_id).await.is_ok() {
+            return Ok(());
+        }
+        let request = RegisterVectorDbRequest {
+            vector_db_id: vector_db_id.to_owned(),
+            embedding_model: embedding_model.to_owned(),
+            embedding_dimension: None,
+            provider_id: None,
+            provider_vector_db_id: None,
+        };
+        self.dbs.register_vector_db(&self.models, request).await.map(drop)
+    }
+
     async fn insert(
         &self,
         cx: &Context,

@@ -7,11 +7,11 @@ use crate::{
     data,
     files::Files,
     fleet::{Fleet, look_after},
-    instance::OnUp,
+    instance::{Instance, OnUp},
     jobs::{Jobs, Pace},
     registry::Registry,
     resolver::{self, Availability, Plan},
-    routers::{self, Dice, InferenceRouter, ToolRuntimeRouter, VectorIoRouter},
+    routers::{self, Dice, InferenceRouter, ShieldRouter, ToolRuntimeRouter, VectorIoRouter},
     table::{LIST_PAUSE, Place, targets},
     vector_stores::{Parts, VectorStores},
 };
@@ -20,9 +20,13 @@ use chaski_api::{
     inspect::{HealthStatus, ModelUsage, ProviderHealth, ProviderInfo},
     models::Model,
     retrieval::VectorDb,
+    safety::Shield,
 };
-use chaski_provider::{Deps, Inference, Resource, Retrieval, ToolRuntime};
+use chaski_provider::{
+    AgentsProvider, Chat, Deps, Inference, Resource, Retrieval, Shields, ToolGroupRecord, Tools,
+};
 use chaski_store::{KvStore, Memory, Sqlite};
+use chaski_upstream::Http;
 use serde_json::Value;
 use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -69,7 +73,15 @@ pub struct Stack {
     /// All vector databases, with the embedding that belongs to each.
     pub retrieval: Arc<dyn Retrieval>,
     /// The tools of all providers.
-    pub tool_runtime: Arc<dyn ToolRuntime>,
+    pub tools: Arc<dyn Tools>,
+    /// The groups that they are registered in.
+    pub tool_groups: Arc<RoutingTable<ToolGroupRecord>>,
+    /// The shields of all providers.
+    pub shields: Arc<RoutingTable<Shield>>,
+    /// Running them.
+    pub safety: Arc<dyn Shields>,
+    /// The providers of agents, in the order of the configuration.
+    agents: Vec<Arc<Instance<dyn AgentsProvider>>>,
     plan: Plan,
     catalog: Catalog,
     fleet: Fleet,
@@ -91,7 +103,9 @@ impl Stack {
         let mut fleet = Fleet::default();
         let instances = fleet.add(Api::Inference, catalog.inference, &plan, &deps);
         let stores = fleet.add(Api::VectorIo, catalog.vector_io, &plan, &deps);
-        let tools = fleet.add(Api::ToolRuntime, catalog.tool_runtime, &plan, &deps);
+        let tool_runtimes = fleet.add(Api::ToolRuntime, catalog.tool_runtime, &plan, &deps);
+        let guards = fleet.add(Api::Safety, catalog.safety, &plan, &deps);
+        let agents = fleet.add(Api::Agents, catalog.agents, &plan, &deps);
 
         let only = match instances.as_slice() {
             [only] => Some(only.id.clone()),
@@ -111,8 +125,23 @@ impl Stack {
         let declared = routers::declared_vector_dbs(&config, first);
         let nobody = HashSet::new();
         let vector_dbs =
-            RoutingTable::load(Registry::new(store), stores.clone(), nobody, declared).await?;
+            RoutingTable::load(Registry::new(Arc::clone(&store)), stores.clone(), nobody, declared)
+                .await?;
         let vector_dbs = Arc::new(vector_dbs);
+        let declared = routers::declared_tool_groups(&config);
+        let of_store = Registry::new(Arc::clone(&store));
+        let tool_groups =
+            RoutingTable::load(of_store, tool_runtimes.clone(), HashSet::new(), declared).await?;
+        let tool_groups = Arc::new(tool_groups);
+        let only = match guards.as_slice() {
+            [only] => Some(only.id.as_str()),
+            _ => None,
+        };
+        let declared = routers::declared_shields(&config, only);
+        let shields =
+            RoutingTable::load(Registry::new(store), guards.clone(), HashSet::new(), declared)
+                .await?;
+        let shields = Arc::new(shields);
 
         let router = InferenceRouter::new(Arc::clone(&models), Dice::default());
         let mut inference: Arc<dyn Inference> = Arc::new(router);
@@ -126,11 +155,19 @@ impl Stack {
         );
         let router = Arc::new(router);
         let retrieval: Arc<dyn Retrieval> = Arc::clone(&router) as Arc<dyn Retrieval>;
-        deps.routers.set(&inference, &retrieval);
+        let tools = ToolRuntimeRouter::new(Arc::clone(&tool_groups), tool_runtimes.clone());
+        let tools: Arc<dyn Tools> = Arc::new(tools);
+        let safety: Arc<dyn Shields> = Arc::new(ShieldRouter::new(Arc::clone(&shields)));
+        deps.routers.set_inference(&inference);
+        deps.routers.set_retrieval(&retrieval);
+        deps.routers.set_tools(&tools);
+        deps.routers.set_shields(&safety);
 
         look_after(&instances, &deps, |id| settling(&models, id));
         look_after(&stores, &deps, |id| settling(&vector_dbs, id));
-        look_after(&tools, &deps, |_| Box::new(|_| Box::pin(std::future::ready(()))));
+        look_after(&tool_runtimes, &deps, |id| settling(&tool_groups, id));
+        look_after(&guards, &deps, |id| settling(&shields, id));
+        look_after(&agents, &deps, |_| Box::new(|_| Box::pin(std::future::ready(()))));
         let table = Arc::clone(&models);
         deps.tasks.spawn(async move { table.keep_fresh(LIST_PAUSE).await });
         if timeout(BUILD_TIME, fleet.attempted()).await.is_err() {
@@ -153,7 +190,6 @@ impl Stack {
         let vector_stores = VectorStores::start(parts, deps.compute_threads + 1);
         let upkeep = data::upkeep(files.clone(), jobs.clone(), vector_stores.clone());
         deps.tasks.spawn(upkeep);
-        let tool_runtime = Arc::new(ToolRuntimeRouter::new(tools));
         Ok(Arc::new(Self {
             config,
             models,
@@ -163,12 +199,39 @@ impl Stack {
             vector_stores,
             jobs,
             retrieval,
-            tool_runtime,
+            tools,
+            tool_groups,
+            shields,
+            safety,
+            agents,
             plan,
             catalog,
             fleet,
             deps,
         }))
+    }
+
+    /// The provider of agents: the first one of the configuration.
+    ///
+    /// # Errors
+    /// None is configured, or it is not available.
+    pub async fn agents(&self) -> Result<Arc<dyn AgentsProvider>> {
+        let Some(instance) = self.agents.first() else {
+            return Err(Error::unsupported(
+                "no provider for `agents` is configured; add one to `providers.agents`",
+            ));
+        };
+        instance.ready().await
+    }
+
+    /// Gives providers the chat in Llama Stack's form, which the server has.
+    pub fn set_chat(&self, chat: &Arc<dyn Chat>) {
+        self.deps.routers.set_chat(chat);
+    }
+
+    /// The client for everything outbound.
+    pub fn http(&self) -> &Http {
+        &self.deps.http
     }
 
     /// All configured providers with their health, in the order of the configuration; settings

@@ -96,6 +96,23 @@ pub(crate) fn no_provider(available: &[&str]) -> String {
     )
 }
 
+/// The text for something that no provider serves. `title` and `kind` are the words for it, and
+/// `api` that for its providers.
+pub(crate) fn not_served(
+    title: &str,
+    api: &str,
+    kind: &str,
+    id: &str,
+    providers: &[&str],
+) -> String {
+    let served = match providers {
+        [] => format!("{title} `{id}` not served by any provider: none is configured."),
+        [one] => format!("{title} `{id}` not served by provider: `{one}`."),
+        all => format!("{title} `{id}` not served by any of the providers: {}.", all.join(", ")),
+    };
+    format!("{served} Make sure there is an {api} provider serving this {kind}.")
+}
+
 impl<R: Resource> RoutingTable<R> {
     /// Loads what is kept and merges what the configuration declares.
     ///
@@ -219,17 +236,10 @@ impl<R: Resource> RoutingTable<R> {
     }
 
     fn not_served(&self, id: &str) -> String {
-        let (api, kind) = (R::API_TITLE, R::KIND);
+        let kind = R::KIND;
         // The reference takes the stored word here: `Vector_db`, not `Vector DB`.
         let title = format!("{}{}", kind[..1].to_ascii_uppercase(), &kind[1..]);
-        let served = match self.provider_ids().as_slice() {
-            [] => format!("{title} `{id}` not served by any provider: none is configured."),
-            [one] => format!("{title} `{id}` not served by provider: `{one}`."),
-            all => {
-                format!("{title} `{id}` not served by any of the providers: {}.", all.join(", "))
-            }
-        };
-        format!("{served} Make sure there is an {api} provider serving this {kind}.")
+        not_served(&title, R::API_TITLE, kind, id, &self.provider_ids())
     }
 
     pub(crate) fn instance(&self, id: &str) -> Option<&Arc<Instance<R::Provider>>> {
@@ -268,7 +278,17 @@ impl<R: Resource> RoutingTable<R> {
 
     /// Writes the record of a request.
     async fn keep(&self, resource: R) -> Result<()> {
+        self.keep_unless(resource, |_| Ok(())).await
+    }
+
+    /// Writes the record of a request, unless `check`, which sees all records, objects.
+    pub(crate) async fn keep_unless(
+        &self,
+        resource: R,
+        check: impl FnOnce(&mut dyn Iterator<Item = &R>) -> Result<()> + Send,
+    ) -> Result<()> {
         let mut records = self.records.lock().await;
+        check(&mut records.kept.iter().map(|record| &record.resource))?;
         let id = resource.identifier();
         let position = records.kept.iter().position(|record| record.resource.identifier() == id);
         self.write(&mut records, position, resource, Origin::Request).await

@@ -10,14 +10,16 @@ mod tests;
 
 use async_trait::async_trait;
 use chaski_api::{
-    Api, Result,
+    Api, Error, Result, Wire,
     endpoints::rag_tool::{InsertDocumentsRequest, QueryContextRequest},
-    retrieval::RagQueryResult,
+    inference::InterleavedContent,
+    retrieval::{RagQueryConfig, RagQueryResult},
+    tools::{Tool, ToolDef, ToolGroup, ToolInvocationResult, ToolParameter},
 };
 use chaski_provider::{
     Context, Deps, Lifecycle, Provider, ProviderConfig, Spec, ToolRuntime, ToolRuntimeProvider,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 const DOCS: &str = "\
@@ -34,6 +36,8 @@ Puts documents into vector databases, and contexts for questions together from t
 - The chunks have the metadata of the document, and `document_id`, `token_count`, `chunk_index` and, where there are
   pages, the `page` on which they begin. Inserting a
   document with an id that is there already replaces its chunks.
+- Its tools are `knowledge_search`, which takes `query`, `vector_db_ids` and `query_config`, and `insert_into_memory`,
+  which takes `vector_db_id` and `documents`. What the `args` of the tool group say wins.
 - The query generator `llm` asks a model. Its template is data: `{{ messages }}` in it is replaced by the texts of
   the question, and nothing in it is run.
 ";
@@ -71,8 +75,103 @@ impl Provider for RagRuntime {
     }
 }
 
+/// The names of the two tools.
+const SEARCH: &str = "knowledge_search";
+const INSERT: &str = "insert_into_memory";
+
+chaski_api::wire! {
+    /// What the search takes, beyond what its parameters tell a model.
+    struct SearchArguments {
+        /// The question.
+        query: InterleavedContent,
+        /// The registered vector databases that are asked.
+        vector_db_ids: Vec<String> = Vec::new(),
+        /// How.
+        query_config: Option<RagQueryConfig>,
+    }
+}
+
+/// Reads the arguments of a call.
+fn arguments<T: Wire>(tool: &str, arguments: Map<String, Value>) -> Result<T> {
+    T::from_json(arguments.into()).map_err(|issues| {
+        let issues: Vec<String> = issues.iter().map(ToString::to_string).collect();
+        Error::invalid(format!("the arguments of `{tool}` are wrong: {}", issues.join("; ")))
+    })
+}
+
+impl RagRuntime {
+    async fn search(
+        &self,
+        cx: &Context,
+        given: Map<String, Value>,
+    ) -> Result<ToolInvocationResult> {
+        let given: SearchArguments = arguments(SEARCH, given)?;
+        if given.vector_db_ids.is_empty() {
+            return Err(Error::invalid(format!(
+                "`{SEARCH}` was given no `vector_db_ids`; name vector databases in the arguments \
+                 of the call or in the `args` of the tool group"
+            )));
+        }
+        let found = self
+            .query_context(
+                cx,
+                QueryContextRequest {
+                    content: given.query,
+                    vector_db_ids: given.vector_db_ids,
+                    query_config: given.query_config,
+                },
+            )
+            .await?;
+        let nothing = || InterleavedContent::Text(format!("{SEARCH} tool found nothing."));
+        let metadata = Some(found.metadata).filter(|metadata| !metadata.is_empty());
+        let content = found.content.unwrap_or_else(nothing);
+        Ok(ToolInvocationResult { metadata, ..content.into() })
+    }
+
+    async fn insert(
+        &self,
+        cx: &Context,
+        given: Map<String, Value>,
+    ) -> Result<ToolInvocationResult> {
+        let given: InsertDocumentsRequest = arguments(INSERT, given)?;
+        let count = given.documents.len();
+        let into = given.vector_db_id.clone();
+        self.insert_documents(cx, given).await?;
+        Ok(ToolInvocationResult::text(format!("inserted {count} documents into `{into}`")))
+    }
+}
+
 #[async_trait]
 impl ToolRuntime for RagRuntime {
+    async fn tools(&self, _cx: &Context, _group: &ToolGroup) -> Result<Vec<ToolDef>> {
+        let tool = |name: &str, description: &str, parameters| ToolDef {
+            name: name.to_owned(),
+            description: Some(description.to_owned()),
+            parameters: Some(parameters),
+            metadata: None,
+        };
+        let query = "The query to search for. Can be a natural language sentence or keywords.";
+        let query = ToolParameter::required("query", "string", query);
+        Ok(vec![
+            tool(INSERT, "Insert documents into memory", Vec::new()),
+            tool(SEARCH, "Search for information in a database.", vec![query]),
+        ])
+    }
+
+    async fn invoke(
+        &self,
+        cx: &Context,
+        _group: &ToolGroup,
+        tool: &Tool,
+        arguments: Map<String, Value>,
+    ) -> Result<ToolInvocationResult> {
+        if tool.provider_resource_id == SEARCH {
+            self.search(cx, arguments).await
+        } else {
+            self.insert(cx, arguments).await
+        }
+    }
+
     fn has_rag_tool(&self) -> bool {
         true
     }

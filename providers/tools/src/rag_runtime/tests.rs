@@ -29,6 +29,10 @@ struct Databases {
 
 #[async_trait]
 impl Retrieval for Databases {
+    async fn ensure(&self, _: &Context, _: &str, _: &str) -> Result<()> {
+        Ok(())
+    }
+
     async fn insert(&self, _: &Context, id: &str, chunks: Vec<ChunkToInsert>) -> Result<()> {
         if id == "absent" {
             return Err(Error::not_found("there is no such database"));
@@ -102,7 +106,8 @@ fn tool_allowing(addresses: &[String]) -> Tool {
         tasks: Tasks::default(),
         routers: Routers::default(),
     };
-    deps.routers.set(&inference, &retrieval);
+    deps.routers.set_inference(&inference);
+    deps.routers.set_retrieval(&retrieval);
     Tool { runtime: RagRuntime { deps }, databases, _held: (inference, retrieval) }
 }
 

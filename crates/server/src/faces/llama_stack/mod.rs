@@ -12,6 +12,7 @@ mod python_tag;
 mod rerank;
 mod retrieval;
 mod sampling;
+mod shared;
 mod stream;
 mod tools;
 
@@ -20,6 +21,8 @@ mod tests;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use chat::chat_completion as chat_over;
+
+pub(crate) use shared::StackChat;
 
 use super::no_choice;
 use chaski_api::{

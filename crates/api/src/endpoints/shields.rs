@@ -1,0 +1,102 @@
+//! The registered shields, and running them.
+
+use super::inspect::NoParameters;
+use crate::{
+    Api, Described, Endpoint, EndpointSpec, Method,
+    inference::Message,
+    safety::{RunShieldResponse, Shield, ShieldList},
+};
+use serde_json::{Map, Value};
+
+crate::wire! {
+    /// Which shield.
+    pub struct ShieldRequest {
+        /// The id; it may hold slashes.
+        pub identifier: String,
+    }
+
+    /// A shield to register. An id that is registered already is updated.
+    pub struct RegisterShieldRequest {
+        /// The id that requests will use.
+        pub shield_id: String,
+        /// The id that the provider uses; `shield_id` unless given.
+        pub provider_shield_id: Option<String>,
+        /// The provider instance; may be left out where only one is configured.
+        pub provider_id: Option<String>,
+        /// Settings of the shield.
+        pub params: Option<Map<String, Value>>,
+    }
+
+    /// Messages that a shield looks at.
+    pub struct RunShieldRequest {
+        /// The registered shield.
+        pub shield_id: String,
+        /// The messages, the oldest first.
+        pub messages: Vec<Message>,
+        /// Settings for this run.
+        pub params: Option<Map<String, Value>>,
+    }
+}
+
+pub struct ListShields;
+impl Endpoint for ListShields {
+    type Request = NoParameters;
+    type Response = ShieldList;
+    type Event = ();
+    const SPEC: EndpointSpec = EndpointSpec::new(
+        Api::Shields,
+        Method::Get,
+        "/v1/shields",
+        "list_shields",
+        "All registered shields.",
+    );
+}
+
+pub struct GetShield;
+impl Endpoint for GetShield {
+    type Request = ShieldRequest;
+    type Response = Shield;
+    type Event = ();
+    const SPEC: EndpointSpec = EndpointSpec::new(
+        Api::Shields,
+        Method::Get,
+        "/v1/shields/{identifier:path}",
+        "get_shield",
+        "One registered shield.",
+    );
+}
+
+pub struct RegisterShield;
+impl Endpoint for RegisterShield {
+    type Request = RegisterShieldRequest;
+    type Response = Shield;
+    type Event = ();
+    const SPEC: EndpointSpec = EndpointSpec::new(
+        Api::Shields,
+        Method::Post,
+        "/v1/shields",
+        "register_shield",
+        "Registers a shield, or updates it; answers what is stored.",
+    );
+}
+
+pub struct RunShield;
+impl Endpoint for RunShield {
+    type Request = RunShieldRequest;
+    type Response = RunShieldResponse;
+    type Event = ();
+    const SPEC: EndpointSpec = EndpointSpec::new(
+        Api::Safety,
+        Method::Post,
+        "/v1/safety/run-shield",
+        "run_shield",
+        "What a shield says about messages.",
+    );
+}
+
+pub const ALL: &[Described] = &[
+    Described::of::<ListShields>(),
+    Described::of::<GetShield>(),
+    Described::of::<RegisterShield>(),
+    Described::of::<RunShield>(),
+];

@@ -1,0 +1,58 @@
+//! Running tools.
+
+use crate::{
+    Api, Described, Endpoint, EndpointSpec, Method,
+    tools::{ToolDef, ToolInvocationResult},
+};
+use serde_json::{Map, Value};
+
+crate::wire! {
+    /// Which tools.
+    pub struct ListRuntimeToolsRequest {
+        /// The group whose tools are wanted; all unless given.
+        pub tool_group_id: Option<String>,
+        /// The address of an MCP server, as text, or as `mcp_endpoint[uri]`.
+        pub mcp_endpoint: Option<String>,
+        /// The address of an MCP server.
+        pub mcp_endpoint_uri as "mcp_endpoint[uri]": Option<String>,
+    }
+
+    /// A call of a tool.
+    pub struct InvokeToolRequest {
+        /// The registered tool.
+        pub tool_name: String,
+        /// The arguments by name.
+        pub kwargs: Map<String, Value>,
+    }
+}
+
+/// A handler of its own writes the list as lines where the caller asks for those.
+pub struct ListRuntimeTools;
+impl Endpoint for ListRuntimeTools {
+    type Request = ListRuntimeToolsRequest;
+    type Response = Vec<ToolDef>;
+    type Event = ();
+    const SPEC: EndpointSpec = EndpointSpec::new(
+        Api::ToolRuntime,
+        Method::Get,
+        "/v1/tool-runtime/list-tools",
+        "list_runtime_tools",
+        "The tools that can be called: a JSON array, or one object per line for clients that accept `application/jsonl`.",
+    );
+}
+
+pub struct InvokeTool;
+impl Endpoint for InvokeTool {
+    type Request = InvokeToolRequest;
+    type Response = ToolInvocationResult;
+    type Event = ();
+    const SPEC: EndpointSpec = EndpointSpec::new(
+        Api::ToolRuntime,
+        Method::Post,
+        "/v1/tool-runtime/invoke",
+        "invoke_tool",
+        "Calls a tool, if the arguments are what it takes.",
+    );
+}
+
+pub const ALL: &[Described] = &[Described::of::<ListRuntimeTools>(), Described::of::<InvokeTool>()];

@@ -1,0 +1,48 @@
+//! The contract of shields.
+
+use crate::{Context, Hosts, Lifecycle};
+use async_trait::async_trait;
+use chaski_api::{
+    Result,
+    inference::Message,
+    safety::{RunShieldResponse, Shield},
+};
+use serde_json::{Map, Value};
+
+/// Shields: what they object to in messages.
+#[async_trait]
+pub trait Safety: Send + Sync {
+    /// What a shield of this provider says about messages, the oldest first. `params` are the
+    /// settings of this run.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for messages that it cannot look at, and what keeps it from looking. Whoever
+    /// asks must not go on then.
+    async fn run_shield(
+        &self,
+        cx: &Context,
+        shield: &Shield,
+        messages: &[Message],
+        params: Option<&Map<String, Value>>,
+    ) -> Result<RunShieldResponse>;
+}
+
+/// What a provider of shields must be. Registering a shield checks that the provider has it.
+pub trait SafetyProvider: Safety + Hosts<Shield> + Lifecycle {}
+impl<T: Safety + Hosts<Shield> + Lifecycle> SafetyProvider for T {}
+
+/// All shields of the stack by their ids.
+#[async_trait]
+pub trait Shields: Send + Sync {
+    /// What a shield says about messages.
+    ///
+    /// # Errors
+    /// `NotFound` for a shield that is not registered, and those of the provider.
+    async fn run_shield(
+        &self,
+        cx: &Context,
+        shield_id: &str,
+        messages: &[Message],
+        params: Option<&Map<String, Value>>,
+    ) -> Result<RunShieldResponse>;
+}

@@ -1,0 +1,122 @@
+//! Tools and shields that do what their names say.
+
+use super::provider::NoSettings;
+use async_trait::async_trait;
+use chaski_api::{
+    Api, Error, Result, Wire,
+    inference::Message,
+    safety::{RunShieldResponse, SafetyViolation, Shield, ViolationLevel},
+    tools::{Tool, ToolDef, ToolGroup, ToolInvocationResult},
+};
+use chaski_provider::{
+    Context, Deps, Entry, Hosts, Lifecycle, Provider, Safety, SafetyProvider, Spec, ToolRuntime,
+    ToolRuntimeProvider,
+};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+pub(super) const TOOLS: &[Entry<dyn ToolRuntimeProvider>] =
+    &[Entry::of::<Calculator>(), Entry::of::<OtherCalculator>()];
+pub(super) const SHIELDS: &[Entry<dyn SafetyProvider>] = &[Entry::of::<Censor>()];
+
+pub(super) struct Calculator;
+pub(super) struct OtherCalculator;
+
+impl Provider for Calculator {
+    type Api = dyn ToolRuntimeProvider;
+    type Config = NoSettings;
+    const SPEC: Spec = Spec::new(Api::ToolRuntime, "inline::code-interpreter", "Adds numbers.");
+
+    async fn build(_: NoSettings, _: Deps) -> Result<Arc<dyn ToolRuntimeProvider>> {
+        Ok(Arc::new(Self))
+    }
+}
+
+impl Provider for OtherCalculator {
+    type Api = dyn ToolRuntimeProvider;
+    type Config = NoSettings;
+    const SPEC: Spec = Spec::new(Api::ToolRuntime, "remote::wolfram-alpha", "Adds numbers too.");
+
+    async fn build(_: NoSettings, _: Deps) -> Result<Arc<dyn ToolRuntimeProvider>> {
+        Ok(Arc::new(Calculator))
+    }
+}
+
+#[async_trait]
+impl ToolRuntime for Calculator {
+    async fn tools(&self, _: &Context, group: &ToolGroup) -> Result<Vec<ToolDef>> {
+        if group.args.as_ref().is_some_and(|args| args.contains_key("fail")) {
+            return Err(Error::unavailable("the calculator is broken"));
+        }
+        let tool = json!({
+            "name": "add", "description": "Adds two numbers.",
+            "parameters": [
+                { "name": "a", "parameter_type": "integer", "description": "One number." },
+                { "name": "b", "parameter_type": "integer", "description": "The other.", "required": false },
+            ],
+        });
+        Ok(vec![ToolDef::from_json(tool).unwrap()])
+    }
+
+    async fn invoke(
+        &self,
+        _: &Context,
+        _: &ToolGroup,
+        tool: &Tool,
+        arguments: Map<String, Value>,
+    ) -> Result<ToolInvocationResult> {
+        let number = |name: &str| arguments.get(name).and_then(Value::as_i64).unwrap_or_default();
+        Ok(ToolInvocationResult::text(format!(
+            "{}: {}",
+            tool.identifier,
+            number("a") + number("b")
+        )))
+    }
+}
+
+#[async_trait]
+impl Lifecycle for Calculator {}
+
+pub(super) struct Censor;
+
+impl Provider for Censor {
+    type Api = dyn SafetyProvider;
+    type Config = NoSettings;
+    const SPEC: Spec = Spec::new(Api::Safety, "inline::llama-guard", "Objects to `bad`.");
+
+    async fn build(_: NoSettings, _: Deps) -> Result<Arc<dyn SafetyProvider>> {
+        Ok(Arc::new(Self))
+    }
+}
+
+#[async_trait]
+impl Safety for Censor {
+    async fn run_shield(
+        &self,
+        _: &Context,
+        _: &Shield,
+        messages: &[Message],
+        params: Option<&Map<String, Value>>,
+    ) -> Result<RunShieldResponse> {
+        let text = serde_json::to_string(messages).unwrap();
+        let violation = text.contains("bad").then(|| SafetyViolation {
+            violation_level: ViolationLevel::Error,
+            user_message: Some("no".to_owned()),
+            metadata: params.cloned().unwrap_or_default(),
+        });
+        Ok(RunShieldResponse { violation })
+    }
+}
+
+#[async_trait]
+impl Hosts<Shield> for Censor {
+    async fn on_register(&self, shield: Shield) -> Result<Shield> {
+        if shield.provider_resource_id == "unknown" {
+            return Err(Error::invalid("there is no such shield"));
+        }
+        Ok(shield)
+    }
+}
+
+#[async_trait]
+impl Lifecycle for Censor {}

@@ -1,0 +1,199 @@
+//! Tool groups, tools and shields over HTTP.
+
+use super::harness::{Running, start_with};
+use crate::ServerOptions;
+use chaski_testkit::within;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+async fn server() -> Running {
+    let server = start_with(
+        ServerOptions::default(),
+        json!({
+            "providers": {
+                "inference": [
+                    { "provider_id": "told", "provider_type": "remote::vllm", "config": {} },
+                ],
+                "tool_runtime": [
+                    { "provider_id": "calc", "provider_type": "inline::code-interpreter", "config": {} },
+                    { "provider_id": "other", "provider_type": "remote::wolfram-alpha", "config": {} },
+                ],
+                "safety": [
+                    { "provider_id": "censor", "provider_type": "inline::llama-guard", "config": {} },
+                ],
+            },
+            "models": [{ "model_id": "m", "provider_id": "told" }],
+            "tool_groups": [{ "toolgroup_id": "builtin::math", "provider_id": "calc" }],
+            "shields": [{ "shield_id": "declared" }],
+        }),
+    )
+    .await;
+    within("the tools of the declared group", async {
+        while server.get("/v1/tools").await.json()["data"] == json!([]) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    server
+}
+
+fn group(id: &str, provider: &str) -> Value {
+    json!({
+        "identifier": id, "provider_resource_id": id, "provider_id": provider,
+        "type": "tool_group", "mcp_endpoint": null, "args": null,
+    })
+}
+
+#[tokio::test]
+async fn a_declared_group_and_its_tools_are_listed() {
+    let server = server().await;
+    let groups = server.get("/v1/toolgroups").await.json();
+    assert_eq!(groups, json!({ "data": [group("builtin::math", "calc")] }));
+    let one = server.get("/v1/toolgroups/builtin::math").await.json();
+    assert_eq!(one, group("builtin::math", "calc"));
+    let tool = json!({
+        "identifier": "add", "provider_resource_id": "add", "provider_id": "calc", "type": "tool",
+        "toolgroup_id": "builtin::math", "tool_host": "distribution",
+        "description": "Adds two numbers.",
+        "parameters": [
+            { "name": "a", "parameter_type": "integer", "description": "One number.",
+              "required": true, "default": null },
+            { "name": "b", "parameter_type": "integer", "description": "The other.",
+              "required": false, "default": null },
+        ],
+        "metadata": null,
+    });
+    assert_eq!(server.get("/v1/tools").await.json(), json!({ "data": [tool] }));
+    let of_group = server.get("/v1/tools?toolgroup_id=builtin%3A%3Amath").await.json();
+    assert_eq!(of_group, json!({ "data": [tool] }));
+    // A selector of one tool is not the id of a group; clients ask so and expect no failure.
+    let selected = server.get("/v1/tools?toolgroup_id=builtin::math/add").await.line();
+    assert_eq!(selected, r#"200 {"data":[]}"#);
+    assert_eq!(server.get("/v1/tools/add").await.json(), tool);
+    assert_eq!(server.get("/v1/tools/nope").await.line(), "200 null");
+    assert_eq!(
+        server.get("/v1/toolgroups/nope").await.line(),
+        r#"400 {"detail":"Invalid value: Tool group 'nope' not found"}"#
+    );
+}
+
+#[tokio::test]
+async fn tools_of_a_runtime_come_as_an_array_or_as_lines() {
+    let server = server().await;
+    let path = "/v1/tool-runtime/list-tools";
+    let all = server.get(path).await.json();
+    assert_eq!(all[0]["name"], "add");
+    let lines = server
+        .get_with(
+            &format!("{path}?tool_group_id=builtin::math"),
+            &[("accept", "application/jsonl")],
+        )
+        .await;
+    assert_eq!(lines.header("content-type"), "application/jsonl");
+    let lines: Vec<Value> =
+        lines.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines, *all.as_array().unwrap());
+    let elsewhere = server.get(&format!("{path}?mcp_endpoint[uri]=http://h/")).await;
+    assert_eq!(elsewhere.line(), "200 []");
+    assert_eq!(server.get(&format!("{path}?tool_group_id=nope")).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_call_is_checked_and_routed_by_the_name_of_its_tool() {
+    let server = server().await;
+    let call = async |tool: &str, kwargs: Value| {
+        let body = json!({ "tool_name": tool, "kwargs": kwargs });
+        server.post("/v1/tool-runtime/invoke", &body).await
+    };
+    assert_eq!(
+        call("add", json!({ "a": 2, "b": 3 })).await.line(),
+        r#"200 {"content":"add: 5","error_message":null,"error_code":null,"metadata":null}"#
+    );
+    assert_eq!(call("add", json!({ "a": 2, "session_id": "s" })).await.json()["content"], "add: 2");
+    for (kwargs, named) in [
+        (json!({}), "\\\"a\\\" is a required property"),
+        (json!({ "a": "two" }), "`a`: \\\"two\\\" is not of type \\\"integer\\\""),
+    ] {
+        let answer = call("add", kwargs).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.text.contains(named), "{}", answer.text);
+    }
+    assert_eq!(
+        call("nope", json!({})).await.line(),
+        "400 {\"detail\":\"Invalid value: Tool `nope` not served by any of the providers: calc, \
+         other. Make sure there is an Tools provider serving this tool.\"}"
+    );
+    assert_eq!(call("add", json!([])).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_group_is_registered_with_all_of_its_tools_or_not_at_all() {
+    let server = server().await;
+    let register = async |id: &str, provider: &str, args: Value| {
+        let body = json!({ "toolgroup_id": id, "provider_id": provider, "args": args });
+        server.post("/v1/toolgroups", &body).await
+    };
+    // The name of the tool is taken.
+    let clash = register("mine", "other", Value::Null).await;
+    assert_eq!(clash.status, 400);
+    assert!(clash.text.contains("Object add already exists in registry."), "{}", clash.text);
+    assert!(clash.text.contains("The tool group `builtin::math` has"), "{}", clash.text);
+    assert_eq!(server.get("/v1/toolgroups/mine").await.status, 400);
+    // A provider that cannot say what it has leaves nothing behind.
+    let failed = register("mine", "calc", json!({ "fail": 1 })).await;
+    assert_eq!(failed.status, 503);
+    assert_eq!(server.get("/v1/toolgroups/mine").await.status, 400);
+    assert_eq!(
+        register("mine", "nope", Value::Null).await.line(),
+        r#"400 {"detail":"Invalid value: Provider `nope` not found"}"#
+    );
+    assert_eq!(register("", "calc", Value::Null).await.status, 400);
+    // Once the other group is gone, the name is free, and what the group says wins.
+    let gone = server.request(http::Method::DELETE, "/v1/toolgroups/builtin::math");
+    assert_eq!(server.send(gone).await.line(), "200 null");
+    assert_eq!(server.get("/v1/tools").await.line(), r#"200 {"data":[]}"#);
+    assert_eq!(register("mine", "other", json!({ "b": 40 })).await.line(), "200 null");
+    let body = json!({ "tool_name": "add", "kwargs": { "a": 2, "b": 1 } });
+    let answer = server.post("/v1/tool-runtime/invoke", &body).await.json();
+    assert_eq!(answer["content"], "add: 42");
+    // The same group again is an update.
+    assert_eq!(register("mine", "other", Value::Null).await.line(), "200 null");
+}
+
+#[tokio::test]
+async fn shields_are_registered_listed_and_run() {
+    let server = server().await;
+    let record = |id: &str, resource: &str, params: Value| {
+        json!({
+            "identifier": id, "provider_resource_id": resource, "provider_id": "censor",
+            "type": "shield", "params": params,
+        })
+    };
+    let body = json!({ "shield_id": "a/b", "provider_shield_id": "x", "params": { "k": 1 } });
+    let made = server.post("/v1/shields", &body).await.json();
+    assert_eq!(made, record("a/b", "x", json!({ "k": 1 })));
+    let all = server.get("/v1/shields").await.json();
+    let declared = record("declared", "declared", json!({}));
+    assert_eq!(all, json!({ "data": [declared, record("a/b", "x", json!({ "k": 1 }))] }));
+    assert_eq!(server.get("/v1/shields/a/b").await.json(), made);
+    let refused = json!({ "shield_id": "s", "provider_shield_id": "unknown" });
+    assert_eq!(
+        server.post("/v1/shields", &refused).await.line(),
+        r#"400 {"detail":"Invalid value: there is no such shield"}"#
+    );
+    let run = async |shield: &str, content: &str| {
+        let messages = json!([{ "role": "user", "content": content }]);
+        let body = json!({ "shield_id": shield, "messages": messages, "params": { "p": 2 } });
+        server.post("/v1/safety/run-shield", &body).await.line()
+    };
+    assert_eq!(run("declared", "good").await, r#"200 {"violation":null}"#);
+    assert_eq!(
+        run("a/b", "bad").await,
+        r#"200 {"violation":{"violation_level":"error","user_message":"no","metadata":{"p":2}}}"#
+    );
+    assert_eq!(
+        run("nope", "good").await,
+        "400 {\"detail\":\"Invalid value: Shield `nope` not served by provider: `censor`. Make \
+         sure there is an Safety provider serving this shield.\"}"
+    );
+}

@@ -1,0 +1,83 @@
+//! Shields: each run goes to the provider of its shield.
+
+use crate::{RoutingTable, config::RunConfig, resolver::is_disabled};
+use async_trait::async_trait;
+use chaski_api::{
+    Error, Result,
+    endpoints::shields::RegisterShieldRequest,
+    inference::Message,
+    safety::{RunShieldResponse, Shield, ShieldTag},
+};
+use chaski_provider::{Context, Shields};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Hands each run to the provider of its shield.
+pub(crate) struct ShieldRouter {
+    shields: Arc<RoutingTable<Shield>>,
+}
+
+impl ShieldRouter {
+    pub(crate) fn new(shields: Arc<RoutingTable<Shield>>) -> Self {
+        Self { shields }
+    }
+}
+
+#[async_trait]
+impl Shields for ShieldRouter {
+    async fn run_shield(
+        &self,
+        cx: &Context,
+        shield_id: &str,
+        messages: &[Message],
+        params: Option<&Map<String, Value>>,
+    ) -> Result<RunShieldResponse> {
+        let routed = self.shields.route(shield_id).await?;
+        routed.provider.run_shield(&routed.context(cx), &routed.resource, messages, params).await
+    }
+}
+
+impl RoutingTable<Shield> {
+    /// Registers the shield that a request describes, or updates it; answers what is stored.
+    ///
+    /// # Errors
+    /// The provider is not there, or does not have such a shield.
+    pub async fn register_shield(&self, request: RegisterShieldRequest) -> Result<Shield> {
+        if request.shield_id.is_empty() {
+            return Err(Error::invalid("`shield_id` is empty; give the shield a name"));
+        }
+        let given = request.provider_id.as_deref().filter(|id| !id.is_empty());
+        let provider_id = self.choose_provider(given)?;
+        let provider_resource_id = request.provider_shield_id.filter(|id| !id.is_empty());
+        self.register(Shield {
+            provider_resource_id: provider_resource_id.unwrap_or_else(|| request.shield_id.clone()),
+            identifier: request.shield_id,
+            provider_id,
+            tag: ShieldTag::Shield,
+            params: Some(request.params.unwrap_or_default()),
+        })
+        .await
+    }
+}
+
+/// The shields that a checked configuration declares. `only` is the provider, if there is one.
+pub(crate) fn declared_shields(config: &RunConfig, only: Option<&str>) -> Vec<Shield> {
+    let wanted = config.shields.iter().filter(|entry| {
+        !entry.shield_id.is_empty()
+            && entry.provider_id.as_deref().is_none_or(|id| !is_disabled(id))
+    });
+    wanted
+        .filter_map(|entry| {
+            Some(Shield {
+                identifier: entry.shield_id.clone(),
+                provider_resource_id: entry
+                    .provider_shield_id
+                    .clone()
+                    .unwrap_or_else(|| entry.shield_id.clone()),
+                provider_id: entry.provider_id.as_deref().or(only)?.to_owned(),
+                tag: ShieldTag::Shield,
+                params: Some(entry.params.clone().unwrap_or_default()),
+            })
+        })
+        .collect()
+}

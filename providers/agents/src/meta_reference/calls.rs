@@ -1,0 +1,211 @@
+//! The calls of a turn: to tools of the server, which run side by side, and to those of the client,
+//! for which the turn waits.
+
+use super::{
+    records::TurnState,
+    run::{Flow, Run, new_id, now},
+    toolset::{CODE_INTERPRETER, KNOWLEDGE_SEARCH, ServerTool, Target},
+    watch::Repetition,
+};
+use chaski_api::{
+    Error, ErrorKind, Result,
+    agents::{Step, StepProgress, StepType, ToolExecutionStep, ToolResponse, TurnEventPayload},
+    inference::{
+        AnswerMessage, ContentDelta, InterleavedContent, StopReason, ToolCall, ToolCallDelta,
+        ToolCallParseStatus,
+    },
+    tools::ToolHost,
+};
+use chaski_provider::{Context, Tools};
+use futures_util::{StreamExt, stream};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// How many calls of one inference run at one time.
+const AT_ONCE: usize = 8;
+
+/// A call on its way.
+struct Started {
+    call: ToolCall,
+    begun_at: String,
+    /// What it answers without being run, if it is not to run.
+    answer: Option<String>,
+    tool: Option<ServerTool>,
+}
+
+impl Run {
+    /// Runs the calls of `answer` that belong to the server; the turn ends with those that are left.
+    pub(super) async fn call(
+        &mut self,
+        calls: Vec<ToolCall>,
+        answer: AnswerMessage,
+    ) -> Result<Flow> {
+        let (mut server, mut client) = (Vec::new(), Vec::new());
+        for call in calls {
+            match self.toolset.target(&call.tool_name) {
+                Target::Client => client.push(call),
+                Target::Server(tool) => server.push((call, Some(tool))),
+                Target::Nowhere => server.push((call, None)),
+            }
+        }
+        if !server.is_empty() {
+            self.execute(server).await?;
+        }
+        if client.is_empty() {
+            return Ok(Flow::GoOn);
+        }
+        self.stored.pending.clone_from(&client);
+        Ok(Flow::End(AnswerMessage {
+            stop_reason: StopReason::EndOfMessage,
+            tool_calls: Some(client),
+            ..answer
+        }))
+    }
+
+    async fn execute(&mut self, calls: Vec<(ToolCall, Option<ServerTool>)>) -> Result<()> {
+        let repetition = Repetition::of(&self.stored.turn);
+        let calls: Vec<Started> = calls
+            .into_iter()
+            .map(|(call, tool)| {
+                let answer = match &tool {
+                    // It began before the turn broke off: it may have done its work.
+                    Some(_) if self.stored.begun.contains(&call.call_id) => Some(
+                        "Error: the call was interrupted, and whether it has had its effect is not known"
+                            .to_owned(),
+                    ),
+                    Some(_) => repetition.warning(&call),
+                    None => Some(format!(
+                        "Error: there is no tool `{}`; there are {}",
+                        call.tool_name,
+                        self.toolset.names()
+                    )),
+                };
+                Started { call, begun_at: now(), answer, tool }
+            })
+            .collect();
+        let new = calls.iter().filter(|started| started.answer.is_none());
+        self.stored.begun.extend(new.map(|started| started.call.call_id.clone()));
+        self.stored.state = TurnState::Running;
+        self.save().await?;
+
+        let tools = self.deps.routers.tools()?;
+        let extra = self.extra_arguments();
+        let runs: Vec<_> = calls
+            .iter()
+            .map(|started| {
+                let (tools, cx) = (Arc::clone(&tools), self.cx.clone());
+                let (call, tool) = (started.call.clone(), started.tool.clone());
+                let (answer, extra) = (started.answer.clone(), extra.clone());
+                async move {
+                    match (answer, tool) {
+                        (Some(answer), _) => Ok((answer.into(), None)),
+                        (None, Some(tool)) => run(tools.as_ref(), &cx, &tool, call, &extra).await,
+                        (None, None) => Err(Error::internal("a call without a tool")),
+                    }
+                }
+            })
+            .collect();
+        let mut results = stream::iter(runs).buffered(AT_ONCE);
+        for started in calls {
+            let (call, step_id) = (started.call, new_id());
+            self.start(StepType::ToolExecution, &step_id, Map::new()).await?;
+            let delta = ContentDelta::ToolCall(ToolCallDelta {
+                tool_call: serde_json::to_value(&call).unwrap_or_default(),
+                parse_status: ToolCallParseStatus::InProgress,
+            });
+            let progress = StepProgress {
+                step_type: StepType::ToolExecution,
+                step_id: step_id.clone(),
+                delta,
+            };
+            self.send(TurnEventPayload::StepProgress(progress)).await?;
+            let Some(result) = results.next().await else { break };
+            let (content, metadata) = result?;
+            self.stored.calls += 1;
+            let response = ToolResponse {
+                call_id: call.call_id.clone(),
+                tool_name: call.tool_name.clone(),
+                content,
+                metadata,
+            };
+            self.complete(Step::ToolExecution(ToolExecutionStep {
+                turn_id: self.stored.turn.turn_id.clone(),
+                step_id,
+                started_at: Some(started.begun_at),
+                completed_at: Some(now()),
+                tool_calls: vec![call],
+                tool_responses: vec![response],
+            }))
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// What the session adds to the calls of some tools.
+    fn extra_arguments(&self) -> Extra {
+        Extra {
+            session_id: self.stored.turn.session_id.clone(),
+            vector_db: self.vector_db.clone(),
+            files: self.stored.files.clone(),
+        }
+    }
+}
+
+/// What the session adds to the calls of some tools.
+#[derive(Clone)]
+struct Extra {
+    session_id: String,
+    vector_db: Option<String>,
+    files: Map<String, Value>,
+}
+
+type Answered = (InterleavedContent, Option<Map<String, Value>>);
+
+/// Runs a call. What goes wrong in the tool is an answer, which the model sees; what the caller
+/// alone can mend is an error.
+async fn run(
+    tools: &dyn Tools,
+    cx: &Context,
+    tool: &ServerTool,
+    call: ToolCall,
+    extra: &Extra,
+) -> Result<Answered> {
+    let mut arguments = call.arguments;
+    if tool.host == ToolHost::Distribution {
+        arguments.insert("session_id".to_owned(), extra.session_id.clone().into());
+    }
+    arguments.extend(tool.args.clone());
+    if let Some(id) = extra.vector_db.as_ref().filter(|_| tool.name == KNOWLEDGE_SEARCH) {
+        let ids = arguments.entry("vector_db_ids").or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(ids) = ids {
+            ids.push(id.clone().into());
+        }
+    }
+    if tool.name == CODE_INTERPRETER && !extra.files.is_empty() {
+        arguments.insert("files".to_owned(), extra.files.clone().into());
+    }
+    match tools.invoke(cx, &tool.name, arguments).await {
+        Ok(result) => {
+            let failed = result.error_code.is_some_and(|code| code != 0);
+            let content = match result.error_message.filter(|_| failed) {
+                Some(message) => format!("Error: {message}").into(),
+                None => result.content,
+            };
+            Ok((content, result.metadata))
+        }
+        Err(error) if goes_to_the_model(&error) => {
+            Ok((format!("Error: {}", error.message).into(), None))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the model can do something about an error: call anew with other arguments, or without
+/// the tool.
+fn goes_to_the_model(error: &Error) -> bool {
+    let failed = matches!(
+        error.kind,
+        ErrorKind::Upstream { .. } | ErrorKind::Unavailable { .. } | ErrorKind::Timeout
+    );
+    failed || error.param.as_deref() == Some("kwargs")
+}

@@ -1,0 +1,108 @@
+//! From kept turns to the messages that a model is sent.
+
+use chaski_api::{
+    agents::{Step, Turn, TurnMessage},
+    inference::{
+        CompletionMessage, InterleavedContent, Message, StopReason, SystemMessage, ToolCall,
+        ToolResponseMessage, UserMessage,
+    },
+};
+use std::collections::HashSet;
+
+/// The messages of a conversation: the instructions, the turns before, and the turn under way, to
+/// whose last message of the user `context` is added.
+pub(super) fn messages(
+    instructions: &str,
+    before: &[Turn],
+    current: &Turn,
+    context: Option<&str>,
+) -> Vec<Message> {
+    let mut out = Vec::new();
+    if !instructions.is_empty() {
+        let content = InterleavedContent::Text(instructions.to_owned());
+        out.push(Message::System(SystemMessage { content }));
+    }
+    for turn in before {
+        of_turn(turn, false, &mut out);
+    }
+    let start = out.len();
+    of_turn(current, true, &mut out);
+    if let Some(context) = context {
+        let last = out[start..].iter_mut().rev().find_map(|message| match message {
+            Message::User(message) => Some(message),
+            Message::System(_) | Message::Tool(_) | Message::Assistant(_) => None,
+        });
+        if let Some(message) = last {
+            let own = message.context.take().and_then(|own| own.texts("\n"));
+            let all = own.map_or_else(|| context.to_owned(), |own| format!("{own}\n{context}"));
+            message.context = Some(all.into());
+        }
+    }
+    out
+}
+
+/// The ids of the calls that a turn has answers to.
+pub(super) fn answered(turn: &Turn) -> HashSet<&str> {
+    let in_steps = turn.steps.iter().filter_map(|step| match step {
+        Step::ToolExecution(step) => Some(step.tool_responses.iter()),
+        Step::Inference(_) | Step::ShieldCall(_) | Step::MemoryRetrieval(_) => None,
+    });
+    in_steps.flatten().map(|response| response.call_id.as_str()).collect()
+}
+
+fn of_turn(turn: &Turn, is_current: bool, out: &mut Vec<Message>) {
+    let answered = answered(turn);
+    for message in &turn.input_messages {
+        match message {
+            TurnMessage::User(message) => {
+                // What was looked up for one turn is not told again in the next ones.
+                let context = message.context.clone().filter(|_| is_current);
+                let content = message.content.clone();
+                out.push(Message::User(UserMessage { content, context }));
+            }
+            // The answers to calls stand with the steps.
+            TurnMessage::Tool(message) if answered.contains(message.call_id.as_str()) => {}
+            TurnMessage::Tool(message) => out.push(Message::Tool(message.clone())),
+        }
+    }
+    for step in &turn.steps {
+        match step {
+            Step::Inference(step) => {
+                let answer = &step.model_response;
+                let calls = answer.tool_calls.iter().flatten();
+                // A model does not accept calls that nobody answered.
+                let calls: Vec<ToolCall> = calls
+                    .filter(|call| answered.contains(call.call_id.as_str()))
+                    .cloned()
+                    .collect();
+                let dropped = calls.len() < answer.tool_calls.as_ref().map_or(0, Vec::len);
+                if dropped && calls.is_empty() && answer.content.texts("").as_deref() == Some("") {
+                    continue;
+                }
+                out.push(Message::Assistant(CompletionMessage {
+                    content: answer.content.clone(),
+                    stop_reason: answer.stop_reason,
+                    tool_calls: Some(calls),
+                }));
+            }
+            Step::ToolExecution(step) => {
+                out.extend(step.tool_responses.iter().map(|response| {
+                    Message::Tool(ToolResponseMessage {
+                        call_id: response.call_id.clone(),
+                        content: response.content.clone(),
+                    })
+                }));
+            }
+            Step::ShieldCall(step) => {
+                if let Some(violation) = &step.violation {
+                    out.push(Message::Assistant(CompletionMessage {
+                        content: violation.user_message.clone().unwrap_or_default().into(),
+                        stop_reason: StopReason::EndOfTurn,
+                        tool_calls: Some(Vec::new()),
+                    }));
+                }
+            }
+            Step::MemoryRetrieval(_) => {}
+        }
+    }
+}

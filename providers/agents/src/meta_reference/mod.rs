@@ -1,0 +1,338 @@
+//! Agents that keep their sessions, as those of the reference, in a SQLite database.
+
+mod calls;
+mod documents;
+mod history;
+mod records;
+mod run;
+mod toolset;
+mod turns;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use chaski_api::{
+    Api, Error, Issue, Reader, Result, Segment,
+    agents::{
+        Agent, AgentConfig, AgentCreateResponse, AgentList, AgentSessionCreateResponse,
+        AgentStepResponse, Session, SessionList, Step, Turn,
+    },
+    endpoints::agents::{
+        CreateSessionRequest, CreateTurnRequest, ListAgentsRequest, ListSessionsRequest,
+        ResumeTurnRequest, SessionRequest, StepRequest, TurnRequest,
+    },
+};
+use chaski_provider::{
+    Agents, AgentsProvider, Context, Deps, Lifecycle, Provider, ProviderConfig, Spec, TurnReply,
+};
+use chaski_store::{Batch, Condition, Database, Held, Order, Owner, Place, SqliteRows};
+use records::{SCHEMA, StoredAgent, StoredSession, StoredTurn, TurnState};
+use run::{new_id, now};
+use serde_json::{Value, json};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The most records of a page, where the caller does not say.
+const PAGE: usize = 100;
+/// The most turns of a session that are read.
+const TURNS: usize = 10_000;
+
+const DOCS: &str = "\
+Agents with sessions, turns and steps. Everything is kept in the SQLite file of `persistence_store` and belongs to the
+caller who made it.
+
+- A turn asks the model, runs the tools that it calls, and asks again, until there is an answer, tools of the client are
+  to answer, or a bound is reached: `max_infer_iters`, or one of `budget` (`tool_calls`, `tokens`, `seconds`).
+- Each step is kept before its event is sent. A turn whose caller leaves is interrupted, and one whose server dies too:
+  both have no `completed_at`, and `.../resume` with an empty `tool_responses` goes on with them. A call of a tool that
+  had begun is not made again; the model is told that its effect is not known.
+- Calls of several tools in one answer run side by side. What fails in a tool, wrong arguments and names of tools that
+  there are not go to the model as the answer of the tool. A call that is made three times in a row is not made again, and
+  after six the turn ends.
+- Documents go into a vector database of the session where the agent has `knowledge_search`, to the code interpreter as
+  files, and otherwise into the context of the last message.
+- `stream: false` answers the whole turn.
+";
+
+chaski_api::wire! {
+    /// Where agents are kept.
+    pub struct PersistenceStore {
+        /// Always `sqlite` in this build.
+        pub kind as "type": String = "sqlite".to_owned(),
+        /// Has no effect.
+        pub namespace: Option<String>,
+        /// The file; `:memory:` keeps nothing.
+        pub db_path: String,
+    }
+
+    /// The configuration of `inline::meta-reference`.
+    pub struct MetaReferenceConfig {
+        /// Where agents are kept.
+        pub persistence_store: PersistenceStore,
+        /// The embedding model of the vector databases that sessions get for documents.
+        pub embedding_model: String = "all-MiniLM-L6-v2".to_owned(),
+    }
+}
+
+impl ProviderConfig for MetaReferenceConfig {
+    fn sample(dir: &str) -> Value {
+        json!({ "persistence_store": {
+            "type": "sqlite", "namespace": null,
+            "db_path": format!("${{env.SQLITE_STORE_DIR:{dir}}}/agents_store.db"),
+        } })
+    }
+
+    fn validate(&self, reader: &mut Reader) {
+        let kind = &self.persistence_store.kind;
+        if kind != "sqlite" {
+            reader.key("persistence_store", |reader| {
+                reader.key("type", |reader| {
+                    let text = format!("this build keeps agents in `sqlite`, not in `{kind}`");
+                    reader.issue::<()>("store", text)
+                })
+            });
+        }
+    }
+}
+
+/// Agents in a database.
+#[derive(Clone)]
+pub(crate) struct MetaReference {
+    deps: Deps,
+    database: Database,
+    embedding_model: Arc<str>,
+    /// The sessions with a turn under way in this process.
+    busy: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Provider for MetaReference {
+    type Api = dyn AgentsProvider;
+    type Config = MetaReferenceConfig;
+    const SPEC: Spec = Spec {
+        docs: DOCS,
+        ..Spec::new(
+            Api::Agents,
+            "inline::meta-reference",
+            "Agents that use tools, with sessions that are kept.",
+        )
+    };
+
+    async fn build(config: MetaReferenceConfig, deps: Deps) -> Result<Arc<dyn AgentsProvider>> {
+        let backend = SqliteRows::open(config.persistence_store.db_path, &SCHEMA)?;
+        Ok(Arc::new(Self {
+            deps,
+            database: Database::new(Arc::new(backend)),
+            embedding_model: config.embedding_model.into(),
+            busy: Arc::default(),
+        }))
+    }
+}
+
+/// Holds a session as long as a turn of it is under way.
+struct Busy {
+    sessions: Arc<Mutex<HashSet<String>>>,
+    id: String,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+impl MetaReference {
+    fn occupy(&self, session_id: &str) -> Result<Busy> {
+        let mut sessions = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.insert(session_id.to_owned()) {
+            return Ok(Busy { sessions: Arc::clone(&self.busy), id: session_id.to_owned() });
+        }
+        let message =
+            format!("a turn of the session `{session_id}` is under way; wait for its end");
+        Err(Error::new(chaski_api::ErrorKind::Conflict, message))
+    }
+
+    async fn agent(&self, owner: &Owner, id: &str) -> Result<Held<StoredAgent>> {
+        let agent = self.database.get::<StoredAgent>(owner, id).await?;
+        agent.ok_or_else(|| Error::not_found(format!("Could not find agent config for {id}")))
+    }
+
+    async fn session(
+        &self,
+        owner: &Owner,
+        agent_id: &str,
+        id: &str,
+    ) -> Result<Held<StoredSession>> {
+        let session = self.database.get::<StoredSession>(owner, id).await?;
+        session
+            .filter(|held| held.record.agent_id == agent_id)
+            .ok_or_else(|| Error::not_found(format!("Session {id} not found")))
+    }
+
+    /// The turns of a session, the oldest first.
+    async fn turns(&self, owner: &Owner, session_id: &str) -> Result<Vec<StoredTurn>> {
+        let query = Database::query::<StoredTurn>(owner)
+            .with(Condition::is("session", session_id))
+            .order(Order::OldestFirst)
+            .limit(TURNS);
+        let page = self.database.list(query).await?;
+        Ok(page.records.into_iter().map(|held| held.record).collect())
+    }
+
+    async fn turn(&self, owner: &Owner, request: &TurnRequest) -> Result<Option<Held<StoredTurn>>> {
+        let held = self.database.get::<StoredTurn>(owner, &request.turn_id).await?;
+        Ok(held.filter(|held| {
+            held.record.agent_id == request.agent_id
+                && held.record.turn.session_id == request.session_id
+        }))
+    }
+}
+
+fn place(after: Option<String>) -> Place {
+    after.map_or(Place::Start, Place::After)
+}
+
+fn limit(limit: Option<i64>) -> usize {
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE)
+}
+
+#[async_trait]
+impl Agents for MetaReference {
+    async fn create_agent(
+        &self,
+        cx: &Context,
+        mut config: AgentConfig,
+    ) -> Result<AgentCreateResponse> {
+        let settled = config.settled_tool_config().map_err(|why| {
+            let key = |name: &'static str| Segment::Key(name.into());
+            Error::malformed(vec![Issue {
+                loc: vec![key("body"), key("agent_config")],
+                msg: format!("Value error, {why}"),
+                kind: "value_error",
+            }])
+        })?;
+        config.tool_config = Some(settled);
+        let agent_id = new_id();
+        let agent = Agent { agent_id: agent_id.clone(), agent_config: config, created_at: now() };
+        self.database.insert(&cx.owner(), &StoredAgent { agent }).await?;
+        Ok(AgentCreateResponse { agent_id })
+    }
+
+    async fn list_agents(&self, cx: &Context, request: ListAgentsRequest) -> Result<AgentList> {
+        let query = Database::query::<StoredAgent>(&cx.owner())
+            .place(place(request.after))
+            .limit(limit(request.limit.map(|limit| limit.0)));
+        let page = self.database.list(query).await?;
+        let data = page.records.into_iter().map(|held| held.record.agent).collect();
+        Ok(AgentList { data, has_more: page.has_more })
+    }
+
+    async fn get_agent(&self, cx: &Context, agent_id: &str) -> Result<Agent> {
+        Ok(self.agent(&cx.owner(), agent_id).await?.record.agent)
+    }
+
+    async fn delete_agent(&self, cx: &Context, agent_id: &str) -> Result<()> {
+        let owner = cx.owner();
+        let of_agent = || vec![Condition::is("agent", agent_id)];
+        let batch = Batch::default()
+            .clear::<StoredAgent>(&owner, vec![Condition::is("id", agent_id)])
+            .clear::<StoredSession>(&owner, of_agent())
+            .clear::<StoredTurn>(&owner, of_agent());
+        Ok(self.database.apply(batch).await?)
+    }
+
+    async fn create_session(
+        &self,
+        cx: &Context,
+        request: CreateSessionRequest,
+    ) -> Result<AgentSessionCreateResponse> {
+        let owner = cx.owner();
+        self.agent(&owner, &request.agent_id).await?;
+        let session_id = new_id();
+        let session = Session {
+            session_id: session_id.clone(),
+            session_name: request.session_name,
+            turns: Vec::new(),
+            started_at: now(),
+        };
+        let stored = StoredSession { agent_id: request.agent_id, session, vector_db: None };
+        self.database.insert(&owner, &stored).await?;
+        Ok(AgentSessionCreateResponse { session_id })
+    }
+
+    async fn list_sessions(
+        &self,
+        cx: &Context,
+        request: ListSessionsRequest,
+    ) -> Result<SessionList> {
+        let owner = cx.owner();
+        self.agent(&owner, &request.agent_id).await?;
+        let query = Database::query::<StoredSession>(&owner)
+            .with(Condition::is("agent", request.agent_id.as_str()))
+            .place(place(request.after))
+            .limit(limit(request.limit.map(|limit| limit.0)));
+        let page = self.database.list(query).await?;
+        let data = page.records.into_iter().map(|held| held.record.session).collect();
+        Ok(SessionList { data, has_more: page.has_more })
+    }
+
+    async fn get_session(&self, cx: &Context, request: SessionRequest) -> Result<Session> {
+        let owner = cx.owner();
+        let held = self.session(&owner, &request.agent_id, &request.session_id).await?;
+        let turns = self.turns(&owner, &request.session_id).await?;
+        let wanted: Option<Vec<&str>> = request
+            .turn_ids
+            .as_deref()
+            .map(|ids| ids.split(',').map(str::trim).filter(|id| !id.is_empty()).collect());
+        let shown = turns.into_iter().filter(|stored| match &wanted {
+            Some(ids) => ids.contains(&stored.turn.turn_id.as_str()),
+            // The caller was told that it failed; it can still be read by its id.
+            None => stored.state != TurnState::Failed,
+        });
+        let turns: Vec<Turn> = shown.map(|stored| stored.turn).collect();
+        Ok(Session { turns, ..held.record.session })
+    }
+
+    async fn delete_session(&self, cx: &Context, request: SessionRequest) -> Result<()> {
+        let owner = cx.owner();
+        let id = request.session_id.as_str();
+        if self.session(&owner, &request.agent_id, id).await.is_err() {
+            return Ok(());
+        }
+        let batch = Batch::default()
+            .clear::<StoredSession>(&owner, vec![Condition::is("id", id)])
+            .clear::<StoredTurn>(&owner, vec![Condition::is("session", id)]);
+        Ok(self.database.apply(batch).await?)
+    }
+
+    async fn create_turn(&self, cx: &Context, request: CreateTurnRequest) -> Result<TurnReply> {
+        self.begin_turn(cx, request).await
+    }
+
+    async fn resume_turn(&self, cx: &Context, request: ResumeTurnRequest) -> Result<TurnReply> {
+        self.go_on(cx, request).await
+    }
+
+    async fn get_turn(&self, cx: &Context, request: TurnRequest) -> Result<Option<Turn>> {
+        Ok(self.turn(&cx.owner(), &request).await?.map(|held| held.record.turn))
+    }
+
+    async fn get_step(&self, cx: &Context, request: StepRequest) -> Result<AgentStepResponse> {
+        let StepRequest { agent_id, session_id, turn_id, step_id } = request;
+        let request = TurnRequest { agent_id, session_id, turn_id };
+        let Some(turn) = self.get_turn(cx, request).await? else {
+            return Err(Error::not_found("the turn of the step cannot be found"));
+        };
+        let found: Option<Step> = turn.steps.into_iter().find(|step| step.id() == step_id);
+        let step = found.ok_or_else(|| {
+            Error::not_found(format!("Provided step_id {step_id} could not be found"))
+        })?;
+        Ok(AgentStepResponse { step })
+    }
+}
+
+#[async_trait]
+impl Lifecycle for MetaReference {}

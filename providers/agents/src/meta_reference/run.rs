@@ -1,0 +1,403 @@
+//! A turn under way: the model is asked, tools run, shields look, until there is an answer.
+//!
+//! What has happened is kept before its event is sent, so that a caller never knows more than the
+//! database.
+
+use super::{
+    Busy, history,
+    records::{StoredTurn, TurnState},
+    toolset::Toolset,
+    watch::Repetition,
+};
+use chaski_api::{
+    Error, Result,
+    agents::{
+        AgentConfig, InferenceStep, ShieldCallStep, Step, StepComplete, StepProgress, StepStart,
+        StepType, Turn, TurnAwaitingInput, TurnComplete, TurnEventPayload, TurnStreamChunk,
+    },
+    inference::{
+        AnswerMessage, AssistantTag, ChatCompletionRequest, ChatEventType, CompletionMessage,
+        ContentDelta, Message, StopReason, ToolCall, ToolCallParseStatus, ToolConfig,
+    },
+    safety::{SafetyViolation, ViolationLevel},
+};
+use chaski_provider::{Context, Deps, Reply};
+use chaski_store::{Database, Held};
+use futures_util::{StreamExt, future::try_join_all};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::{sync::Arc, time::Instant};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// What a user is told where a shield objects without words.
+const NO_WORDS: &str = "I can't answer that.";
+
+/// The time as it stands in records.
+pub(super) fn now() -> String {
+    format!("{:.6}", Timestamp::now())
+}
+
+pub(super) fn new_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// A turn under way.
+pub(super) struct Run {
+    pub(super) deps: Deps,
+    pub(super) cx: Context,
+    pub(super) database: Database,
+    pub(super) config: Arc<AgentConfig>,
+    pub(super) tool_config: ToolConfig,
+    pub(super) toolset: Toolset,
+    /// The turns before, the oldest first.
+    pub(super) before: Arc<Vec<Turn>>,
+    pub(super) held: Held<StoredTurn>,
+    /// As it is kept with the next change.
+    pub(super) stored: StoredTurn,
+    /// The vector database of the session, if it has one.
+    pub(super) vector_db: Option<String>,
+    pub(super) events: mpsc::Sender<Result<TurnStreamChunk>>,
+    pub(super) began: Instant,
+    /// Keeps the session for this turn until its end is known.
+    pub(super) busy: Option<Busy>,
+}
+
+/// How an inference or a tool ended the turn.
+pub(super) enum Flow {
+    GoOn,
+    /// With this answer.
+    End(AnswerMessage),
+}
+
+impl Run {
+    /// Runs the turn to its end, and keeps how it ended.
+    pub(super) async fn run(mut self) {
+        let events = self.events.clone();
+        let outcome = tokio::select! {
+            outcome = self.go() => outcome,
+            // The caller has left: nobody waits for the model and the tools any more.
+            () = events.closed() => {
+                self.end_as(TurnState::Interrupted).await;
+                return;
+            }
+        };
+        if let Err(error) = outcome {
+            let state = if events.is_closed() { TurnState::Interrupted } else { TurnState::Failed };
+            self.end_as(state).await;
+            self.busy = None;
+            let _gone = events.send(Err(error)).await;
+        }
+    }
+
+    async fn end_as(&mut self, state: TurnState) {
+        self.stored.state = state;
+        if let Err(error) = self.save().await {
+            let turn = self.stored.turn.turn_id.as_str();
+            tracing::warn!(target: "agents", turn, "the end of a turn cannot be kept: {}", error.chain());
+        }
+    }
+
+    async fn go(&mut self) -> Result<()> {
+        let shields = self.config.input_shields.clone().unwrap_or_default();
+        let mut end = self.shield(&shields, "user-input", None).await?;
+        if end.is_none() {
+            end = Some(self.answer().await?);
+            let shields = self.config.output_shields.clone().unwrap_or_default();
+            if let Some(refusal) = self.shield(&shields, "assistant-output", end.as_ref()).await? {
+                // What was refused is not handed to tools of the client either.
+                self.stored.pending.clear();
+                end = Some(refusal);
+            }
+        }
+        let answer = end.unwrap_or_else(|| said(String::new(), StopReason::EndOfTurn));
+        let waits = answer.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
+        self.stored.state = if self.stored.pending.is_empty() {
+            TurnState::Complete
+        } else {
+            TurnState::AwaitingInput
+        };
+        self.stored.turn.output_message = answer;
+        self.stored.turn.completed_at = Some(now());
+        self.save().await?;
+        // Whoever sees the end may begin the next turn.
+        self.busy = None;
+        let turn = self.stored.turn.clone();
+        self.send(if waits {
+            TurnEventPayload::TurnAwaitingInput(TurnAwaitingInput { turn })
+        } else {
+            TurnEventPayload::TurnComplete(TurnComplete { turn })
+        })
+        .await
+    }
+
+    /// Asks the model and runs tools until there is an answer.
+    async fn answer(&mut self) -> Result<AnswerMessage> {
+        // What was begun before the turn was resumed comes first.
+        if let Flow::End(answer) = self.unfinished().await? {
+            return Ok(answer);
+        }
+        loop {
+            let answer = self.infer().await?;
+            if let Flow::End(answer) = self.follow(answer).await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// The last inference of the turn, if its calls have no answers yet.
+    async fn unfinished(&mut self) -> Result<Flow> {
+        let answered = history::answered(&self.stored.turn);
+        let Some(Step::Inference(step)) =
+            self.stored.turn.steps.iter().rev().find(|step| matches!(step, Step::Inference(_)))
+        else {
+            return Ok(Flow::GoOn);
+        };
+        let calls = step.model_response.tool_calls.iter().flatten();
+        let open: Vec<ToolCall> =
+            calls.filter(|call| !answered.contains(call.call_id.as_str())).cloned().collect();
+        let last = step.model_response.clone();
+        let asked_after =
+            self.stored.turn.steps.last().is_some_and(|step| matches!(step, Step::Inference(_)));
+        if open.is_empty() {
+            // The turn broke off between an answer without calls and its end.
+            let said = last.tool_calls.iter().flatten().next().is_none();
+            return Ok(if said && asked_after { Flow::End(last) } else { Flow::GoOn });
+        }
+        self.call(open, last).await
+    }
+
+    /// What follows from what the model said.
+    async fn follow(&mut self, answer: AnswerMessage) -> Result<Flow> {
+        let calls: Vec<ToolCall> = answer.tool_calls.iter().flatten().cloned().collect();
+        if calls.is_empty() || answer.stop_reason == StopReason::OutOfTokens || self.is_spent() {
+            return Ok(Flow::End(answer));
+        }
+        self.call(calls, answer).await
+    }
+
+    /// Whether a bound of the turn is reached.
+    fn is_spent(&self) -> bool {
+        let most = self.config.max_infer_iters.as_ref().map_or(10, |most| most.0);
+        let budget = self.config.budget.as_ref();
+        let over = |limit: Option<i64>, value: i64| limit.is_some_and(|limit| value >= limit);
+        let seconds = i64::try_from(self.began.elapsed().as_secs()).unwrap_or(i64::MAX);
+        self.stored.iterations >= most
+            || budget.is_some_and(|budget| {
+                over(budget.tokens.as_ref().map(|most| most.0), self.stored.tokens)
+                    || over(budget.tool_calls.as_ref().map(|most| most.0), self.stored.calls)
+                    || over(budget.seconds.as_ref().map(|most| most.0), seconds)
+            })
+            || Repetition::of(&self.stored.turn).is_endless()
+    }
+
+    /// One inference, with its step.
+    async fn infer(&mut self) -> Result<AnswerMessage> {
+        let (step_id, started_at) = (new_id(), now());
+        self.start(StepType::Inference, &step_id, Map::new()).await?;
+        let request = self.request();
+        let chat = self.deps.routers.chat()?;
+        let answer = match chat.chat_completion(&self.cx, request).await? {
+            Reply::Stream(mut chunks) => {
+                let mut gathered = Gathered::default();
+                while let Some(chunk) = chunks.next().await {
+                    let chunk = chunk?.into_value()?;
+                    for metric in chunk.metrics.iter().flatten() {
+                        if metric.metric == "total_tokens" {
+                            self.stored.tokens += metric.value.as_i64().unwrap_or_default();
+                        }
+                    }
+                    let is_middle = chunk.event.event_type == ChatEventType::Progress;
+                    if chunk.event.event_type == ChatEventType::Complete {
+                        gathered.stop_reason = chunk.event.stop_reason;
+                    }
+                    if is_middle && gathered.take(&chunk.event.delta) {
+                        let (step_type, delta) = (StepType::Inference, chunk.event.delta);
+                        let step_id = step_id.clone();
+                        let progress = StepProgress { step_type, step_id, delta };
+                        self.send(TurnEventPayload::StepProgress(progress)).await?;
+                    }
+                }
+                gathered.into_answer()
+            }
+            Reply::Full(payload) => payload.into_value()?.completion_message,
+        };
+        self.stored.iterations += 1;
+        let step = InferenceStep {
+            turn_id: self.stored.turn.turn_id.clone(),
+            step_id,
+            started_at: Some(started_at),
+            completed_at: Some(now()),
+            model_response: answer.clone(),
+        };
+        self.complete(Step::Inference(step)).await?;
+        Ok(answer)
+    }
+
+    fn request(&self) -> ChatCompletionRequest {
+        let turn = &self.stored.turn;
+        let context = self.stored.context.as_deref();
+        let messages = history::messages(&self.config.instructions, &self.before, turn, context);
+        let tools = Some(self.toolset.definitions.clone()).filter(|tools| !tools.is_empty());
+        let mut tool_config = self.tool_config.clone();
+        let forced = !matches!(tool_config.tool_choice.as_deref(), None | Some("auto" | "none"));
+        // A call that is forced is forced once; else the model could never answer.
+        if forced && turn.steps.iter().any(|step| matches!(step, Step::ToolExecution(_))) {
+            tool_config.tool_choice = Some("auto".to_owned());
+        }
+        ChatCompletionRequest {
+            model_id: self.config.model.clone(),
+            messages,
+            sampling_params: self.config.sampling_params.clone(),
+            response_format: self.config.response_format.clone(),
+            tool_config: tools.is_some().then_some(tool_config),
+            tools,
+            tool_choice: None,
+            tool_prompt_format: None,
+            stream: Some(true),
+            logprobs: None,
+        }
+    }
+
+    /// Lets shields look at the conversation, and at `answer` if there is one: the answer in its
+    /// place, if one of them objects.
+    async fn shield(
+        &mut self,
+        shields: &[String],
+        touchpoint: &str,
+        answer: Option<&AnswerMessage>,
+    ) -> Result<Option<AnswerMessage>> {
+        if shields.is_empty() {
+            return Ok(None);
+        }
+        let (step_id, started_at) = (new_id(), now());
+        let metadata = Map::from_iter([("touchpoint".to_owned(), Value::from(touchpoint))]);
+        self.start(StepType::ShieldCall, &step_id, metadata).await?;
+        let context = self.stored.context.as_deref();
+        let instructions = &self.config.instructions;
+        let mut messages =
+            history::messages(instructions, &self.before, &self.stored.turn, context);
+        if let Some(answer) = answer {
+            let last = matches!(messages.last(), Some(Message::Assistant(said)) if said.content == answer.content);
+            if !last {
+                messages.push(Message::Assistant(CompletionMessage::from(answer.clone())));
+            }
+        }
+        let router = self.deps.routers.shields()?;
+        let (router, cx, messages) = (&router, &self.cx, &messages);
+        let runs = shields.iter().map(|shield| async move {
+            router.run_shield(cx, shield, messages, None).await.map(|answer| (shield, answer))
+        });
+        let mut refused: Option<SafetyViolation> = None;
+        for (shield, answer) in try_join_all(runs).await? {
+            let Some(violation) = answer.violation else { continue };
+            match violation.violation_level {
+                ViolationLevel::Error if refused.is_none() => refused = Some(violation),
+                ViolationLevel::Error | ViolationLevel::Info => {}
+                ViolationLevel::Warn => {
+                    tracing::warn!(target: "agents", shield, "a shield warns of a conversation");
+                }
+            }
+        }
+        let step = ShieldCallStep {
+            turn_id: self.stored.turn.turn_id.clone(),
+            step_id,
+            started_at: Some(started_at),
+            completed_at: Some(now()),
+            violation: refused.clone(),
+        };
+        self.complete(Step::ShieldCall(step)).await?;
+        Ok(refused.map(|violation| {
+            let words = violation.user_message.unwrap_or_else(|| NO_WORDS.to_owned());
+            said(words, StopReason::EndOfTurn)
+        }))
+    }
+
+    /// Keeps the turn as it is now.
+    pub(super) async fn save(&mut self) -> Result<()> {
+        self.database.replace(&self.held, &self.stored).await?;
+        let id = self.stored.turn.turn_id.as_str();
+        let held = self.database.get::<StoredTurn>(self.held.owner(), id).await?;
+        self.held = held.ok_or_else(|| Error::not_found(format!("Turn {id} not found")))?;
+        Ok(())
+    }
+
+    pub(super) async fn start(
+        &self,
+        step_type: StepType,
+        step_id: &str,
+        metadata: Map<String, Value>,
+    ) -> Result<()> {
+        let (step_id, metadata) = (step_id.to_owned(), Some(metadata));
+        self.send(TurnEventPayload::StepStart(StepStart { step_type, step_id, metadata })).await
+    }
+
+    /// Keeps a step, and says that it has ended.
+    pub(super) async fn complete(&mut self, step: Step) -> Result<()> {
+        self.stored.turn.steps.push(step.clone());
+        self.save().await?;
+        self.send(TurnEventPayload::StepComplete(StepComplete {
+            step_type: step.step_type(),
+            step_id: step.id().to_owned(),
+            step_details: step,
+        }))
+        .await
+    }
+
+    pub(super) async fn send(&self, payload: TurnEventPayload) -> Result<()> {
+        let gone = |_| Error::unavailable("the caller has left");
+        self.events.send(Ok(payload.into())).await.map_err(gone)
+    }
+}
+
+/// A message of the agent without calls.
+pub(super) fn said(text: String, stop_reason: StopReason) -> AnswerMessage {
+    AnswerMessage {
+        role: AssistantTag::Assistant,
+        content: text.into(),
+        stop_reason,
+        tool_calls: Some(Vec::new()),
+    }
+}
+
+/// An answer that comes in pieces.
+#[derive(Default)]
+struct Gathered {
+    text: String,
+    calls: Vec<ToolCall>,
+    stop_reason: Option<StopReason>,
+}
+
+impl Gathered {
+    /// Takes a piece; whether the caller is to see it.
+    fn take(&mut self, delta: &ContentDelta) -> bool {
+        match delta {
+            ContentDelta::Text(piece) => {
+                self.text.push_str(&piece.text);
+                !piece.text.is_empty()
+            }
+            ContentDelta::ToolCall(piece) => {
+                match piece.parse_status {
+                    ToolCallParseStatus::Succeeded => {
+                        self.calls.extend(serde_json::from_value(piece.tool_call.clone()));
+                    }
+                    ToolCallParseStatus::Failed => {
+                        if let Some(raw) = piece.tool_call.as_str().filter(|raw| !raw.is_empty()) {
+                            raw.clone_into(&mut self.text);
+                        }
+                    }
+                    ToolCallParseStatus::Started | ToolCallParseStatus::InProgress => {}
+                }
+                true
+            }
+        }
+    }
+
+    fn into_answer(self) -> AnswerMessage {
+        // With calls, the text is the model's note to itself.
+        let text = if self.calls.is_empty() { self.text } else { String::new() };
+        let out = self.stop_reason == Some(StopReason::OutOfTokens);
+        let stop_reason = if out { StopReason::OutOfTokens } else { StopReason::EndOfTurn };
+        AnswerMessage { tool_calls: Some(self.calls), ..said(text, stop_reason) }
+    }
+}

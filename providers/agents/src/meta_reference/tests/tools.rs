@@ -1,0 +1,262 @@
+//! Tools of the server, tools of the client, and bounds.
+
+use super::*;
+use crate::meta_reference::tests::world::plain;
+use chaski_api::agents::ToolExecutionStep;
+
+fn executions(turn: &Turn) -> Vec<&ToolExecutionStep> {
+    turn.steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::ToolExecution(step) => Some(step),
+            Step::Inference(_) | Step::ShieldCall(_) | Step::MemoryRetrieval(_) => None,
+        })
+        .collect()
+}
+
+fn client_tool() -> Value {
+    json!([{ "name": "ask_user", "description": "Asks.", "parameters": [
+        { "name": "what", "parameter_type": "string", "description": "What." },
+    ] }])
+}
+
+#[tokio::test]
+async fn a_tool_of_the_server_runs_and_its_answer_goes_to_the_model() {
+    let groups = json!([{ "name": "my::math/add", "args": { "unit": "m", "a": 9 } }]);
+    let world = World::new(
+        json!({ "toolgroups": groups }),
+        [calls(&[("add", json!({ "a": 1, "b": 2 }))]), text(&["three"])],
+    )
+    .await;
+    let events = world.turn("add").await;
+    assert_eq!(
+        events.kinds(),
+        [
+            "step_start inference",
+            "step_progress inference",
+            "step_complete inference",
+            "step_start tool_execution",
+            "step_progress tool_execution",
+            "step_complete tool_execution",
+            "step_start inference",
+            "step_progress inference",
+            "step_complete inference",
+            "turn_complete",
+        ]
+    );
+    let (name, arguments) = world.invoked().pop().unwrap();
+    assert_eq!(name, "add");
+    // What the agent says about the group wins over what the model says.
+    let expected = json!({ "a": 9, "b": 2, "session_id": world.session_id, "unit": "m" });
+    assert_eq!(Value::from(arguments), expected);
+    let asked = world.asked();
+    let tools = asked[0]["tools"].as_array().unwrap();
+    assert_eq!(tools.len(), 1);
+    assert_eq!(tools[0]["tool_name"], "add");
+    let told = &asked[1]["messages"];
+    assert_eq!(told[2]["tool_calls"][0]["call_id"], "call1");
+    assert_eq!(told[3]["role"], "tool");
+    assert_eq!(told[3]["content"], "add done");
+}
+
+#[tokio::test]
+async fn independent_calls_run_side_by_side_and_are_told_in_order() {
+    let world = World::new(
+        json!({ "toolgroups": ["my::math"] }),
+        [
+            calls(&[("slow", json!({})), ("slow", json!({ "b": 1 })), ("add", json!({}))]),
+            text(&["ok"]),
+        ],
+    )
+    .await;
+    // Each waits for the other: one after the other they would never end.
+    *world.script.together.lock().unwrap() = Some(Arc::new(tokio::sync::Barrier::new(2)));
+    let turn = world.turn("go").await.turn();
+    let answers: Vec<String> =
+        executions(&turn).iter().map(|step| plain(&step.tool_responses[0].content)).collect();
+    assert_eq!(answers, ["slow", "slow", "add done"]);
+}
+
+#[tokio::test]
+async fn the_search_of_the_web_has_the_name_that_models_know() {
+    let world = World::new(
+        json!({ "toolgroups": ["builtin::websearch"] }),
+        [calls(&[("brave_search", json!({ "query": "x" }))]), text(&["ok"])],
+    )
+    .await;
+    let turn = world.turn("search").await.turn();
+    assert_eq!(world.asked()[0]["tools"][0]["tool_name"], "brave_search");
+    assert_eq!(world.invoked()[0].0, "web_search");
+    assert_eq!(executions(&turn)[0].tool_responses[0].tool_name, "brave_search");
+}
+
+#[tokio::test]
+async fn what_the_model_can_mend_is_told_to_it_and_the_turn_goes_on() {
+    let world = World::new(
+        json!({ "toolgroups": ["my::math"] }),
+        [calls(&[("picky", json!({}))]), calls(&[("no_such", json!({}))]), text(&["sorry"])],
+    )
+    .await;
+    let turn = world.turn("go").await.turn();
+    let answers: Vec<String> =
+        executions(&turn).iter().map(|step| plain(&step.tool_responses[0].content)).collect();
+    assert_eq!(answers[0], "Error: `a` is missing");
+    assert_eq!(
+        answers[1],
+        "Error: there is no tool `no_such`; there are `add`, `slow`, `picky`, `broken`"
+    );
+    assert_eq!(turn.output_message.content.texts("").as_deref(), Some("sorry"));
+}
+
+#[tokio::test]
+async fn what_only_the_caller_can_mend_ends_the_turn() {
+    let world =
+        World::new(json!({ "toolgroups": ["my::math"] }), [calls(&[("broken", json!({}))])]).await;
+    let events = world.turn("go").await;
+    assert_eq!(events.error.unwrap().message, "pass a key");
+}
+
+#[tokio::test]
+async fn groups_and_tools_that_are_not_there_are_named() {
+    let world = World::new(json!({}), []).await;
+    for (group, message) in [
+        (
+            "nope",
+            "Toolgroup nope not found, available toolgroups: my::math, builtin::websearch, \
+             builtin::rag, builtin::code_interpreter",
+        ),
+        (
+            "builtin::rag/nope",
+            "Tool nope not found in toolgroup builtin::rag. Available tools: insert_into_memory, \
+             knowledge_search",
+        ),
+    ] {
+        let events = world.turn_with(json!({ "toolgroups": [group] })).await;
+        assert_eq!(events.error.unwrap().message, message);
+    }
+    let clash = json!({ "client_tools": client_tool(), "toolgroups": ["my::math"] });
+    let mut twice = clash.clone();
+    twice["client_tools"][0]["name"] = "add".into();
+    let world = World::new(twice, []).await;
+    assert_eq!(world.turn("hi").await.error.unwrap().message, "Tool add already exists");
+}
+
+#[tokio::test]
+async fn a_tool_of_the_client_is_waited_for() {
+    let world = World::new(
+        json!({ "client_tools": client_tool(), "toolgroups": ["my::math"] }),
+        [
+            calls(&[("add", json!({})), ("ask_user", json!({ "what": "?" }))]),
+            text(&["thanks"]),
+            text(&["next"]),
+        ],
+    )
+    .await;
+    let events = world.turn("go").await;
+    assert_eq!(events.kinds().last().unwrap(), "turn_awaiting_input");
+    let turn = events.turn();
+    assert_eq!(turn.output_message.stop_reason, StopReason::EndOfMessage);
+    let open = turn.output_message.tool_calls.clone().unwrap();
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].tool_name, "ask_user");
+
+    let answer = |id: &str| json!([{ "call_id": id, "tool_name": "ask_user", "content": "42" }]);
+    let wrong = world.resume(&turn.turn_id, answer("other")).await;
+    assert!(wrong.error.unwrap().message.contains("has no answer to the call `call2`"));
+    let missing = world.resume(&turn.turn_id, json!([])).await;
+    assert!(missing.error.unwrap().message.contains("has no answer to the call `call2`"));
+    let unknown = world.resume("nope", json!([])).await;
+    assert_eq!(unknown.error.unwrap().message, "Turn nope not found");
+
+    let events = world.resume(&turn.turn_id, answer("call2")).await;
+    assert_eq!(
+        events.kinds(),
+        [
+            "step_complete tool_execution",
+            "step_start inference",
+            "step_progress inference",
+            "step_complete inference",
+            "turn_complete",
+        ]
+    );
+    let whole = events.turn();
+    assert_eq!(whole.turn_id, turn.turn_id);
+    assert_eq!(whole.started_at, turn.started_at);
+    assert_eq!(whole.input_messages.len(), 2);
+    assert_eq!(whole.steps.len(), 4);
+    let told = &world.asked()[1]["messages"];
+    let roles: Vec<&str> =
+        told.as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["system", "user", "assistant", "tool", "tool"]);
+
+    let again = world.resume(&turn.turn_id, answer("call2")).await;
+    assert!(again.error.unwrap().message.ends_with("is complete; there is nothing to go on with"));
+    // Another turn is told all of it once.
+    world.turn("and?").await;
+    assert_eq!(world.asked()[2]["messages"].as_array().unwrap().len(), 7);
+}
+
+#[tokio::test]
+async fn a_turn_is_left_where_it_waits_and_the_next_one_goes_on_without_the_call() {
+    let world = World::new(
+        json!({ "client_tools": client_tool() }),
+        [calls(&[("ask_user", json!({}))]), text(&["ok"])],
+    )
+    .await;
+    world.turn("go").await;
+    world.turn("never mind").await;
+    let told = &world.asked()[1]["messages"];
+    let roles: Vec<&str> =
+        told.as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["system", "user", "user"]);
+}
+
+#[tokio::test]
+async fn a_turn_ends_at_its_bounds_with_the_calls_that_are_left() {
+    let call = || calls(&[("add", json!({ "n": 1 }))]);
+    for (bound, inferences) in [
+        (json!({ "max_infer_iters": 2 }), 2),
+        (json!({ "budget": { "tokens": 15 } }), 2),
+        (json!({ "budget": { "tool_calls": 1 } }), 2),
+    ] {
+        let mut config = json!({ "toolgroups": ["my::math"] });
+        config.as_object_mut().unwrap().extend(bound.as_object().unwrap().clone());
+        let world = World::new(config, (0..4).map(|_| call())).await;
+        let events = world.turn("go").await;
+        assert_eq!(world.asked().len(), inferences, "{bound}");
+        assert_eq!(events.kinds().last().unwrap(), "turn_awaiting_input");
+        let turn = events.turn();
+        assert_eq!(turn.output_message.stop_reason, StopReason::EndOfTurn);
+        assert_eq!(turn.output_message.tool_calls.unwrap().len(), 1);
+        let again = world.resume(&turn.turn_id, json!([])).await;
+        assert!(again.error.unwrap().message.ends_with("there is nothing to go on with"));
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_goes_round_in_circles_is_told_and_then_stopped() {
+    let world = World::new(
+        json!({ "toolgroups": ["my::math"], "max_infer_iters": 50 }),
+        (0..50).map(|_| calls(&[("add", json!({ "a": 1 }))])),
+    )
+    .await;
+    let turn = world.turn("go").await.turn();
+    assert_eq!(world.invoked().len(), 3, "the fourth equal call is not made");
+    let steps = executions(&turn);
+    let last = plain(&steps.last().unwrap().tool_responses[0].content);
+    assert!(last.starts_with("Error: `add` was called "), "{last}");
+    assert_eq!(steps.len(), 6);
+}
+
+#[tokio::test]
+async fn a_forced_call_is_forced_once() {
+    let world = World::new(
+        json!({ "toolgroups": ["my::math"], "tool_config": { "tool_choice": "required" } }),
+        [calls(&[("add", json!({}))]), text(&["done"])],
+    )
+    .await;
+    world.turn("go").await;
+    let choices: Vec<Value> =
+        world.asked().iter().map(|asked| asked["tool_config"]["tool_choice"].clone()).collect();
+    assert_eq!(choices, ["required", "auto"]);
+}

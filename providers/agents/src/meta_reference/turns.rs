@@ -1,0 +1,314 @@
+//! How turns begin, and how they go on.
+
+use super::{
+    Busy, MetaReference, documents,
+    records::{StoredSession, StoredTurn, TurnState},
+    run::{Run, new_id, now, said},
+    toolset::{CODE_INTERPRETER, KNOWLEDGE_SEARCH, Toolset},
+};
+use chaski_api::{
+    Error, Result,
+    agents::{
+        AgentConfig, Document, Step, StepComplete, StepType, ToolExecutionStep, ToolResponse, Turn,
+        TurnEventPayload, TurnMessage, TurnStreamChunk,
+    },
+    endpoints::{
+        agents::{CreateTurnRequest, ResumeTurnRequest, TurnRequest},
+        rag_tool::InsertDocumentsRequest,
+    },
+    inference::{StopReason, ToolResponseMessage},
+    wire::Between,
+};
+use chaski_provider::{Context, Payload, Reply, TurnReply};
+use chaski_store::{Held, Owner};
+use futures_util::StreamExt;
+use serde_json::Map;
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Instant,
+};
+use tokio::sync::mpsc;
+
+/// Events that wait for a slow caller.
+const WAITING: usize = 64;
+/// The tokens of the chunks of documents, as in the reference.
+const CHUNK: i64 = 512;
+
+/// What stands before the first event of a turn.
+struct Prepared {
+    config: Arc<AgentConfig>,
+    toolset: Toolset,
+    before: Vec<Turn>,
+    session: Held<StoredSession>,
+    busy: Busy,
+}
+
+impl MetaReference {
+    pub(super) async fn begin_turn(
+        &self,
+        cx: &Context,
+        request: CreateTurnRequest,
+    ) -> Result<TurnReply> {
+        let CreateTurnRequest { agent_id, session_id, messages, .. } = request;
+        let toolgroups = request.toolgroups.unwrap_or_default();
+        let owner = cx.owner();
+        let mut prepared =
+            self.prepare(cx, &owner, &agent_id, &session_id, &toolgroups, None).await?;
+        let turn = Turn {
+            turn_id: new_id(),
+            session_id,
+            input_messages: messages,
+            steps: Vec::new(),
+            output_message: said(String::new(), StopReason::EndOfTurn),
+            output_attachments: Some(Vec::new()),
+            started_at: now(),
+            completed_at: None,
+        };
+        let mut stored = StoredTurn {
+            agent_id,
+            turn,
+            state: TurnState::Running,
+            toolgroups,
+            tool_config: request.tool_config,
+            context: None,
+            files: Map::new(),
+            iterations: 0,
+            calls: 0,
+            tokens: 0,
+            pending: Vec::new(),
+            begun: BTreeSet::new(),
+        };
+        let documents = request.documents.unwrap_or_default();
+        self.take_in(cx, &mut prepared, &mut stored, &documents).await?;
+        self.database.insert(&owner, &stored).await?;
+        let held = self.read_anew(&owner, &stored.turn.turn_id).await?;
+        self.reply(cx, prepared, held, Vec::new(), request.stream == Some(true)).await
+    }
+
+    pub(super) async fn go_on(
+        &self,
+        cx: &Context,
+        request: ResumeTurnRequest,
+    ) -> Result<TurnReply> {
+        let ResumeTurnRequest { agent_id, session_id, turn_id, tool_responses, stream } = request;
+        let owner = cx.owner();
+        self.agent(&owner, &agent_id).await?;
+        let which = TurnRequest { agent_id, session_id, turn_id };
+        let turn = self.turn(&owner, &which).await?;
+        let Some(held) = turn else {
+            return Err(Error::not_found(format!("Turn {} not found", which.turn_id)));
+        };
+        let TurnRequest { agent_id, session_id, turn_id } = which;
+        let groups = held.record.toolgroups.clone();
+        let prepared = self
+            .prepare(cx, &owner, &agent_id, &session_id, &groups, Some(turn_id.as_str()))
+            .await?;
+        // Read again now that no other turn of the session is under way.
+        let held = self.read_anew(&owner, &turn_id).await?;
+        let mut stored = held.record.clone();
+        let step = match stored.state {
+            TurnState::AwaitingInput => Some(answered(&mut stored, tool_responses)?),
+            TurnState::Complete => {
+                return Err(Error::invalid(format!(
+                    "the turn `{turn_id}` is complete; there is nothing to go on with"
+                )));
+            }
+            TurnState::Running | TurnState::Interrupted | TurnState::Failed => {
+                if !tool_responses.is_empty() {
+                    return Err(Error::invalid(format!(
+                        "the turn `{turn_id}` waits for no tools; send empty `tool_responses` to go \
+                         on with it"
+                    )));
+                }
+                None
+            }
+        };
+        stored.state = TurnState::Running;
+        stored.turn.completed_at = None;
+        self.database.replace(&held, &stored).await?;
+        let held = self.read_anew(&owner, &turn_id).await?;
+        let first = step.map(|step| {
+            TurnStreamChunk::from(TurnEventPayload::StepComplete(StepComplete {
+                step_type: StepType::ToolExecution,
+                step_id: step.step_id.clone(),
+                step_details: Step::ToolExecution(step),
+            }))
+        });
+        self.reply(cx, prepared, held, first.into_iter().collect(), stream == Some(true)).await
+    }
+
+    async fn read_anew(&self, owner: &Owner, turn_id: &str) -> Result<Held<StoredTurn>> {
+        let held = self.database.get::<StoredTurn>(owner, turn_id).await?;
+        held.ok_or_else(|| Error::not_found(format!("Turn {turn_id} not found")))
+    }
+
+    /// Finds all that a turn needs. `resumed` is the turn that is gone on with.
+    async fn prepare(
+        &self,
+        cx: &Context,
+        owner: &Owner,
+        agent_id: &str,
+        session_id: &str,
+        toolgroups: &[chaski_api::agents::AgentToolGroup],
+        resumed: Option<&str>,
+    ) -> Result<Prepared> {
+        let config = self.agent(owner, agent_id).await?.record.agent.agent_config;
+        let session = self.session(owner, agent_id, session_id).await?;
+        let busy = self.occupy(session_id)?;
+        let tools = self.deps.routers.tools()?;
+        let toolset = Toolset::of(tools.as_ref(), cx, &config, toolgroups).await?;
+        let turns = self.turns(owner, session_id).await?;
+        let before = turns
+            .into_iter()
+            .take_while(|stored| resumed != Some(stored.turn.turn_id.as_str()))
+            .filter(|stored| stored.state != TurnState::Failed)
+            .map(|stored| stored.turn)
+            .collect();
+        Ok(Prepared { config: Arc::new(config), toolset, before, session, busy })
+    }
+
+    /// Puts the documents of a turn where its tools find them, or into the context of the model.
+    async fn take_in(
+        &self,
+        cx: &Context,
+        prepared: &mut Prepared,
+        stored: &mut StoredTurn,
+        documents: &[Document],
+    ) -> Result<()> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let searches = prepared.toolset.has(KNOWLEDGE_SEARCH);
+        let runs_code = prepared.toolset.has(CODE_INTERPRETER);
+        if searches {
+            let id = self.vector_db(cx, prepared).await?;
+            let tools = self.deps.routers.tools()?;
+            let request = InsertDocumentsRequest {
+                documents: documents::for_search(documents),
+                vector_db_id: id,
+                chunk_size_in_tokens: Between(CHUNK),
+            };
+            tools.insert_documents(cx, request).await?;
+        }
+        if !searches || runs_code {
+            let mut texts = Vec::with_capacity(documents.len());
+            for document in documents {
+                texts.push(documents::text(&self.deps, document).await?);
+            }
+            if runs_code {
+                let mut names = Vec::with_capacity(texts.len());
+                for text in texts {
+                    let name = format!("{}.txt", &new_id()[..8]);
+                    names.push(format!("`{name}`"));
+                    stored.files.insert(name, text.into());
+                }
+                stored.context = Some(format!(
+                    "The user attached files, which code that `{CODE_INTERPRETER}` runs finds in its \
+                     folder: {}",
+                    names.join(", ")
+                ));
+            } else {
+                stored.context = Some(texts.join("\n"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The vector database of the session, which is made with its first document.
+    async fn vector_db(&self, cx: &Context, prepared: &mut Prepared) -> Result<String> {
+        if let Some(id) = &prepared.session.record.vector_db {
+            return Ok(id.clone());
+        }
+        let owner = prepared.session.owner().clone();
+        let mut session = prepared.session.record.clone();
+        let id = format!("vector_db_{}", session.session.session_id);
+        self.deps.routers.retrieval()?.ensure(cx, &id, &self.embedding_model).await?;
+        session.vector_db = Some(id.clone());
+        self.database.replace(&prepared.session, &session).await?;
+        let anew = self.database.get::<StoredSession>(&owner, &session.session.session_id).await?;
+        prepared.session =
+            anew.ok_or_else(|| Error::not_found("the session was removed while its turn began"))?;
+        Ok(id)
+    }
+
+    /// Runs a turn, whose events begin with `first`, and gives them or the turn.
+    async fn reply(
+        &self,
+        cx: &Context,
+        prepared: Prepared,
+        held: Held<StoredTurn>,
+        first: Vec<TurnStreamChunk>,
+        stream: bool,
+    ) -> Result<TurnReply> {
+        let Prepared { config, toolset, before, session, busy } = prepared;
+        let of_agent = config.tool_config.clone().unwrap_or_default();
+        let (events, mut received) = mpsc::channel(WAITING);
+        let run = Run {
+            deps: self.deps.clone(),
+            cx: cx.clone(),
+            database: self.database.clone(),
+            tool_config: held.record.tool_config.clone().unwrap_or(of_agent),
+            config,
+            toolset,
+            before: Arc::new(before),
+            stored: held.record.clone(),
+            held,
+            vector_db: session.record.vector_db.clone(),
+            events,
+            began: Instant::now(),
+            busy: Some(busy),
+        };
+        self.deps.tasks.spawn(run.run());
+        let later = futures_util::stream::poll_fn(move |cx| received.poll_recv(cx));
+        let mut all = futures_util::stream::iter(first.into_iter().map(Ok)).chain(later).boxed();
+        if stream {
+            return Ok(Reply::Stream(all.map(|event| event.map(Payload::Value)).boxed()));
+        }
+        let mut end = None;
+        while let Some(event) = all.next().await {
+            match event?.event.payload {
+                TurnEventPayload::TurnComplete(complete) => end = Some(complete.turn),
+                TurnEventPayload::TurnAwaitingInput(waiting) => end = Some(waiting.turn),
+                TurnEventPayload::StepStart(_)
+                | TurnEventPayload::StepProgress(_)
+                | TurnEventPayload::StepComplete(_) => {}
+            }
+        }
+        let turn = end.ok_or_else(|| Error::internal("a turn ended without an answer"))?;
+        Ok(Reply::Full(Payload::Value(turn)))
+    }
+}
+
+/// Notes what tools of the client answered; gives the step that this is.
+///
+/// # Errors
+/// `InvalidRequest` for a call without an answer, and for an answer without a call.
+fn answered(stored: &mut StoredTurn, responses: Vec<ToolResponse>) -> Result<ToolExecutionStep> {
+    let given: HashSet<&str> = responses.iter().map(|one| one.call_id.as_str()).collect();
+    let asked: HashSet<&str> = stored.pending.iter().map(|one| one.call_id.as_str()).collect();
+    if let Some(missing) = asked.difference(&given).next() {
+        return Err(Error::invalid(format!(
+            "`tool_responses` has no answer to the call `{missing}`; answer all calls of the turn"
+        )));
+    }
+    if let Some(unknown) = given.difference(&asked).next() {
+        return Err(Error::invalid(format!(
+            "`tool_responses` has an answer to `{unknown}`, which is no open call of the turn"
+        )));
+    }
+    let step = ToolExecutionStep {
+        turn_id: stored.turn.turn_id.clone(),
+        step_id: new_id(),
+        started_at: stored.turn.completed_at.clone(),
+        completed_at: Some(now()),
+        tool_calls: std::mem::take(&mut stored.pending),
+        tool_responses: responses.clone(),
+    };
+    stored.turn.input_messages.extend(responses.into_iter().map(|response| {
+        let ToolResponse { call_id, content, .. } = response;
+        TurnMessage::Tool(ToolResponseMessage { call_id, content })
+    }));
+    stored.turn.steps.push(Step::ToolExecution(step.clone()));
+    Ok(step)
+}

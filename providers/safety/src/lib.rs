@@ -1,0 +1,8 @@
+//! The providers of shields, one folder each, and their table.
+
+mod llama_guard;
+
+use chaski_provider::{Entry, SafetyProvider};
+
+/// All providers of shields of this build.
+pub const ALL: &[Entry<dyn SafetyProvider>] = &[Entry::of::<llama_guard::LlamaGuard>()];
