@@ -9,14 +9,8 @@ use chaski_api::{
 };
 use std::collections::HashSet;
 
-/// The messages of a conversation: the instructions, the turns before, and the turn under way, to
-/// whose last message of the user `context` is added.
-pub(super) fn messages(
-    instructions: &str,
-    before: &[Turn],
-    current: &Turn,
-    context: Option<&str>,
-) -> Vec<Message> {
+/// The messages of a conversation: the instructions, the turns before, and the turn under way.
+pub(super) fn messages(instructions: &str, before: &[Turn], current: &Turn) -> Vec<Message> {
     let mut out = Vec::new();
     if !instructions.is_empty() {
         let content = InterleavedContent::Text(instructions.to_owned());
@@ -25,20 +19,21 @@ pub(super) fn messages(
     for turn in before {
         of_turn(turn, false, &mut out);
     }
-    let start = out.len();
     of_turn(current, true, &mut out);
-    if let Some(context) = context {
-        let last = out[start..].iter_mut().rev().find_map(|message| match message {
-            Message::User(message) => Some(message),
-            Message::System(_) | Message::Tool(_) | Message::Assistant(_) => None,
-        });
-        if let Some(message) = last {
-            let own = message.context.take().and_then(|own| own.texts("\n"));
-            let all = own.map_or_else(|| context.to_owned(), |own| format!("{own}\n{context}"));
-            message.context = Some(all.into());
-        }
-    }
     out
+}
+
+/// Adds a text to what the model alone is told with the last message of the user.
+pub(super) fn add_context(messages: &mut [TurnMessage], text: &str) {
+    let last = messages.iter_mut().rev().find_map(|message| match message {
+        TurnMessage::User(message) => Some(message),
+        TurnMessage::Tool(_) => None,
+    });
+    if let Some(message) = last {
+        let own = message.context.take().and_then(|own| own.texts("\n"));
+        message.context =
+            Some(own.map_or_else(|| text.to_owned(), |own| format!("{own}\n{text}")).into());
+    }
 }
 
 /// The ids of the calls that a turn has answers to.

@@ -100,8 +100,6 @@ pub(super) struct StoredTurn {
     /// What the turn was given in place of what the agent has.
     pub(super) toolgroups: Vec<AgentToolGroup>,
     pub(super) tool_config: Option<ToolConfig>,
-    /// What the documents of the turn add to its last message.
-    pub(super) context: Option<String>,
     /// Files of the turn for the code interpreter, by name.
     pub(super) files: serde_json::Map<String, serde_json::Value>,
     /// How often the model was asked.

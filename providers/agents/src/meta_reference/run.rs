@@ -236,8 +236,7 @@ impl Run {
 
     fn request(&self) -> ChatCompletionRequest {
         let turn = &self.stored.turn;
-        let context = self.stored.context.as_deref();
-        let messages = history::messages(&self.config.instructions, &self.before, turn, context);
+        let messages = history::messages(&self.config.instructions, &self.before, turn);
         let tools = Some(self.toolset.definitions.clone()).filter(|tools| !tools.is_empty());
         let mut tool_config = self.tool_config.clone();
         let forced = !matches!(tool_config.tool_choice.as_deref(), None | Some("auto" | "none"));
@@ -273,10 +272,8 @@ impl Run {
         let (step_id, started_at) = (new_id(), now());
         let metadata = Map::from_iter([("touchpoint".to_owned(), Value::from(touchpoint))]);
         self.start(StepType::ShieldCall, &step_id, metadata).await?;
-        let context = self.stored.context.as_deref();
         let instructions = &self.config.instructions;
-        let mut messages =
-            history::messages(instructions, &self.before, &self.stored.turn, context);
+        let mut messages = history::messages(instructions, &self.before, &self.stored.turn);
         if let Some(answer) = answer {
             let last = matches!(messages.last(), Some(Message::Assistant(said)) if said.content == answer.content);
             if !last {

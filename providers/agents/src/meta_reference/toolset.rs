@@ -95,10 +95,16 @@ impl Toolset {
             let (id, selected) = split(group.name());
             let of_group = tools.list(cx, Some(&id)).await;
             if of_group.is_empty() {
-                return Err(Error::invalid(format!(
-                    "Toolgroup {id} not found, available toolgroups: {}",
-                    known.join(", ")
-                )));
+                return Err(if known.contains(&id) {
+                    Error::unavailable(format!(
+                        "the tool group `{id}` has no tools; is its provider available?"
+                    ))
+                } else {
+                    Error::invalid(format!(
+                        "Toolgroup {id} not found, available toolgroups: {}",
+                        known.join(", ")
+                    ))
+                });
             }
             let given = args.get(&id).cloned().unwrap_or_default();
             set.add_group(&id, selected.as_deref(), of_group, &given)?;

@@ -1,7 +1,7 @@
 //! How turns begin, and how they go on.
 
 use super::{
-    Busy, MetaReference, documents,
+    Busy, MetaReference, documents, history,
     records::{StoredSession, StoredTurn, TurnState},
     run::{Run, new_id, now, said},
     toolset::{CODE_INTERPRETER, KNOWLEDGE_SEARCH, Toolset},
@@ -71,7 +71,6 @@ impl MetaReference {
             state: TurnState::Running,
             toolgroups,
             tool_config: request.tool_config,
-            context: None,
             files: Map::new(),
             iterations: 0,
             calls: 0,
@@ -203,13 +202,14 @@ impl MetaReference {
                     names.push(format!("`{name}`"));
                     stored.files.insert(name, text.into());
                 }
-                stored.context = Some(format!(
+                let context = format!(
                     "The user attached files, which code that `{CODE_INTERPRETER}` runs finds in its \
                      folder: {}",
                     names.join(", ")
-                ));
+                );
+                history::add_context(&mut stored.turn.input_messages, &context);
             } else {
-                stored.context = Some(texts.join("\n"));
+                history::add_context(&mut stored.turn.input_messages, &texts.join("\n"));
             }
         }
         Ok(())

@@ -147,7 +147,7 @@ async fn documents_become_context_where_no_tool_takes_them() {
     assert_eq!(world.asked()[0]["messages"][1]["context"], "Tigers have stripes.\nLions do not.");
     let turn = &world.session().await.turns[0];
     let kept = serde_json::to_value(&turn.input_messages).unwrap();
-    assert_eq!(kept[0]["context"], Value::Null);
+    assert_eq!(kept[0]["context"], "Tigers have stripes.\nLions do not.");
 }
 
 #[tokio::test]
