@@ -1,8 +1,19 @@
 //! The providers of tools that run in the server, one folder each, and their table.
 
+mod bing_search;
+mod brave_search;
 mod rag_runtime;
+mod search;
+mod tavily_search;
+mod wolfram_alpha;
 
 use chaski_provider::{Entry, ToolRuntimeProvider};
 
 /// All providers of tools of this build.
-pub const ALL: &[Entry<dyn ToolRuntimeProvider>] = &[Entry::of::<rag_runtime::RagRuntime>()];
+pub const ALL: &[Entry<dyn ToolRuntimeProvider>] = &[
+    Entry::of::<bing_search::BingSearch>(),
+    Entry::of::<brave_search::BraveSearch>(),
+    Entry::of::<rag_runtime::RagRuntime>(),
+    Entry::of::<tavily_search::TavilySearch>(),
+    Entry::of::<wolfram_alpha::WolframAlpha>(),
+];

@@ -1,0 +1,116 @@
+//! Bing's search API, version 7.
+
+#[cfg(test)]
+mod tests;
+
+use crate::search::{Facts, Searcher, Service, check_count, limited_to, with_parameters};
+use chaski_api::{Api, Reader, Result, Secret};
+use chaski_provider::{Deps, Provider, ProviderConfig, Spec, ToolRuntimeProvider};
+use chaski_upstream::{Request, Url};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+const URL: &str = "https://api.bing.microsoft.com/v7.0/search";
+
+const DOCS: &str = "\
+Searches the web with version 7 of Bing's search API. Its tool is `web_search`, which takes `query`.
+
+- `api_key` is used where it is set. Otherwise callers send their own in the header
+  `X-LlamaStack-Provider-Data`: `{\"bing_search_api_key\": \"...\"}`.
+- The result is a JSON text: the `query`, and as `top_k` the pages (`name`, `url`, `snippet`), followed by a list of
+  news (`name`, `url`, `description`) where there are some. Bing is asked for `top_k` pages.
+- Microsoft has retired this API in August 2025. `url` can name another service that speaks it.
+";
+
+chaski_api::wire! {
+    /// The configuration of `remote::bing-search`.
+    pub struct BingSearchConfig {
+        /// The key. Without one callers send their own.
+        pub api_key: Option<Secret>,
+        /// How many pages Bing is asked for.
+        pub top_k: i64 = 3,
+        /// Another address of the service.
+        pub url: String = URL.to_owned(),
+    }
+}
+
+impl ProviderConfig for BingSearchConfig {
+    fn sample(_dir: &str) -> Value {
+        json!({ "api_key": "${env.BING_SEARCH_API_KEY:}", "top_k": 3 })
+    }
+
+    fn validate(&self, reader: &mut Reader) {
+        check_count(reader, "top_k", self.top_k);
+    }
+}
+
+/// The provider `remote::bing-search`.
+pub(crate) struct BingSearch {
+    top_k: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Answer {
+    query_context: QueryContext,
+    web_pages: Option<Found>,
+    news: Option<Found>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct QueryContext {
+    original_query: String,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    value: Vec<Map<String, Value>>,
+}
+
+impl Service for BingSearch {
+    const FACTS: Facts = Facts {
+        name: "Bing",
+        key: "bing_search_api_key",
+        key_title: "Bing Search API Key",
+        tool: "web_search",
+        description: "Search the web using Bing Search API",
+        query: "The query to search for",
+    };
+    type Answer = Answer;
+
+    fn request(&self, url: Url, key: &Secret, query: &str) -> Result<Request> {
+        let count = self.top_k.to_string();
+        let parameters =
+            [("count", &*count), ("textDecorations", "True"), ("textFormat", "HTML"), ("q", query)];
+        let url = with_parameters(url, &parameters);
+        Request::get(Self::FACTS.name, url).secret("ocp-apim-subscription-key", key)
+    }
+
+    fn text(&self, _query: &str, answer: Answer) -> Result<String> {
+        let pages = answer.web_pages.into_iter().flat_map(|found| found.value);
+        let mut shown: Vec<Value> =
+            pages.map(|page| limited_to(page, &["name", "url", "snippet"])).collect();
+        if let Some(news) = answer.news {
+            let news = news.value.into_iter();
+            shown.push(news.map(|one| limited_to(one, &["name", "url", "description"])).collect());
+        }
+        Ok(json!({ "query": answer.query_context.original_query, "top_k": shown }).to_string())
+    }
+}
+
+impl Provider for BingSearch {
+    type Api = dyn ToolRuntimeProvider;
+    type Config = BingSearchConfig;
+    const SPEC: Spec = Spec {
+        docs: DOCS,
+        provider_data: &[Self::FACTS.key],
+        ..Spec::new(Api::ToolRuntime, "remote::bing-search", "Searches the web with Bing's API.")
+    };
+
+    async fn build(config: BingSearchConfig, deps: Deps) -> Result<Arc<Self::Api>> {
+        let service = Self { top_k: config.top_k };
+        Searcher::provider(deps, &config.url, config.api_key.as_ref(), service)
+    }
+}
