@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use chaski_api::{
     Error, Result,
     inference::InterleavedContent,
-    retrieval::{Filter, Ranker, SearchMode, VectorDb},
+    retrieval::{Filter, Ranker, Rerank, SearchMode, VectorDb},
 };
 use serde_json::{Map, Value};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -185,10 +185,12 @@ pub struct Search {
     pub text: String,
     /// The most chunks.
     pub max: usize,
-    /// The lowest score, in the scale of [`ScoredChunk::score`].
+    /// The lowest score, in the scale of [`ScoredChunk::score`], or of the rerank model.
     pub min_score: Option<f64>,
     pub filter: Option<Filter>,
     pub ranker: Ranker,
+    /// Ranking what was found anew. Scores are then those of the model.
+    pub rerank: Option<Rerank>,
 }
 
 /// All vector databases of the stack by their ids, with the embedding that belongs to each.

@@ -102,6 +102,15 @@ crate::wire! {
         Normalized(NormalizedRanker) = "normalized",
     }
 
+    /// Ranking what was found anew, by a model that says how well a text answers a query.
+    pub struct Rerank {
+        /// The rerank model, or an embedding model; the first registered rerank model unless given.
+        pub model: Option<String>,
+        /// How many of the best are ranked; 30, or as many as are asked for if those are more,
+        /// unless given.
+        pub candidates: Option<Between<1, MOST_CHUNKS>>,
+    }
+
     /// How a vector database is asked.
     pub struct QueryParams {
         /// How chunks are searched.
@@ -114,6 +123,8 @@ crate::wire! {
         pub filters: Option<Filter>,
         /// How the two lists of a hybrid search become one; `rrf` unless given.
         pub ranker: Option<Ranker>,
+        /// Ranking what was found anew; scores, and `score_threshold`, are then those of the model.
+        pub rerank: Option<Rerank>,
     }
 }
 
@@ -129,7 +140,7 @@ impl Default for Ranker {
 impl Default for QueryParams {
     fn default() -> Self {
         let (mode, max_chunks) = (SearchMode::Vector, Between(3));
-        Self { mode, max_chunks, score_threshold: None, filters: None, ranker: None }
+        Self { mode, max_chunks, score_threshold: None, filters: None, ranker: None, rerank: None }
     }
 }
 
@@ -203,6 +214,10 @@ mod tests {
             (
                 json!({ "ranker": { "type": "weighted", "alpha": 2 } }),
                 "ranker.weighted.alpha: Input should be from 0 to 1",
+            ),
+            (
+                json!({ "rerank": { "candidates": 0 } }),
+                "rerank.candidates: Input should be greater than or equal to 1",
             ),
         ] {
             let issues = QueryParams::from_json(params.clone()).unwrap_err();

@@ -1,6 +1,6 @@
 //! Documents that are cut into chunks, and the context that is put together from chunks.
 
-use super::{Filter, Ranker, SearchMode};
+use super::{Filter, Ranker, Rerank, SearchMode};
 use crate::{
     inference::{InterleavedContent, Url},
     wire::{Between, Reader, Schemas, Wire},
@@ -80,6 +80,8 @@ crate::wire! {
         pub filters: Option<Filter>,
         /// How the two lists of a hybrid search become one; `rrf` unless given.
         pub ranker: Option<Ranker>,
+        /// Ranking what was found anew; `score_threshold` then counts in the scores of the model.
+        pub rerank: Option<Rerank>,
     }
 
     /// A context for a model.
@@ -107,6 +109,7 @@ impl Default for RagQueryConfig {
             score_threshold: None,
             filters: None,
             ranker: None,
+            rerank: None,
         }
     }
 }

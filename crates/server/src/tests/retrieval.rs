@@ -268,9 +268,20 @@ async fn what_cannot_be_asked_is_said() {
         (json!({ "score_threshold": "high" }), "Input should be a valid number"),
         (json!({ "filters": { "type": "like", "key": "a", "value": "b" } }), "'eq', 'ne'"),
         (json!({ "ranker": { "type": "zzz" } }), "'rrf', 'weighted', 'normalized'"),
+        (json!({ "rerank": true }), "Input should be a valid dictionary"),
+        (json!({ "rerank": { "candidates": 1001 } }), "less than or equal to 1000"),
     ] {
         let answer = query(&server, "a", params.clone()).await;
         assert!(answer.starts_with("400") && answer.contains(part), "{params}: {answer}");
+    }
+    insert(&server, json!([chunk("a")])).await;
+    for (model, part) in [
+        (json!(null), "there is no rerank model; register one, or name an embedding model"),
+        (json!("m"), "m"),
+        (json!("nope"), "nope"),
+    ] {
+        let answer = query(&server, "a", json!({ "rerank": { "model": model } })).await;
+        assert!(answer.starts_with("400") && answer.contains(part), "{model}: {answer}");
     }
     let answer = query(&server, "a", json!({ "mode": "hybrid" })).await;
     assert!(answer.starts_with("501") && answer.contains("`vector` or `keyword`"), "{answer}");
@@ -297,6 +308,37 @@ async fn filters_and_words_choose_chunks() {
     );
     let found = query(&server, "one", json!({ "mode": "keyword" })).await;
     assert!(found.contains("a one") && found.ends_with(r#""scores":[1.5]}"#), "{found}");
+}
+
+#[tokio::test]
+async fn what_was_found_is_ranked_anew() {
+    let server = with_db().await;
+    insert(&server, json!([chunk("bcc"), chunk("b"), chunk("bc"), chunk("a")])).await;
+    let ask = async |mode: &str, more: Value| {
+        let mut params = json!({ "mode": mode, "rerank": { "model": "e" } });
+        for (key, value) in more.as_object().unwrap() {
+            params[key] = value.clone();
+        }
+        let body = json!({ "vector_db_id": "db", "query": "b", "params": params });
+        let found = server.post("/v1/vector-io/query", &body).await.json();
+        let texts: Vec<String> = found["chunks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|chunk| chunk["content"].as_str().unwrap().to_owned())
+            .collect();
+        (texts.join(" "), found["scores"][0].as_f64())
+    };
+    // By words alone all three are as good.
+    assert_eq!(ask("keyword", json!({})).await, ("b bc bcc".to_owned(), Some(1.0)));
+    assert_eq!(ask("keyword", json!({ "max_chunks": 1 })).await, ("b".to_owned(), Some(1.0)));
+    // Scores are those of the model, in every mode.
+    let near = json!({ "score_threshold": 0.6, "max_chunks": 9 });
+    assert_eq!(ask("vector", near).await, ("b bc".to_owned(), Some(1.0)));
+    let few = json!({ "max_chunks": 1, "rerank": { "model": "e", "candidates": 1 } });
+    assert_eq!(ask("vector", few).await, ("b".to_owned(), Some(1.0)));
+    let none = json!({ "filters": { "type": "eq", "key": "x", "value": 1 } });
+    assert_eq!(ask("vector", none).await, (String::new(), None));
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use chaski_api::{
     Error, ErrorKind, Result,
     endpoints::vector_dbs::RegisterVectorDbRequest,
-    models::Model,
-    openai::{Body, EmbeddingRequest},
-    retrieval::{Filter, SearchMode, VectorDb},
+    models::{Model, ModelType},
+    openai::{Body, EmbeddingRequest, RerankRequest},
+    retrieval::{Filter, Rerank, SearchMode, VectorDb},
 };
 use chaski_provider::{
     ChunkPage, ChunkToInsert, Context, EmbeddedChunk, Inference, Retrieval, ScoredChunk, Search,
@@ -25,6 +25,9 @@ const BYTES_AT_ONCE: usize = 256 * 1024;
 const REQUESTS_AT_ONCE: usize = 2;
 /// The most bytes of the text of a chunk.
 const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// How many chunks are ranked anew unless the request says so.
+const RANKED: usize = 30;
 
 /// Hands each request to the store of its database, with the vectors that it needs.
 pub(crate) struct VectorIoRouter {
@@ -62,6 +65,36 @@ impl VectorIoRouter {
         Ok(vectors.into_iter().flatten().collect())
     }
 
+    /// Gives chunks the scores of a model, and puts the best first.
+    async fn rank(
+        &self,
+        cx: &Context,
+        query: &str,
+        rerank: Rerank,
+        found: &mut Vec<ScoredChunk>,
+    ) -> Result<()> {
+        let model = rerank_model(&self.models, rerank)?;
+        // Chunks without text cannot be compared with anything.
+        found.retain(|chunk| !chunk.chunk.text().trim().is_empty());
+        if found.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> = found.iter().map(|chunk| chunk.chunk.text()).collect();
+        let mut body = Body::default();
+        body.insert("model".to_owned(), model.into());
+        body.insert("query".to_owned(), query.into());
+        body.insert("documents".to_owned(), json!(texts));
+        let list = self.inference.rerank(cx, RerankRequest { body }).await?.into_value()?;
+        for result in list.results {
+            let index = usize::try_from(result.index).unwrap_or(usize::MAX);
+            if let Some(chunk) = found.get_mut(index) {
+                chunk.score = result.relevance_score;
+            }
+        }
+        found.sort_by(|one, other| other.score.total_cmp(&one.score));
+        Ok(())
+    }
+
     async fn embed_some(
         &self,
         cx: &Context,
@@ -92,6 +125,21 @@ impl VectorIoRouter {
             })
             .collect()
     }
+}
+
+/// The rerank model that a request names, or the first one.
+fn rerank_model(models: &RoutingTable<Model>, rerank: Rerank) -> Result<String> {
+    let first = || {
+        let all = models.list().into_iter();
+        let mut ranking = all.filter(|model| model.model_type == ModelType::Rerank);
+        ranking.next().map(|model| model.identifier)
+    };
+    rerank.model.or_else(first).ok_or_else(|| {
+        Error::invalid(
+            "there is no rerank model; register one, or name an embedding model in `rerank.model`",
+        )
+        .with_param("rerank.model")
+    })
 }
 
 /// 64-bit numbers as 32-bit ones, as all stores keep them.
@@ -213,7 +261,7 @@ impl Retrieval for VectorIoRouter {
     ) -> Result<Vec<ScoredChunk>> {
         let routed = self.route(vector_db_id).await?;
         let (db, modes) = (&routed.resource, routed.provider.modes());
-        let Search { mode, text, max, min_score, filter, ranker } = search;
+        let Search { mode, text, max, min_score, filter, ranker, rerank } = search;
         if !modes.contains(&mode) {
             return Err(no_mode(mode, modes));
         }
@@ -221,8 +269,25 @@ impl Retrieval for VectorIoRouter {
         if mode != SearchMode::Keyword {
             vector = self.embed(cx, db, vec![text.clone()]).await?.pop().unwrap_or_default();
         }
-        let query = VectorQuery { mode, vector, text, max, min_score, filter, ranker };
-        routed.provider.query(&routed.context(cx), db, &query).await
+        let Some(rerank) = rerank else {
+            let query = VectorQuery { mode, vector, text, max, min_score, filter, ranker };
+            return routed.provider.query(&routed.context(cx), db, &query).await;
+        };
+        let candidates = rerank.candidates.and_then(|count| usize::try_from(count.0).ok());
+        let query = VectorQuery {
+            mode,
+            vector,
+            text: text.clone(),
+            max: candidates.unwrap_or(RANKED).max(max),
+            min_score: None,
+            filter,
+            ranker,
+        };
+        let mut found = routed.provider.query(&routed.context(cx), db, &query).await?;
+        self.rank(cx, &text, rerank, &mut found).await?;
+        found.retain(|chunk| min_score.is_none_or(|least| chunk.score >= least));
+        found.truncate(max);
+        Ok(found)
     }
 
     async fn delete(&self, cx: &Context, vector_db_id: &str, which: &Selection) -> Result<()> {

@@ -63,8 +63,10 @@ pub(super) async fn put_together(
 fn search(config: &RagQueryConfig, text: String) -> Search {
     let mode = config.mode.unwrap_or(SearchMode::Vector);
     let min_score = match mode {
-        SearchMode::Vector => config.score_threshold.and_then(cosine_of_score),
-        SearchMode::Keyword | SearchMode::Hybrid => config.score_threshold,
+        SearchMode::Vector if config.rerank.is_none() => {
+            config.score_threshold.and_then(cosine_of_score)
+        }
+        SearchMode::Vector | SearchMode::Keyword | SearchMode::Hybrid => config.score_threshold,
     };
     Search {
         mode,
@@ -73,6 +75,7 @@ fn search(config: &RagQueryConfig, text: String) -> Search {
         min_score,
         filter: config.filters.clone(),
         ranker: config.ranker.clone().unwrap_or_default(),
+        rerank: config.rerank.clone(),
     }
 }
 

@@ -89,8 +89,8 @@ pub(super) async fn query(
     let QueryChunksRequest { vector_db_id, query, params } = request;
     let text = super::content::plain_text(&query, "queries of vector databases")?;
     let params = params.map(|params| params.0).unwrap_or_default();
-    let QueryParams { mode, max_chunks, score_threshold, filters, ranker } = params;
-    let by_vector = mode == SearchMode::Vector;
+    let QueryParams { mode, max_chunks, score_threshold, filters, ranker, rerank } = params;
+    let by_vector = mode == SearchMode::Vector && rerank.is_none();
     let found = retrieval
         .search(
             cx,
@@ -106,6 +106,7 @@ pub(super) async fn query(
                 },
                 filter: filters,
                 ranker: ranker.unwrap_or_default(),
+                rerank,
             },
         )
         .await?;
