@@ -2,11 +2,12 @@
 
 mod chunks;
 mod folder;
+mod text;
 
 use crate::remote::other_length;
 use async_trait::async_trait;
 use chaski_api::{
-    Api, Error, Result,
+    Api, Error, Reader, Result,
     inspect::{HealthStatus, ProviderHealth},
     retrieval::{Filter, SearchMode, VectorDb},
 };
@@ -21,6 +22,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use text::TextConfig;
 use tokio::sync::OnceCell;
 
 const MODES: &[SearchMode] = &[SearchMode::Vector, SearchMode::Keyword, SearchMode::Hybrid];
@@ -41,7 +43,8 @@ An index in this process: vectors and words, with nothing to install. What was i
 process at any moment.
 
 - Each vector database is a folder below `path`. Its files are described in `docs/index-format.md`.
-- The modes `vector`, `keyword` (BM25 with English stems) and `hybrid` work, with filters and lifetimes.
+- The modes `vector`, `keyword` (BM25) and `hybrid` work, with filters and lifetimes. `text` says how texts are read:
+  stems and stop words of 18 languages, parts of words (n-grams), and the constants of BM25.
 - Vectors are compared by cosine; with every chunk where there are few, else with those that are near.
 - The in-process stores of Llama Stack are other names of it, so that their configurations start unchanged. Their
   files (`kvstore`, `db_path`) are not read: a folder with their name and `.index` behind it is used.
@@ -58,6 +61,8 @@ chaski_api::wire! {
         pub db_path: Option<String>,
         /// Where another store in the process keeps its data. It is not read.
         pub kvstore: Option<Map<String, Value>>,
+        /// How texts are read for the search by words.
+        pub text: Option<TextConfig>,
     }
 }
 
@@ -65,11 +70,18 @@ impl ProviderConfig for IndexConfig {
     fn sample(dir: &str) -> Value {
         json!({ "path": format!("${{env.SQLITE_STORE_DIR:{dir}}}/vector_io") })
     }
+
+    fn validate(&self, reader: &mut Reader) {
+        if let Some(text) = &self.text {
+            reader.key("text", |reader| text.validate(reader));
+        }
+    }
 }
 
 /// The indexes of the folder.
 pub(crate) struct InlineIndex {
     folder: Folder,
+    text: Option<TextConfig>,
     /// Where searches run.
     cpu: Cpu,
     /// Where inserts run, so that searches do not wait for them.
@@ -101,7 +113,8 @@ impl Provider for InlineIndex {
             );
         }
         let writing = Cpu::new(deps.compute_threads.div_ceil(2));
-        Ok(Arc::new(Self { folder, cpu: deps.cpu, writing, known: Mutex::default() }))
+        let (text, cpu) = (config.text, deps.cpu);
+        Ok(Arc::new(Self { folder, text, cpu, writing, known: Mutex::default() }))
     }
 }
 
@@ -118,7 +131,10 @@ impl InlineIndex {
         let length = db.embedding_dimension;
         let index = cell
             .get_or_try_init(|| async {
-                let settings = Settings::new(usize::try_from(length).unwrap_or_default());
+                let mut settings = Settings::new(usize::try_from(length).unwrap_or_default());
+                if let Some(text) = &self.text {
+                    text.apply(&mut settings);
+                }
                 let open = move || {
                     Index::open_or_create(&path, &settings).or_else(|error| {
                         // One with other vectors is opened as it is, and told below.
