@@ -63,7 +63,10 @@ fn normalised(list: &[ScoredChunk], weight: f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaski_api::retrieval::{NormalizedRanker, Share, WeightedRanker};
+    use chaski_api::{
+        retrieval::{NormalizedRanker, RrfRanker, Share, WeightedRanker},
+        wire::Above,
+    };
     use chaski_provider::StoredChunk;
 
     fn list(scores: &[(&str, f64)]) -> Vec<ScoredChunk> {
@@ -88,7 +91,8 @@ mod tests {
 
     #[test]
     fn what_is_good_in_both_lists_comes_first() {
-        let by_rank = fused(&Ranker::default(), 9);
+        let rrf = Ranker::Rrf(RrfRanker { impact_factor: Above(60.0) });
+        let by_rank = fused(&rrf, 9);
         let ids: Vec<&str> = by_rank.iter().map(|(id, _)| id.as_str()).collect();
         assert_eq!(ids, ["c", "b", "a", "d"]);
         assert!((by_rank[0].1 - (1.0 / 61.0 + 1.0 / 63.0)).abs() < 1e-12);

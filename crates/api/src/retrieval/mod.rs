@@ -89,7 +89,7 @@ crate::wire! {
     /// Both scores, normalised and weighted.
     pub struct WeightedRanker {
         /// The weight of the vectors, from 0 to 1; the words have the rest.
-        pub alpha: Share = Share(0.5),
+        pub alpha: Share = Share(0.6),
     }
 
     /// Both scores, normalised and added.
@@ -121,7 +121,7 @@ crate::wire! {
         pub score_threshold: Option<f64>,
         /// What the metadata of the chunks must say.
         pub filters: Option<Filter>,
-        /// How the two lists of a hybrid search become one; `rrf` unless given.
+        /// How the two lists of a hybrid search become one; `weighted` unless given.
         pub ranker: Option<Ranker>,
         /// Ranking what was found anew; scores, and `score_threshold`, are then those of the model.
         pub rerank: Option<Rerank>,
@@ -133,7 +133,7 @@ pub const MOST_CHUNKS: i64 = 1000;
 
 impl Default for Ranker {
     fn default() -> Self {
-        Self::Rrf(RrfRanker { impact_factor: Above(60.0) })
+        Self::Weighted(WeightedRanker { alpha: Share(0.6) })
     }
 }
 

@@ -78,7 +78,7 @@ crate::wire! {
         pub score_threshold: Option<f64>,
         /// What the metadata of the chunks must say.
         pub filters: Option<Filter>,
-        /// How the two lists of a hybrid search become one; `rrf` unless given.
+        /// How the two lists of a hybrid search become one; `weighted` unless given.
         pub ranker: Option<Ranker>,
         /// Ranking what was found anew; `score_threshold` then counts in the scores of the model.
         pub rerank: Option<Rerank>,

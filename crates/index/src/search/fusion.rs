@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn ranks_are_fused_by_their_reciprocals() {
         let given = || lists(&[(None, None); 2], &[[Some(1.0), Some(2.0)], [None, Some(1.0)]]);
-        check(given(), Fusion::default(), &[1.0 / 61.0 + 1.0 / 62.0, 1.0 / 61.0]);
+        let usual = Fusion::ReciprocalRank { k: 60.0, vector: 1.0, keyword: 1.0 };
+        check(given(), usual, &[1.0 / 61.0 + 1.0 / 62.0, 1.0 / 61.0]);
         let weighted = Fusion::ReciprocalRank { k: 0.0, vector: 2.0, keyword: 1.0 };
         check(given(), weighted, &[2.5, 1.0]);
     }

@@ -72,9 +72,9 @@ pub enum Fusion {
 }
 
 impl Default for Fusion {
-    /// Reciprocal rank with the usual constant 60.
+    /// What found most in `bench/results/quality.md`.
     fn default() -> Self {
-        Self::ReciprocalRank { k: 60.0, vector: 1.0, keyword: 1.0 }
+        Self::Weighted { alpha: 0.6 }
     }
 }
 
@@ -139,7 +139,7 @@ impl<'q> Query<'q> {
         Self { text: Some(text), mode: Mode::Keyword, ..Self::NONE }
     }
 
-    /// The ten best of both, by reciprocal rank.
+    /// The ten best of both.
     pub fn hybrid(vector: &'q [f32], text: &'q str) -> Self {
         let mode = Mode::Hybrid(Fusion::default());
         Self { vector: Some(vector), text: Some(text), mode, ..Self::NONE }
