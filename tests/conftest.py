@@ -14,7 +14,7 @@ from server import Server
 RUN = """
 version: '2'
 image_name: gateway
-apis: [inference, vector_io, tool_runtime]
+apis: [inference, safety, agents, vector_io, tool_runtime]
 providers:
   inference:
   - provider_id: upstream
@@ -26,7 +26,13 @@ providers:
     config: {{path: "${{env.SQLITE_STORE_DIR}}/vector_io"}}
   tool_runtime:
   - {{provider_id: rag-runtime, provider_type: "inline::rag-runtime", config: {{}}}}
+  agents:
+  - provider_id: meta-reference
+    provider_type: inline::meta-reference
+    config: {{persistence_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/agents.db"}}}}
 metadata_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/registry.db"}}
+tool_groups:
+- {{toolgroup_id: "builtin::rag", provider_id: rag-runtime}}
 models:
 - {{model_id: chat-model, provider_id: upstream, model_type: llm}}
 - {{model_id: embedding-model, provider_id: upstream, model_type: embedding, metadata: {{embedding_dimension: 8}}}}

@@ -1,0 +1,124 @@
+"""Agents, tools and tool groups, with the clients of the Llama Stack API."""
+
+import tempfile
+import uuid
+
+import llama_stack_client
+import pytest
+from llama_stack_client import Agent
+from llama_stack_client.lib.agents.client_tool import client_tool
+from llama_stack_client.lib.agents.event_logger import EventLogger
+
+from conftest import start_gateway
+
+CALLS = []
+
+
+@client_tool
+def boiling_point(liquid_name: str) -> int:
+    """Returns the boiling point of a liquid in degrees Celsius.
+
+    :param liquid_name: The name of the liquid
+    :returns: The boiling point
+    """
+    CALLS.append(liquid_name)
+    return -100
+
+
+def agent(client, served, **more):
+    sampling = {"strategy": {"type": "greedy"}, "max_tokens": 64}
+    return Agent(client, model=served.chat, instructions="Be brief.", sampling_params=sampling, **more)
+
+
+def say(text):
+    return [{"role": "user", "content": text}]
+
+
+def kinds(turn):
+    return [step.step_type for step in turn.steps]
+
+
+def test_an_agent_answers_in_events_and_remembers(llama, served):
+    assistant = agent(llama, served)
+    session = assistant.create_session("talk")
+    logged = list(EventLogger().log(assistant.create_turn(messages=say("Say hello."), session_id=session)))
+    assert any(str(piece) for piece in logged)
+    turn = assistant.create_turn(messages=say("And again."), session_id=session, stream=False)
+    assert kinds(turn) == ["inference"]
+    assert turn.output_message.content
+    kept = llama.agents.session.retrieve(session_id=session, agent_id=assistant.agent_id)
+    assert [len(one.steps) for one in kept.turns] == [1, 1]
+    assert kept.turns[1].turn_id == turn.turn_id
+    step = llama.agents.steps.retrieve(
+        step_id=turn.steps[0].step_id, turn_id=turn.turn_id, session_id=session, agent_id=assistant.agent_id
+    )
+    assert step.step.step_id == turn.steps[0].step_id
+
+
+def test_a_tool_of_the_client_runs_in_the_client(llama, served):
+    CALLS.clear()
+    assistant = agent(llama, served, tools=[boiling_point], tool_config={"tool_choice": "required"}, max_infer_iters=4)
+    session = assistant.create_session("tools")
+    turn = assistant.create_turn(
+        messages=say("What is the boiling point of polyjuice?"), session_id=session, stream=False
+    )
+    assert CALLS
+    assert kinds(turn)[:3] == ["inference", "tool_execution", "inference"]
+    assert turn.steps[1].tool_responses[0].content == "-100"
+
+
+def test_a_tool_of_the_server_runs_in_the_server(llama, served):
+    database = f"db-{uuid.uuid4()}"
+    llama.vector_dbs.register(vector_db_id=database, embedding_model=served.embedding)
+    text = "Llamas are domesticated camelids of the Andes."
+    llama.tool_runtime.rag_tool.insert(
+        documents=[{"document_id": "llamas", "content": text, "mime_type": "text/plain", "metadata": {}}],
+        vector_db_id=database,
+        chunk_size_in_tokens=64,
+    )
+    group = {"name": "builtin::rag/knowledge_search", "args": {"vector_db_ids": [database]}}
+    assistant = agent(llama, served, tools=[group], tool_config={"tool_choice": "required"}, max_infer_iters=3)
+    session = assistant.create_session("search")
+    turn = assistant.create_turn(messages=say("What are llamas?"), session_id=session, stream=False)
+    assert kinds(turn)[:3] == ["inference", "tool_execution", "inference"]
+    found = "".join(item.text for item in turn.steps[1].tool_responses[0].content)
+    assert text in found
+    llama.vector_dbs.unregister(database)
+
+
+def test_tools_are_listed_called_and_refused_with_their_reason(llama):
+    groups = {group.identifier for group in llama.toolgroups.list()}
+    assert "builtin::rag" in groups
+    tools = llama.tools.list(toolgroup_id="builtin::rag")
+    assert {tool.identifier for tool in tools} == {"insert_into_memory", "knowledge_search"}
+    assert llama.tools.get("knowledge_search").parameters[0].name == "query"
+    assert {tool.name for tool in llama.tool_runtime.list_tools(tool_group_id="builtin::rag")} == {
+        "insert_into_memory",
+        "knowledge_search",
+    }
+    with pytest.raises(llama_stack_client.BadRequestError, match='\\\\"query\\\\" is a required property|"query" is a'):
+        llama.tool_runtime.invoke_tool(tool_name="knowledge_search", kwargs={})
+    with pytest.raises(llama_stack_client.BadRequestError, match="Tool `nope` not served"):
+        llama.tool_runtime.invoke_tool(tool_name="nope", kwargs={})
+    with pytest.raises(llama_stack_client.BadRequestError, match="already exists in registry"):
+        llama.toolgroups.register(toolgroup_id="mine", provider_id="rag-runtime")
+
+
+def test_sessions_survive_a_crash(upstream):
+    with tempfile.TemporaryDirectory() as store:
+        first = start_gateway(upstream, store=store)
+        client = llama_stack_client.LlamaStackClient(base_url=first.url, max_retries=0)
+        made = client.agents.create(agent_config={"model": "chat-model", "instructions": "Be brief."})
+        session = client.agents.session.create(agent_id=made.agent_id, session_name="s").session_id
+        where = {"agent_id": made.agent_id, "session_id": session}
+        for _ in range(3):
+            for event in client.agents.turn.create(**where, messages=say("hello"), stream=True):
+                last = event
+        first.process.kill()
+        first.process.wait()
+        second = start_gateway(upstream, store=store)
+        client = llama_stack_client.LlamaStackClient(base_url=second.url, max_retries=0)
+        kept = client.agents.session.retrieve(**where)
+        assert [turn.turn_id for turn in kept.turns][-1] == last.event.payload.turn.turn_id
+        assert len(kept.turns) == 3
+        second.stop()
