@@ -9,9 +9,18 @@ use chaski_api::{
     retrieval::VectorDbList,
 };
 
+/// What the ids of the vector databases of sessions begin with.
+const SESSION_DATABASES: &str = "vector_db_";
+
 pub(super) fn register(routes: &mut Routes) {
-    routes.on::<ListVectorDbs, _, _>(|app, _cx, _request| async move {
-        Ok(VectorDbList { data: app.stack.vector_dbs.list() })
+    routes.on::<ListVectorDbs, _, _>(|app, cx, _request| async move {
+        let mut data = app.stack.vector_dbs.list();
+        // Whoever knows the id of a session may search its documents; the list tells no ids of
+        // sessions of others.
+        if cx.principal.is_some() {
+            data.retain(|db| !db.identifier.starts_with(SESSION_DATABASES));
+        }
+        Ok(VectorDbList { data })
     });
     routes.on::<GetVectorDb, _, _>(|app, _cx, request| async move {
         app.stack.vector_dbs.get(&request.vector_db_id).await

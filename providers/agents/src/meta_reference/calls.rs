@@ -11,8 +11,8 @@ use chaski_api::{
     Error, ErrorKind, Result,
     agents::{Step, StepProgress, StepType, ToolExecutionStep, ToolResponse, TurnEventPayload},
     inference::{
-        AnswerMessage, ContentDelta, InterleavedContent, StopReason, ToolCall, ToolCallDelta,
-        ToolCallParseStatus,
+        AnswerMessage, ContentDelta, ContentItem, InterleavedContent, StopReason, TextContentItem,
+        ToolCall, ToolCallDelta, ToolCallParseStatus,
     },
     tools::ToolHost,
 };
@@ -23,6 +23,11 @@ use std::sync::Arc;
 
 /// How many calls of one inference run at one time.
 const AT_ONCE: usize = 8;
+
+/// How many are made at all; the others are answered with an error.
+const MOST: usize = 64;
+/// The most bytes of the answer of a tool that a turn keeps and a model is told.
+const LONGEST: usize = 1 << 20;
 
 /// A call on its way.
 struct Started {
@@ -62,7 +67,8 @@ impl Run {
         }))
     }
 
-    async fn execute(&mut self, calls: Vec<(ToolCall, Option<ServerTool>)>) -> Result<()> {
+    async fn execute(&mut self, mut calls: Vec<(ToolCall, Option<ServerTool>)>) -> Result<()> {
+        let beyond = calls.split_off(calls.len().min(MOST));
         let repetition = Repetition::of(&self.stored.turn);
         let calls: Vec<Started> = calls
             .into_iter()
@@ -121,6 +127,7 @@ impl Run {
             self.send(TurnEventPayload::StepProgress(progress)).await?;
             let Some(result) = results.next().await else { break };
             let (content, metadata) = result?;
+            let content = bounded(content);
             self.stored.calls += 1;
             let response = ToolResponse {
                 call_id: call.call_id.clone(),
@@ -138,7 +145,29 @@ impl Run {
             }))
             .await?;
         }
-        Ok(())
+        if beyond.is_empty() { Ok(()) } else { self.refuse(beyond).await }
+    }
+
+    /// Answers the calls that are too many, in one step.
+    async fn refuse(&mut self, calls: Vec<(ToolCall, Option<ServerTool>)>) -> Result<()> {
+        let (step_id, started_at) = (new_id(), now());
+        self.start(StepType::ToolExecution, &step_id, Map::new()).await?;
+        let tool_calls: Vec<ToolCall> = calls.into_iter().map(|(call, _)| call).collect();
+        let refused = |call: &ToolCall| ToolResponse {
+            call_id: call.call_id.clone(),
+            tool_name: call.tool_name.clone(),
+            content: format!("Error: of one answer, {MOST} calls of tools are made").into(),
+            metadata: None,
+        };
+        self.complete(Step::ToolExecution(ToolExecutionStep {
+            turn_id: self.stored.turn.turn_id.clone(),
+            step_id,
+            started_at: Some(started_at),
+            completed_at: Some(now()),
+            tool_responses: tool_calls.iter().map(refused).collect(),
+            tool_calls,
+        }))
+        .await
     }
 
     /// What the session adds to the calls of some tools.
@@ -148,6 +177,34 @@ impl Run {
             vector_db: self.vector_db.clone(),
             files: self.stored.files.clone(),
         }
+    }
+}
+
+/// The content, cut where it is too long.
+fn bounded(content: InterleavedContent) -> InterleavedContent {
+    let mut left = LONGEST;
+    let mut cut = |mut text: String| {
+        if text.len() > left {
+            let end = text.floor_char_boundary(left);
+            text.truncate(end);
+            text.push_str(" [the rest is left out]");
+        }
+        left = left.saturating_sub(text.len());
+        text
+    };
+    match content {
+        InterleavedContent::Text(text) => InterleavedContent::Text(cut(text)),
+        InterleavedContent::Item(one) => InterleavedContent::Item(in_item(one, &mut cut)),
+        InterleavedContent::Items(all) => {
+            InterleavedContent::Items(all.into_iter().map(|one| in_item(one, &mut cut)).collect())
+        }
+    }
+}
+
+fn in_item(item: ContentItem, change: &mut impl FnMut(String) -> String) -> ContentItem {
+    match item {
+        ContentItem::Text(piece) => ContentItem::Text(TextContentItem { text: change(piece.text) }),
+        image @ ContentItem::Image(_) => image,
     }
 }
 

@@ -90,11 +90,20 @@ impl Run {
         }
     }
 
-    async fn end_as(&mut self, state: TurnState) {
-        self.stored.state = state;
-        if let Err(error) = self.save().await {
-            let turn = self.stored.turn.turn_id.as_str();
-            tracing::warn!(target: "agents", turn, "the end of a turn cannot be kept: {}", error.chain());
+    /// Notes how a turn ended that has no answer. What the database has counts: a change that was
+    /// on its way when the caller left may have been made.
+    async fn end_as(&self, state: TurnState) {
+        let id = self.stored.turn.turn_id.as_str();
+        let noted = async {
+            let held = self.database.get::<StoredTurn>(self.held.owner(), id).await?;
+            let Some(held) = held.filter(|held| held.record.state == TurnState::Running) else {
+                return Ok(());
+            };
+            let ended = StoredTurn { state, ..held.record.clone() };
+            self.database.replace(&held, &ended).await
+        };
+        if let Err(error) = noted.await.map_err(Error::from) {
+            tracing::warn!(target: "agents", turn = id, "the end of a turn cannot be kept: {}", error.chain());
         }
     }
 

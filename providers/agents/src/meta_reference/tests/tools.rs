@@ -103,7 +103,7 @@ async fn what_the_model_can_mend_is_told_to_it_and_the_turn_goes_on() {
     assert_eq!(answers[0], "Error: `a` is missing");
     assert_eq!(
         answers[1],
-        "Error: there is no tool `no_such`; there are `add`, `slow`, `picky`, `broken`"
+        "Error: there is no tool `no_such`; there are `add`, `slow`, `picky`, `broken`, `huge`"
     );
     assert_eq!(turn.output_message.content.texts("").as_deref(), Some("sorry"));
 }
@@ -259,4 +259,22 @@ async fn a_forced_call_is_forced_once() {
     let choices: Vec<Value> =
         world.asked().iter().map(|asked| asked["tool_config"]["tool_choice"].clone()).collect();
     assert_eq!(choices, ["required", "auto"]);
+}
+
+#[tokio::test]
+async fn a_thousand_calls_and_an_endless_answer_stay_within_bounds() {
+    let many: Vec<(&str, Value)> = (0..1000).map(|n| ("add", json!({ "n": n }))).collect();
+    let world = World::new(
+        json!({ "toolgroups": ["my::math"] }),
+        [calls(&many), calls(&[("huge", json!({}))]), text(&["done"])],
+    )
+    .await;
+    let turn = world.turn("go").await.turn();
+    assert_eq!(world.invoked().len(), 65);
+    let steps = executions(&turn);
+    assert_eq!(steps[64].tool_responses.len(), 1000 - 64);
+    let last_of_many = plain(&steps[64].tool_responses[935].content);
+    assert_eq!(last_of_many, "Error: of one answer, 64 calls of tools are made");
+    let huge = plain(&steps[65].tool_responses[0].content);
+    assert!(huge.len() < (1 << 20) + 100 && huge.ends_with("é [the rest is left out]"));
 }

@@ -121,7 +121,7 @@ fn tool(name: &str, group: &str) -> Tool {
 }
 
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("my::math", &["add", "slow", "picky", "broken"]),
+    ("my::math", &["add", "slow", "picky", "broken", "huge"]),
     ("builtin::websearch", &["web_search"]),
     ("builtin::rag", &["insert_into_memory", "knowledge_search"]),
     ("builtin::code_interpreter", &["code_interpreter"]),
@@ -168,6 +168,7 @@ impl Tools for Script {
             }
             "picky" => Err(Error::invalid("`a` is missing").with_param("kwargs")),
             "broken" => Err(Error::invalid("pass a key")),
+            "huge" => Ok(ToolInvocationResult::text("é".repeat(2 << 20))),
             name => Ok(ToolInvocationResult::text(format!("{name} done"))),
         }
     }
