@@ -1,78 +1,15 @@
-"""Vector stores with OpenAI's client: files in, the right texts out, whatever happens to the server."""
+"""Vector stores with OpenAI's client: files in, the right texts out."""
 
 import json
-import os
 import random
-import signal
-import subprocess
 import urllib.error
 import urllib.request
 
 import openai
 import pytest
 
-from hostile_files import Canary, hostile_files
-from server import BINARY, WEIGHTS, free_port, until
-
-PYTHON = "Python is a programming language with dynamic types and a large standard library.\n"
-VOLCANO = "# Volcanoes\n\nLava is molten rock. A volcano erupts when magma rises through the crust.\n"
-BREAD = "Bread is baked from flour, water, salt and yeast. Sourdough needs patience.\n"
-
-RUN = """
-version: '2'
-image_name: knowledge
-providers:
-  inference:
-  - {provider_id: vectors, provider_type: inline::sentence-transformers, config: {}}
-  vector_io:
-  - {provider_id: index, provider_type: inline::faiss, config: {kvstore: {type: sqlite, namespace: null, db_path: "%s/faiss.db"}}}
-models:
-- {model_id: all-MiniLM-L6-v2, provider_id: vectors, model_type: embedding, metadata: {embedding_dimension: 384}}
-"""
-
-
-class Knowledge:
-    """A server with an embedding model in the process, that can be killed and started again."""
-
-    def __init__(self, folder, server=""):
-        self.folder = folder
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.config = os.path.join(folder, "run.yaml")
-        with open(self.config, "w") as run:
-            run.write(RUN % folder + server)
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": folder,
-            "CHASKI_CONFIG_DIR": folder,
-            "CHASKI_WEIGHTS_DIR": WEIGHTS,
-        }
-        self.process = None
-        self.start()
-
-    def start(self):
-        with open(os.path.join(self.folder, "server.log"), "a") as log:
-            command = [BINARY, "run", self.config, "--port", str(self.port)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment)
-        until("the server to start", self.answers)
-
-    def answers(self):
-        assert self.process.poll() is None, open(os.path.join(self.folder, "server.log")).read()
-        try:
-            return urllib.request.urlopen(f"{self.url}/v1/health", timeout=1).status == 200
-        except (urllib.error.URLError, OSError):
-            return False
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def client(self):
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=120)
-
-    def run(self, *arguments):
-        command = [BINARY, *arguments, "--url", self.url]
-        return subprocess.run(command, capture_output=True, text=True, env=self.environment, timeout=300)
+from knowledge import BREAD, PYTHON, VOLCANO, Knowledge
+from server import until
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +22,6 @@ def knowledge(tmp_path_factory):
 @pytest.fixture
 def ai(knowledge):
     return knowledge.client()
-
-
-def poll(ai, store, batch):
-    def ended():
-        found = ai.vector_stores.file_batches.retrieve(batch, vector_store_id=store)
-        return found if found.status != "in_progress" else None
-
-    return until("the end of a batch", ended, 240)
 
 
 def test_a_file_is_read_found_and_taken_out(ai):
@@ -282,92 +211,6 @@ def test_searches_are_ordered_and_limited_as_asked(ai):
             ai.vector_stores.search(store.id, **{"query": "x", **wrong})
 
 
-def test_files_that_cannot_be_read_say_why_and_do_not_stop_the_others(ai):
-    contents = [("good.txt", BREAD.encode()), ("empty.txt", b""), ("scan.png", b"\x89PNG\r\n\x1a\n" + bytes(50)), ("bad.docx", b"PK\x03\x04 no")]
-    files = [ai.files.create(file=content, purpose="assistants").id for content in contents]
-    store = ai.vector_stores.create()
-    batch = ai.vector_stores.file_batches.create_and_poll(store.id, file_ids=files)
-    assert batch.id.startswith("vsfb_") and batch.status == "completed"
-    assert (batch.file_counts.completed, batch.file_counts.failed, batch.file_counts.total) == (1, 3, 4)
-    failed = ai.vector_stores.file_batches.list_files(batch.id, vector_store_id=store.id, filter="failed").data
-    errors = {file.id: file.last_error for file in failed}
-    assert [errors[file].code for file in files[1:]] == ["unsupported_file", "unsupported_file", "invalid_file"]
-    assert all(len(error.message) > 10 for error in errors.values())
-    assert [file.id for file in ai.vector_stores.files.list(store.id, filter="completed").data] == files[:1]
-
-
-@pytest.fixture
-def canary():
-    canary = Canary()
-    yield canary
-    canary.stop()
-
-
-def test_hostile_files_end_in_an_error_for_themselves_alone(ai, knowledge, canary, tmp_path):
-    secret = tmp_path / "secret.txt"
-    secret.write_text("the planted secret")
-    hostile = hostile_files(canary, str(secret))
-    contents = {"first.txt": BREAD.encode(), **hostile, "last.txt": VOLCANO.encode()}
-    files = {ai.files.create(file=item, purpose="assistants").id: item[0] for item in contents.items()}
-    store = ai.vector_stores.create(name="hostile")
-    batch = ai.vector_stores.file_batches.create(store.id, file_ids=list(files))
-    done = poll(ai, store.id, batch.id)
-    assert done.status == "completed" and done.file_counts.in_progress == 0
-    found = {files[file.id]: file for file in ai.vector_stores.files.list(store.id, limit=100).data}
-    assert found["first.txt"].status == found["last.txt"].status == "completed"
-    for name, file in found.items():
-        if file.status == "failed":
-            assert file.last_error.code in ("invalid_file", "unsupported_file"), (name, file.last_error)
-            assert len(file.last_error.message) > 10 and str(tmp_path) not in file.last_error.message
-        else:
-            pieces = ai.vector_stores.files.content(file.id, vector_store_id=store.id).data
-            text = "".join(piece.text for piece in pieces)
-            assert len(text) < 10_000_000 and "planted secret" not in text and "lollol" not in text, name
-    for name in ["bomb.docx", "many.docx", "linked.docx", "broken.pdf", "bomb.txt.gz"]:
-        assert found[name].status == "failed", name
-    assert canary.asked == []
-    assert knowledge.process.poll() is None
-
-
-def workers(server):
-    """The processes of the server that read files."""
-    found = []
-    for process in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{process}/stat") as status, open(f"/proc/{process}/cmdline") as command:
-                parent = int(status.read().rsplit(")", 1)[1].split()[1])
-                if parent == server.process.pid and "parse-document" in command.read():
-                    found.append(int(process))
-        except OSError:
-            pass
-    return found
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="processes are looked up in /proc")
-def test_files_are_read_in_processes_of_their_own_which_may_die(ai, knowledge):
-    store = ai.vector_stores.create()
-    for turn in range(3):
-        file = ai.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=(f"{turn}.txt", BREAD.encode()))
-        assert file.status == "completed", file.last_error
-        processes = workers(knowledge)
-        assert processes
-        for process in processes:
-            os.kill(process, signal.SIGKILL)
-        until("the workers to be gone", lambda: all_dead(processes))
-
-
-def all_dead(processes):
-    """Whether the processes compute no more; their parent may not have looked yet."""
-    for process in processes:
-        try:
-            with open(f"/proc/{process}/stat") as status:
-                if status.read().rsplit(")", 1)[1].split()[0] not in "ZX":
-                    return False
-        except OSError:
-            pass
-    return True
-
-
 def test_chunks_are_cut_as_asked(ai):
     text = " ".join(f"Word{number} is a word of the text." for number in range(1000))
     store = ai.vector_stores.create()
@@ -416,83 +259,6 @@ def test_vector_stores_are_listed_changed_and_paged(ai):
     changed = ai.vector_stores.update(made[0], name="other", metadata={"a": "b"}, expires_after={"anchor": "last_active_at", "days": 7})
     assert (changed.name, changed.metadata, changed.expires_after.days) == ("other", {"a": "b"}, 7)
     assert changed.expires_at == changed.last_active_at + 7 * 24 * 3600
-
-
-def test_a_batch_that_is_cancelled_stops(ai):
-    text = "\n\n".join(f"Paragraph {number} of a long text about many different things." for number in range(3000))
-    files = [ai.files.create(file=(f"{number}.txt", text.encode()), purpose="assistants").id for number in range(8)]
-    store = ai.vector_stores.create()
-    batch = ai.vector_stores.file_batches.create(store.id, file_ids=files)
-    cancelled = ai.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id)
-    assert cancelled.status == "cancelled" and cancelled.file_counts.in_progress == 0 and cancelled.file_counts.cancelled > 0
-    found = {result.file_id for result in ai.vector_stores.search(store.id, query="paragraph").data}
-    completed = {file.id for file in ai.vector_stores.files.list(store.id, filter="completed").data}
-    assert found <= completed
-
-
-def test_a_batch_survives_killed_servers(tmp_path):
-    server = Knowledge(str(tmp_path))
-    try:
-        ai = server.client()
-        count = 60
-        names = {}
-        for number in range(count):
-            text = "\n\n".join(f"Topic {number}, part {part}: the code word is zq{number}x{part}." for part in range(20))
-            names[ai.files.create(file=(f"{number}.txt", text.encode()), purpose="assistants").id] = number
-        store = ai.vector_stores.create(name="survivor")
-        batch = ai.vector_stores.file_batches.create(store.id, file_ids=list(names))
-
-        def completed():
-            return ai.vector_stores.file_batches.retrieve(batch.id, vector_store_id=store.id).file_counts.completed
-
-        for least in [5, 20]:
-            until(f"{least} files", lambda: completed() >= least, 120)
-            server.kill()
-            server.start()
-        done = poll(ai, store.id, batch.id)
-        assert (done.status, done.file_counts.completed, done.file_counts.total) == ("completed", count, count)
-        for file, number in list(names.items())[:: count // 10]:
-            pieces = ai.vector_stores.files.content(file, vector_store_id=store.id).data
-            text = "".join(piece.text for piece in pieces)
-            words = [word.strip(".") for word in text.split() if word.startswith("zq")]
-            assert words == [f"zq{number}x{part}" for part in range(20)], "nothing twice and nothing lost"
-            results = ai.vector_stores.search(store.id, query=f"zq{number}x7", extra_body={"search_mode": "keyword"})
-            assert results.data[0].filename == f"{number}.txt"
-            chunks = [result.content[0].metadata["chunk_id"] for result in results.data]
-            assert len(chunks) == len(set(chunks))
-    finally:
-        server.kill()
-
-
-def test_the_server_answers_while_files_are_read(ai, knowledge):
-    text = "\n\n".join(f"Paragraph {number} speaks of a thing that the others do not." for number in range(20_000))
-    files = [ai.files.create(file=(f"{number}.txt", text.encode()), purpose="assistants").id for number in range(3)]
-    store = ai.vector_stores.create()
-    batch = ai.vector_stores.file_batches.create(store.id, file_ids=files)
-    for _ in range(300):
-        with urllib.request.urlopen(f"{knowledge.url}/v1/health", timeout=5) as answer:
-            assert answer.status == 200
-    assert ai.vector_stores.file_batches.retrieve(batch.id, vector_store_id=store.id).status == "in_progress"
-    ai.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id)
-
-
-def test_the_command_line_reads_and_searches(knowledge, tmp_path):
-    folder = tmp_path / "docs"
-    (folder / "deep").mkdir(parents=True)
-    (folder / "python.txt").write_text(PYTHON)
-    (folder / "deep" / "volcano.md").write_text(VOLCANO)
-    (folder / "scan.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
-    first = knowledge.run("ingest", str(folder), "--store", "cli")
-    assert first.returncode == 1 and "2 files read" in first.stdout and "scan.png" in first.stderr
-    (folder / "scan.png").unlink()
-    (folder / "python.txt").write_text(PYTHON + "It was made by Guido van Rossum.\n")
-    second = knowledge.run("ingest", str(folder), "--store", "cli")
-    assert second.returncode == 0 and "1 files read" in second.stdout and "1 unchanged" in second.stdout, second
-    found = knowledge.run("search", "who", "made", "Python", "--store", "cli")
-    assert found.returncode == 0 and "python.txt" in found.stdout.splitlines()[0] and "Guido" in found.stdout
-    assert found.stdout.count("python.txt") == 1
-    missing = knowledge.run("search", "x", "--store", "none")
-    assert missing.returncode == 1 and "there is no vector store `none`" in missing.stderr
 
 
 def test_callers_do_not_reach_the_vector_stores_of_others(upstream, tmp_path):

@@ -17,4 +17,5 @@ mod streams;
 mod tools;
 mod trail;
 mod upstreams;
+mod vector_store_access;
 mod vector_stores;
