@@ -17,7 +17,8 @@ use chaski_api::Result;
 use chaski_store::{Batch, Condition, Database, RowError, Scope};
 use serde::Serialize;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
@@ -63,9 +64,15 @@ struct Inner {
     /// No work is begun any more, and what runs is given back.
     stopping: watch::Sender<bool>,
     workers: Mutex<JoinSet<()>>,
+    /// The group that each worker is at, or was at last.
+    served: Mutex<HashMap<String, String>>,
 }
 
 impl Jobs {
+    fn served(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.0.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn new(database: Database, pace: Pace) -> Self {
         Self(Arc::new(Inner {
             database,
@@ -74,6 +81,7 @@ impl Jobs {
             changed: Notify::new(),
             stopping: watch::Sender::new(false),
             workers: Mutex::default(),
+            served: Mutex::default(),
         }))
     }
 

@@ -161,6 +161,35 @@ async fn a_job_is_done_once_by_one_of_many_workers() {
 }
 
 #[tokio::test]
+async fn a_large_group_does_not_make_the_others_wait() {
+    let database = in_memory();
+    let jobs = Jobs::new(database.clone(), quick());
+    let mut batch = Batch::default();
+    let mut expected = Vec::new();
+    for group in ["large", "large", "large", "small"] {
+        let job = Jobs::prepare("obey", group, &"");
+        expected.push(format!("did {}", job.id));
+        batch = batch.insert(&me(), &job);
+    }
+    jobs.apply(batch).await.unwrap();
+    jobs.start(vec![Obedient::new(100)], 1);
+    chaski_testkit::within("all deeds", async {
+        while deeds(&database).await.len() < expected.len() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let mut done = deeds(&database).await;
+    // The newest comes first in the list.
+    done.reverse();
+    expected.swap(1, 3);
+    expected[2..].sort();
+    done[2..].sort();
+    assert_eq!(done, expected);
+    jobs.stop().await;
+}
+
+#[tokio::test]
 async fn failures_are_told_and_passing_ones_tried_again() {
     let database = in_memory();
     let jobs = Jobs::new(database.clone(), quick());

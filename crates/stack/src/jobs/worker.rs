@@ -7,6 +7,7 @@ use chaski_api::Result;
 use chaski_store::{Batch, Condition, Database, Held, Order, Owner, RowError, Scope};
 use futures_util::FutureExt;
 use std::{
+    collections::HashSet,
     future::pending,
     panic::AssertUnwindSafe,
     sync::{
@@ -105,18 +106,37 @@ pub(super) async fn run(jobs: Jobs, kinds: Arc<[Arc<dyn Work>]>) {
     }
 }
 
-/// Takes the oldest job that is due.
+/// Takes a job that is due: the oldest of a group that no worker is at, so that a large group does
+/// not make the others wait; or the oldest of all.
 async fn claim<'a>(
     jobs: &Jobs,
     kinds: &'a [Arc<dyn Work>],
     worker: &str,
 ) -> Result<Option<(Held<Job>, &'a Arc<dyn Work>)>, RowError> {
+    let served = jobs.served().values().cloned().collect::<HashSet<String>>();
+    if !served.is_empty()
+        && let Some(claimed) = claim_beside(jobs, kinds, worker, &served).await?
+    {
+        return Ok(Some(claimed));
+    }
+    claim_beside(jobs, kinds, worker, &HashSet::new()).await
+}
+
+/// Takes the oldest job that is due and of none of these groups.
+async fn claim_beside<'a>(
+    jobs: &Jobs,
+    kinds: &'a [Arc<dyn Work>],
+    worker: &str,
+    groups: &HashSet<String>,
+) -> Result<Option<(Held<Job>, &'a Arc<dyn Work>)>, RowError> {
     let database = &jobs.0.database;
-    let due = Database::query::<Job>(Scope::Upkeep)
+    let mut due = Database::query::<Job>(Scope::Upkeep)
         .with(Condition::at_most("due", milliseconds()))
-        .with(Condition::one_of("kind", kinds.iter().map(|kind| kind.kind())))
-        .order(Order::OldestFirst)
-        .limit(TURN);
+        .with(Condition::one_of("kind", kinds.iter().map(|kind| kind.kind())));
+    for group in groups {
+        due = due.with(Condition::is_not("belongs_to", group.as_str()));
+    }
+    let due = due.order(Order::OldestFirst).limit(TURN);
     for held in database.list(due).await?.records {
         let Some(kind) = kinds.iter().find(|kind| kind.kind() == held.record.kind) else {
             continue;
@@ -147,6 +167,7 @@ async fn claim<'a>(
         if let Some(held) = database.get::<Job>(Scope::Upkeep, &job.id).await?
             && held.record == job
         {
+            jobs.served().insert(worker.to_owned(), job.group.clone());
             return Ok(Some((held, kind)));
         }
     }
