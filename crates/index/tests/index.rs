@@ -38,7 +38,12 @@ fn chunks_are_found_by_vector_by_word_and_by_both() {
     assert_eq!(ids(&index, &Query::vector(&[1.0, 0.0])), ["llama", "condor", "trout"]);
     assert_eq!(ids(&index, &Query::keyword("mountain loads")), ["llama", "condor"]);
     assert_eq!(ids(&index, &Query::keyword("the a in")), [""; 0]);
-    assert_eq!(ids(&index, &Query::hybrid(&[0.0, 1.0], "lakes").top(2)), ["trout", "condor"]);
+    // By scores, the vector that fits almost exactly counts for more than the one word.
+    let both = || Query::hybrid(&[0.0, 1.0], "lakes").top(2);
+    assert_eq!(ids(&index, &both()), ["condor", "trout"]);
+    // By ranks, the chunk that stands in both lists comes first.
+    let ranks = Mode::Hybrid(Fusion::ReciprocalRank { k: 60.0, vector: 1.0, keyword: 1.0 });
+    assert_eq!(ids(&index, &Query { mode: ranks, ..both() }), ["trout", "condor"]);
 
     let hits = index.search(&Query::hybrid(&[1.0, 0.1], "loads")).unwrap();
     assert_eq!(hits[0].id, "llama");
