@@ -5,7 +5,7 @@ import uuid
 
 import llama_stack_client
 import pytest
-from llama_stack_client import Agent
+from llama_stack_client.lib.agents.agent import Agent
 from llama_stack_client.lib.agents.client_tool import client_tool
 from llama_stack_client.lib.agents.event_logger import EventLogger
 
