@@ -4,8 +4,8 @@ use crate::{Client, Events, Result};
 use chaski_api::{
     Endpoint,
     endpoints::{
-        anthropic, files, inference, inspect, models, openai, providers, rag_tool, rerank,
-        vector_dbs, vector_io, vector_stores,
+        agents, anthropic, files, inference, inspect, models, openai, providers, rag_tool, rerank,
+        shields, tool_groups, tool_runtime, vector_dbs, vector_io, vector_stores,
     },
 };
 
@@ -165,4 +165,52 @@ methods! {
     create_rerank_v2 => rerank::CreateRerankV2;
     /// Items by how well they fit a query, in the form of Llama Stack's successor.
     rerank => rerank::Rerank;
+    /// All registered tool groups.
+    list_tool_groups => tool_groups::ListToolGroups;
+    /// One registered tool group.
+    get_tool_group => tool_groups::GetToolGroup;
+    /// Registers a tool group with its tools, or updates it.
+    register_tool_group => tool_groups::RegisterToolGroup;
+    /// Removes a tool group with its tools.
+    unregister_tool_group => tool_groups::UnregisterToolGroup;
+    /// All registered tools, or those of a group.
+    list_tools => tool_groups::ListTools;
+    /// One registered tool.
+    get_tool => tool_groups::GetTool;
+    /// The tools that can be called.
+    list_runtime_tools => tool_runtime::ListRuntimeTools;
+    /// Calls a tool.
+    invoke_tool => tool_runtime::InvokeTool;
+    /// All registered shields.
+    list_shields => shields::ListShields;
+    /// One registered shield.
+    get_shield => shields::GetShield;
+    /// Registers a shield, or updates it.
+    register_shield => shields::RegisterShield;
+    /// What a shield says about messages.
+    run_shield => shields::RunShield;
+    /// Makes an agent.
+    create_agent => agents::CreateAgent;
+    /// A page of the caller's agents.
+    list_agents => agents::ListAgents;
+    /// One agent.
+    get_agent => agents::GetAgent;
+    /// Removes an agent with all its sessions.
+    delete_agent => agents::DeleteAgent;
+    /// A page of the sessions of an agent.
+    list_agent_sessions => agents::ListAgentSessions;
+    /// Makes a session.
+    create_agent_session => agents::CreateAgentSession;
+    /// A session with its turns.
+    get_agent_session => agents::GetAgentSession;
+    /// Removes a session with its turns.
+    delete_agent_session => agents::DeleteAgentSession;
+    /// Lets an agent answer.
+    create_agent_turn / create_agent_turn_stream => agents::CreateAgentTurn;
+    /// Goes on with a turn.
+    resume_agent_turn / resume_agent_turn_stream => agents::ResumeAgentTurn;
+    /// A turn of a session.
+    get_agent_turn => agents::GetAgentTurn;
+    /// A step of a turn.
+    get_agent_step => agents::GetAgentStep;
 }
