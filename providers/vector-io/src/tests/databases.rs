@@ -9,6 +9,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 use tokio::net::TcpStream;
@@ -51,9 +52,23 @@ impl Drop for Database {
     }
 }
 
+/// The ports that databases are given lie below those that systems give to outgoing connections.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A free port that no other test of this process is given: it may take a database seconds to bind
+/// it.
 fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    free.local_addr().expect("it is bound").port()
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % u32::from(PORTS.end - PORTS.start));
+    let first = first.expect("it is smaller than the range");
+    loop {
+        let step = GIVEN.fetch_add(1, Ordering::Relaxed);
+        assert!(step < PORTS.end - PORTS.start, "there is no free port");
+        let port = PORTS.start + (first + step) % (PORTS.end - PORTS.start);
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Database {
@@ -140,9 +155,11 @@ pub(super) async fn postgres() -> Option<Database> {
     let mut command = owner.command(&programs.join("postgres"));
     command.arg("-D").arg(&rows).arg("-p").arg(port.to_string());
     command.args(["-c", "unix_socket_directories=", "-c", "fsync=off"]);
-    let database = Database::start(command, data, port).await;
+    let mut database = Database::start(command, data, port).await;
     let ready = async {
         while administrator(port).await.is_err() {
+            let left = database.child.try_wait().expect("it can be asked");
+            assert!(left.is_none(), "the database has left: {left:?}");
             tokio::time::sleep(LOOK).await;
         }
     };
