@@ -22,6 +22,8 @@ use tokio_postgres::{
 
 /// How long the database has to hear that nobody waits for a statement any more.
 const CANCEL: Duration = Duration::from_secs(5);
+/// After which time it is told again.
+const CANCEL_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a connection is told first: searches with filters go on until they have found enough.
 const FIRST: &str = "SET hnsw.iterative_scan = 'strict_order'";
@@ -236,8 +238,19 @@ impl Drop for Lease {
         let (token, tls) = (client.cancel_token(), self.tls.clone());
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
+                let stop = async {
+                    loop {
+                        let _ = token.cancel_query(tls.clone()).await;
+                        // Answered once the statement before it has ended. A cancellation that
+                        // comes before its statement has begun is lost, and is sent again.
+                        let ended = client.batch_execute("");
+                        if tokio::time::timeout(CANCEL_AGAIN, ended).await.is_ok() {
+                            break;
+                        }
+                    }
+                };
                 // Without an answer, the end of the connection has to tell the database.
-                let _ = tokio::time::timeout(CANCEL, token.cancel_query(tls)).await;
+                let _ = tokio::time::timeout(CANCEL, stop).await;
                 drop(client);
             });
         }
