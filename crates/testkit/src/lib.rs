@@ -24,4 +24,4 @@ pub use answer::{Answer, Gate};
 pub use certificate::{Certificate, certificate};
 pub use raw::{Act, RawUpstream};
 pub use upstream::{FakeUpstream, Seen};
-pub use wait::{PATIENCE, eventually, within};
+pub use wait::{PATIENCE, eventually, eventually_some, within};

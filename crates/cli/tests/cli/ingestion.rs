@@ -10,14 +10,14 @@ use chaski_api::{
     wire::Between,
 };
 use chaski_client::{Client, ClientOptions};
-use chaski_testkit::{Answer, FakeUpstream, Seen};
+use chaski_testkit::{Answer, FakeUpstream, Seen, eventually, eventually_some};
 use chaski_upstream::{Http, HttpOptions};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 const FILES: usize = 500;
@@ -82,17 +82,14 @@ fn start(place: &Place) -> (Serving, Client) {
 
 /// The batch once it has ended, or has got so far.
 async fn reached(client: &Client, store: &str, batch: &str, completed: i64) -> FileBatchObject {
-    let until = Instant::now() + Duration::from_mins(2);
-    loop {
+    eventually_some(Duration::from_mins(2), "the batch to get on", async || {
         let (vector_store_id, batch_id) = (store.to_owned(), batch.to_owned());
         let request = FileBatchRequest { vector_store_id, batch_id };
         let found = client.get_file_batch(request).await.expect("the server answers");
-        if found.status != IngestStatus::InProgress || found.file_counts.completed >= completed {
-            return found;
-        }
-        assert!(Instant::now() < until, "the batch stands still: {:?}", found.file_counts);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        let ended = found.status != IngestStatus::InProgress;
+        (ended || found.file_counts.completed >= completed).then_some(found)
+    })
+    .await
 }
 
 /// The ids of the chunks that have a word.
@@ -182,12 +179,7 @@ async fn a_batch_of_files_survives_a_server_that_is_killed_again_and_again() {
     for _ in 0..KILLS {
         // The upstream is in the middle of a file at such a number.
         let more = upstream.requests().len() + random(20, 100);
-        chaski_testkit::within("more files to be read", async {
-            while upstream.requests().len() < more {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        })
-        .await;
+        eventually("more files to be read", || upstream.requests().len() >= more).await;
         serving.signal("KILL");
         serving.ended();
         (serving, client) = start(&place);

@@ -2,9 +2,8 @@
 
 use super::harness::{Running, start_with};
 use crate::ServerOptions;
-use chaski_testkit::within;
+use chaski_testkit::{PATIENCE, eventually_some};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 async fn server() -> Running {
     let server = start_with(
@@ -28,10 +27,9 @@ async fn server() -> Running {
         }),
     )
     .await;
-    within("the tools of the declared group", async {
-        while server.get("/v1/tools").await.json()["data"] == json!([]) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+    eventually_some(PATIENCE, "the tools of the declared group", async || {
+        let tools = server.get("/v1/tools").await.json();
+        (tools["data"] != json!([])).then_some(())
     })
     .await;
     server

@@ -6,10 +6,9 @@ use super::{
     store::chunks_in,
 };
 use crate::ServerOptions;
-use chaski_testkit::{eventually, within};
+use chaski_testkit::{PATIENCE, eventually, eventually_some};
 use http::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
 use tempfile::TempDir;
 
 pub(super) async fn server_with(options: ServerOptions, models: Value) -> (Running, TempDir) {
@@ -66,15 +65,11 @@ pub(super) async fn store(server: &Running, body: Value) -> String {
 
 /// What is at a path, once it is not in progress any more.
 async fn settled(server: &Running, path: &str) -> Value {
-    within("the end of the work", async {
-        loop {
-            let answer = server.get(path).await;
-            assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-            if answer.json()["status"] != "in_progress" {
-                return answer.json();
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    eventually_some(PATIENCE, "the end of the work", async || {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        let answer = answer.json();
+        (answer["status"] != "in_progress").then_some(answer)
     })
     .await
 }
