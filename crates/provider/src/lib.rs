@@ -35,6 +35,7 @@ pub use tokens::{Counted, Tokens, tokens_in};
 pub use tool_runtime::{ToolGroupRecord, ToolRuntime, ToolRuntimeProvider, Tools};
 pub use trail::{Remembered, Served, Trail};
 pub use vector_io::{
-    ChunkPage, ChunkToInsert, DOCUMENT_ID, EmbeddedChunk, Retrieval, ScoredChunk, Search,
-    Selection, StoredChunk, Timestamp, VectorIo, VectorIoProvider, VectorQuery, no_mode,
+    ChunkPage, ChunkToInsert, DOCUMENT_ID, EmbeddedChunk, Retrieval, SESSION_VECTOR_DB,
+    ScoredChunk, Search, Selection, StoredChunk, Timestamp, VectorIo, VectorIoProvider,
+    VectorQuery, no_mode,
 };

@@ -14,6 +14,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// `OpenAI`'s vector stores are documents.
 pub const DOCUMENT_ID: &str = "document_id";
 
+/// What the id of the vector database of an agent's session begins with; the id of the session follows.
+pub const SESSION_VECTOR_DB: &str = "vector_db_";
+
 /// A chunk as a store keeps it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredChunk {

@@ -8,9 +8,7 @@ use chaski_api::{
     },
     retrieval::VectorDbList,
 };
-
-/// What the ids of the vector databases of sessions begin with.
-const SESSION_DATABASES: &str = "vector_db_";
+use chaski_provider::SESSION_VECTOR_DB;
 
 pub(super) fn register(routes: &mut Routes) {
     routes.on::<ListVectorDbs, _, _>(|app, cx, _request| async move {
@@ -18,7 +16,7 @@ pub(super) fn register(routes: &mut Routes) {
         // Whoever knows the id of a session may search its documents; the list tells no ids of
         // sessions of others.
         if cx.principal.is_some() {
-            data.retain(|db| !db.identifier.starts_with(SESSION_DATABASES));
+            data.retain(|db| !db.identifier.starts_with(SESSION_VECTOR_DB));
         }
         Ok(VectorDbList { data })
     });

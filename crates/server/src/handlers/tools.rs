@@ -43,9 +43,8 @@ pub(super) fn register(routes: &mut Routes) {
         let data = app.stack.tools.list(&cx, request.toolgroup_id.as_deref()).await;
         Ok(ToolList { data })
     });
-    routes.on::<GetTool, _, _>(|app, cx, request| async move {
-        let tools = app.stack.tools.list(&cx, None).await;
-        Ok(tools.into_iter().find(|tool| tool.identifier == request.tool_name))
+    routes.on::<GetTool, _, _>(|app, _cx, request| async move {
+        Ok(app.stack.tool_groups.tool(&request.tool_name).map(|(_group, tool)| tool))
     });
     routes.on::<InvokeTool, _, _>(|app, cx, request| async move {
         app.stack.tools.invoke(&cx, &request.tool_name, request.kwargs).await

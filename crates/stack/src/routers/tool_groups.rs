@@ -70,8 +70,8 @@ impl RoutingTable<ToolGroupRecord> {
         .await
     }
 
-    /// The tool called `name`, with its group.
-    pub(crate) fn tool(&self, name: &str) -> Option<(ToolGroupRecord, Tool)> {
+    /// The tool called `name`, with its group, as they were registered.
+    pub fn tool(&self, name: &str) -> Option<(ToolGroupRecord, Tool)> {
         self.placed().iter().find_map(|placed| {
             let record = &placed.resource;
             let tool = record.tools.iter().find(|tool| tool.identifier == name)?;

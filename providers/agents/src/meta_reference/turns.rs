@@ -19,7 +19,7 @@ use chaski_api::{
     inference::{StopReason, ToolResponseMessage},
     wire::Between,
 };
-use chaski_provider::{Context, Payload, Reply, TurnReply};
+use chaski_provider::{Context, Payload, Reply, SESSION_VECTOR_DB, TurnReply};
 use chaski_store::{Held, Owner};
 use futures_util::StreamExt;
 use serde_json::Map;
@@ -222,7 +222,7 @@ impl MetaReference {
         }
         let owner = prepared.session.owner().clone();
         let mut session = prepared.session.record.clone();
-        let id = format!("vector_db_{}", session.session.session_id);
+        let id = format!("{SESSION_VECTOR_DB}{}", session.session.session_id);
         self.deps.routers.retrieval()?.ensure(cx, &id, &self.embedding_model).await?;
         session.vector_db = Some(id.clone());
         self.database.replace(&prepared.session, &session).await?;
