@@ -83,13 +83,13 @@ crate::wire! {
     /// Reciprocal rank fusion: only the places in both lists count.
     pub struct RrfRanker {
         /// How little the first places weigh more than the next ones.
-        pub impact_factor: Above<0> = Above(60.0),
+        pub impact_factor: Above<0> = IMPACT,
     }
 
     /// Both scores, normalised and weighted.
     pub struct WeightedRanker {
         /// The weight of the vectors, from 0 to 1; the words have the rest.
-        pub alpha: Share = Share(0.6),
+        pub alpha: Share = ALPHA,
     }
 
     /// Both scores, normalised and added.
@@ -131,9 +131,26 @@ crate::wire! {
 /// The most chunks of an answer.
 pub const MOST_CHUNKS: i64 = 1000;
 
+/// The weight of the vectors that finds the most in the measurements of `bench`.
+const ALPHA: Share = Share(0.6);
+/// The factor of the paper on reciprocal rank fusion (Cormack and others, 2009).
+const IMPACT: Above<0> = Above(60.0);
+
+impl Default for RrfRanker {
+    fn default() -> Self {
+        Self { impact_factor: IMPACT }
+    }
+}
+
+impl Default for WeightedRanker {
+    fn default() -> Self {
+        Self { alpha: ALPHA }
+    }
+}
+
 impl Default for Ranker {
     fn default() -> Self {
-        Self::Weighted(WeightedRanker { alpha: Share(0.6) })
+        Self::Weighted(WeightedRanker::default())
     }
 }
 

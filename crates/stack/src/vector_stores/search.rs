@@ -14,7 +14,6 @@ use chaski_api::{
         StoreSearchMode, VectorStoreSearchResult, VectorStoreSearchResults,
     },
     retrieval::{NormalizedRanker, Ranker, RrfRanker, SearchMode, Share, WeightedRanker},
-    wire::Above,
 };
 use chaski_provider::{Context, ScoredChunk, VectorQuery};
 use chaski_store::{Condition, Database, Owner};
@@ -27,8 +26,6 @@ const MORE: usize = 3;
 /// How many times more are asked for where too few of them can be found, and how many at most.
 const STILL_MORE: usize = 8;
 const MOST: usize = 4096;
-/// How little the first places weigh more than the next ones, unless somebody says.
-const IMPACT: f64 = 60.0;
 /// What a chat model is asked to make of a query.
 const REWRITE: &str = "Write the following question anew as a short query for a search engine over \
                        documents. Keep names, numbers and technical terms. Answer with the query \
@@ -66,6 +63,7 @@ impl VectorStores {
         let most = usize::try_from(request.max_num_results.0).unwrap_or_default();
         let mode = self.mode(cx, store, request.search_mode).await?;
         let filter = request.filters.map(chunks::about_attributes);
+        let ranker = ranker(&options);
         let mut found: Vec<ScoredChunk> = Vec::new();
         let mut files = HashMap::new();
         for query in &queries {
@@ -76,10 +74,10 @@ impl VectorStores {
                 max: most * MORE,
                 min_score: None,
                 filter: filter.clone(),
-                ranker: ranker(&options),
+                ranker: ranker.clone(),
             };
             for mut chunk in self.readable(cx, &owner, store, asked, most, &mut files).await? {
-                chunk.score = share(chunk.score, mode, &options);
+                chunk.score = share(chunk.score, mode, &ranker);
                 match found.iter_mut().find(|known| known.chunk.id == chunk.chunk.id) {
                     Some(known) => known.score = known.score.max(chunk.score),
                     None => found.push(chunk),
@@ -223,42 +221,31 @@ impl VectorStores {
     }
 }
 
-/// How the two lists of a hybrid search become one.
+/// How the two lists of a hybrid search become one: as everywhere else, unless the caller says.
 fn ranker(options: &RankingOptions) -> Ranker {
     match options.ranker {
-        StoreRanker::Auto
-        | StoreRanker::None
-        | StoreRanker::Default2024
-        | StoreRanker::Neural
-        | StoreRanker::Rrf => Ranker::Rrf(RrfRanker { impact_factor: Above(impact(options)) }),
-        StoreRanker::Weighted => {
-            let alpha = options.alpha.map_or(0.5, |alpha| alpha.0);
-            Ranker::Weighted(WeightedRanker { alpha: Share(alpha) })
-        }
+        StoreRanker::Rrf => Ranker::Rrf(RrfRanker {
+            impact_factor: options.impact_factor.unwrap_or(RrfRanker::default().impact_factor),
+        }),
         StoreRanker::Normalized => Ranker::Normalized(NormalizedRanker {}),
+        StoreRanker::Weighted => Ranker::Weighted(WeightedRanker {
+            alpha: options.alpha.unwrap_or(WeightedRanker::default().alpha),
+        }),
+        StoreRanker::Auto | StoreRanker::None | StoreRanker::Default2024 | StoreRanker::Neural => {
+            Ranker::default()
+        }
     }
 }
 
-fn impact(options: &RankingOptions) -> f64 {
-    options.impact_factor.map_or(IMPACT, |impact| impact.0)
-}
-
 /// A score as a number from 0 to 1.
-fn share(score: f64, mode: SearchMode, options: &RankingOptions) -> f64 {
-    let share = match mode {
-        SearchMode::Vector => score,
+fn share(score: f64, mode: SearchMode, ranker: &Ranker) -> f64 {
+    let share = match (mode, ranker) {
         // It has no upper end.
-        SearchMode::Keyword => score / (1.0 + score),
-        SearchMode::Hybrid => match options.ranker {
-            // The first of both lists has the most that there is.
-            StoreRanker::Auto
-            | StoreRanker::None
-            | StoreRanker::Default2024
-            | StoreRanker::Neural
-            | StoreRanker::Rrf => score * (impact(options) + 1.0) / 2.0,
-            StoreRanker::Weighted => score,
-            StoreRanker::Normalized => score / 2.0,
-        },
+        (SearchMode::Keyword, _) => score / (1.0 + score),
+        // The first of both lists has the most that there is.
+        (SearchMode::Hybrid, Ranker::Rrf(rrf)) => score * (rrf.impact_factor.0 + 1.0) / 2.0,
+        (SearchMode::Hybrid, Ranker::Normalized(_)) => score / 2.0,
+        (SearchMode::Hybrid, Ranker::Weighted(_)) | (SearchMode::Vector, _) => score,
     };
     share.clamp(0.0, 1.0)
 }
@@ -269,21 +256,22 @@ mod tests {
 
     #[test]
     fn scores_are_from_0_to_1_in_every_mode() {
-        let options = |ranker| RankingOptions {
-            ranker,
-            score_threshold: Share(0.0),
-            alpha: None,
-            impact_factor: None,
-            model: None,
-        };
-        let check = |score: f64, mode, ranker, expected: f64| {
-            let found = share(score, mode, &options(ranker));
+        let check = |score: f64, mode, kind, expected: f64| {
+            let options = RankingOptions {
+                ranker: kind,
+                score_threshold: Share(0.0),
+                alpha: None,
+                impact_factor: None,
+                model: None,
+            };
+            let found = share(score, mode, &ranker(&options));
             assert!((found - expected).abs() < 1e-9, "{found} in place of {expected}");
         };
         check(0.7, SearchMode::Vector, StoreRanker::Auto, 0.7);
         check(-0.7, SearchMode::Vector, StoreRanker::Auto, 0.0);
         check(3.0, SearchMode::Keyword, StoreRanker::Auto, 0.75);
-        check(2.0 / 61.0, SearchMode::Hybrid, StoreRanker::Auto, 1.0);
+        check(0.4, SearchMode::Hybrid, StoreRanker::Auto, 0.4);
+        check(2.0 / 61.0, SearchMode::Hybrid, StoreRanker::Rrf, 1.0);
         check(1.0 / 61.0, SearchMode::Hybrid, StoreRanker::Rrf, 0.5);
         check(0.4, SearchMode::Hybrid, StoreRanker::Weighted, 0.4);
         check(2.0, SearchMode::Hybrid, StoreRanker::Normalized, 1.0);
