@@ -12,6 +12,8 @@ results=bench/results
 mkdir -p "$results"
 "$load" "$binary" "$results" "${@:1:1}"
 cat "$results/README.md"
+"$load" agents "$binary" "$results"
+cat "$results/agents.md"
 if [ $# -gt 0 ]; then
   "$load" engine "$binary" "$results" "$venvs/sentence-transformers/bin/python" "$@"
   cat "$results/engine.md"

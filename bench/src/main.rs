@@ -8,6 +8,9 @@
 //! `chaski-bench ingest BINARY MODEL.gguf [FILES [MEGABYTES]]`: reads so many small files and a PDF of that
 //! size into a vector store with this embedding model, and says how fast `/v1/health` answers meanwhile.
 //!
+//! `chaski-bench agents BINARY FOLDER`: measures turns of many agents at the same time, and those of the
+//! reference where it is installed.
+//!
 //! `chaski-bench look BINARY`: the CPU time of a request on the main ways, in a minute, for whoever works
 //! on the relay.
 //!
@@ -20,6 +23,7 @@
 //! The generator and the upstream share this process and one core; the server has another core.
 #![expect(clippy::print_stderr, reason = "a program for a terminal, which shows what it does")]
 
+mod agents;
 mod engine;
 mod engine_load;
 mod ingest;
@@ -54,6 +58,12 @@ async fn main() -> Result<()> {
         && command == "ingest"
     {
         return ingest::measure(Path::new(binary), Path::new(model), amounts).await;
+    }
+    if let [command, binary, folder] = &arguments[..]
+        && command == "agents"
+    {
+        let peers = env::current_dir()?.join("bench/peers");
+        return agents::measure(Path::new(binary), Path::new(folder), &peers).await;
     }
     if let [command, binary] = &arguments[..]
         && command == "look"

@@ -11,15 +11,20 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use serde::Deserialize;
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 const ROUNDS: usize = 3;
 
 /// How a peer is asked.
 #[derive(Debug, Deserialize)]
-struct Peer {
+pub(crate) struct Peer {
     /// Its name and version in the table.
-    name: String,
+    pub(crate) name: String,
     path: String,
     /// A path that answers once it is up.
     ready: String,
@@ -28,28 +33,42 @@ struct Peer {
     llama_stack: bool,
     /// Whether streams are measured.
     streams: bool,
+    /// Whether it has agents, with the model.
+    #[serde(default)]
+    pub(crate) agents: bool,
     /// Headers of requests; `UPSTREAM` in them is the upstream's port.
     headers: BTreeMap<String, String>,
+}
+
+/// The peers in a folder, with their own folders.
+pub(crate) fn installed(folder: &Path) -> Result<Vec<(PathBuf, Peer)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let folder = entry?.path();
+        let Ok(text) = fs::read_to_string(folder.join("peer.json")) else { continue };
+        let peer = serde_json::from_str(&text)
+            .with_context(|| format!("{}/peer.json", folder.display()))?;
+        found.push((folder, peer));
+    }
+    Ok(found)
+}
+
+/// A peer in front of the upstream. One that does not start is named, and there is nothing.
+pub(crate) async fn started(folder: &Path, peer: &Peer, upstream: u16) -> Option<Server> {
+    let upstream = upstream.to_string();
+    Server::other(&folder.join("start.sh"), &[&upstream], &peer.ready)
+        .await
+        .inspect_err(|error| eprintln!("{} is left out: {error:#}", peer.name))
+        .ok()
 }
 
 /// The rows of all peers that start. One that does not is named and left out.
 pub(crate) async fn measure(folder: &Path) -> Result<Vec<Row>> {
     let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
     let mut rows = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let folder = entry?.path();
-        let Ok(text) = fs::read_to_string(folder.join("peer.json")) else { continue };
-        let peer: Peer = serde_json::from_str(&text)
-            .with_context(|| format!("{}/peer.json", folder.display()))?;
+    for (folder, peer) in installed(folder)? {
+        let Some(server) = started(&folder, &peer, upstream.port).await else { continue };
         let port = upstream.port.to_string();
-        let started = Server::other(&folder.join("start.sh"), &[&port], &peer.ready).await;
-        let server = match started {
-            Ok(server) => server,
-            Err(error) => {
-                eprintln!("{} is left out: {error:#}", peer.name);
-                continue;
-            }
-        };
         let headers = peer.headers.iter();
         let headers = headers.map(|(name, value)| (name.clone(), value.replace("UPSTREAM", &port)));
         let target = Target {

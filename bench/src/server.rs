@@ -52,6 +52,8 @@ pub(crate) struct ColdStart {
 pub(crate) struct Setup<'a> {
     /// Asks for a token, and remembers what was decided for so many seconds.
     pub(crate) authentication: Option<u32>,
+    /// Serves agents too.
+    pub(crate) agents: bool,
     /// Takes so many requests at a time in place of the usual number.
     pub(crate) requests: Option<usize>,
     /// Runs under this command.
@@ -68,10 +70,11 @@ impl Server {
         let folder = TempDir::new()?;
         let run = folder.path().join("run.yaml");
         let mut text = format!(
-            "version: '2'\nimage_name: bench\napis: [inference]\nproviders:\n  inference:\n  \
+            "version: '2'\nimage_name: bench\nproviders:\n  inference:\n  \
              - {{provider_id: up, provider_type: remote::vllm, config: {{url: 'http://127.0.0.1:{upstream}/v1'}}}}\n\
-             metadata_store: {{type: sqlite, db_path: '{}/registry.db'}}\n\
+             {}metadata_store: {{type: sqlite, db_path: '{}/registry.db'}}\n\
              models:\n- {{model_id: m, provider_id: up}}\n- {{model_id: endless, provider_id: up}}\nserver:\n  host: 127.0.0.1\n",
+            if setup.agents { agents(&folder) } else { "apis: [inference]\n".to_owned() },
             folder.path().display()
         );
         if let Some(seconds) = setup.authentication {
@@ -180,6 +183,16 @@ impl Server {
         self.child.wait()?;
         Ok(())
     }
+}
+
+/// The lines of a configuration for agents.
+fn agents(folder: &TempDir) -> String {
+    format!(
+        "  agents:\n  - provider_id: agents\n    provider_type: inline::meta-reference\n    config: \
+         {{persistence_store: {{type: sqlite, db_path: '{}/agents.db'}}}}\n  tool_runtime: []\n  safety: []\n  \
+         vector_io: []\napis: [inference, agents, tool_runtime, safety, vector_io]\n",
+        folder.path().display()
+    )
 }
 
 /// What Linux says about a process after its name: the state, the parent, and so on.

@@ -91,11 +91,28 @@ async fn answer(
         return Ok(json(MODELS));
     }
     pause(thinking).await;
-    if body.windows(ENDLESS.len()).any(|part| part == ENDLESS.as_bytes()) {
+    if has(&body, ENDLESS.as_bytes()) {
         return Ok(endless());
     }
-    let wants_stream = body.windows(13).any(|part| part == br#""stream":true"#);
+    if has(&body, br#""tools":"#) && !has(&body, br#""role":"tool""#) {
+        return Ok(call());
+    }
+    let wants_stream = has(&body, br#""stream":true"#);
     Ok(if wants_stream { events(between) } else { json(PLAIN) })
+}
+
+fn has(body: &[u8], wanted: &[u8]) -> bool {
+    body.windows(wanted.len()).any(|part| part == wanted)
+}
+
+/// A call of the tool `get_weather`, as events.
+fn call() -> Response<Body> {
+    let head = r#"{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"get_weather","arguments":""}}]}"#;
+    let arguments =
+        r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"city\": \"Quito\"}"}}]}"#;
+    let text = event(head, "null") + &event(arguments, "null");
+    let text = text + &event("{}", r#""tool_calls""#) + "data: [DONE]\n\n";
+    streamed(stream::once(async { Ok::<_, Infallible>(Frame::data(Bytes::from(text))) }))
 }
 
 async fn pause(time: Duration) {
