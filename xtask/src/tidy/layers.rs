@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("chaski-index", 1),
     ("chaski-llama", 1),
     ("chaski-llm", 1),
+    ("chaski-sandbox", 1),
     ("chaski-store", 1),
     ("chaski-telemetry", 2),
     ("chaski-upstream", 2),
