@@ -26,6 +26,7 @@ providers:
     config: {{path: "${{env.SQLITE_STORE_DIR}}/vector_io"}}
   tool_runtime:
   - {{provider_id: rag-runtime, provider_type: "inline::rag-runtime", config: {{}}}}
+  - {{provider_id: code-interpreter, provider_type: "inline::code-interpreter", config: {{{tools}}}}}
   agents:
   - provider_id: meta-reference
     provider_type: inline::meta-reference
@@ -33,6 +34,7 @@ providers:
 metadata_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/registry.db"}}
 tool_groups:
 - {{toolgroup_id: "builtin::rag", provider_id: rag-runtime}}
+- {{toolgroup_id: "builtin::code_interpreter", provider_id: code-interpreter}}
 models:
 - {{model_id: chat-model, provider_id: upstream, model_type: llm}}
 - {{model_id: embedding-model, provider_id: upstream, model_type: embedding, metadata: {{embedding_dimension: 8}}}}
@@ -41,10 +43,11 @@ models:
 """
 
 
-def start_gateway(upstream, server="", store=None):
-    """The binary in front of the scripted upstream; `server` is the `server:` part of its configuration."""
+def start_gateway(upstream, server="", store=None, tools=""):
+    """The binary in front of the scripted upstream; `server` is the `server:` part of its configuration,
+    `tools` the configuration of the code interpreter."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as run:
-        run.write(RUN.format(url=upstream.url, server=server))
+        run.write(RUN.format(url=upstream.url, server=server, tools=tools))
     try:
         return Server([run.name], **({"SQLITE_STORE_DIR": store} if store else {}))
     finally:

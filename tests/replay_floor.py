@@ -12,9 +12,9 @@ LOWER = {
     "inference_chat": 75.0,  # upstream errors keep their status; requests the reference fails on work
     "inference_completion": 65.0,  # the same
     "auth": 25.0,  # `WWW-Authenticate` on every 401; health is public
-    "registry": 58.0,  # datasets, benchmarks and scoring functions are not served yet
-    "tool_runtime": 60.0,  # documents as items, missing arguments; code is not served yet
-    "agents": 62.0,  # lists, whole turns and filters work; code is not served yet
+    "registry": 60.0,  # datasets, benchmarks and scoring functions are not served yet
+    "tool_runtime": 64.0,  # documents as items, missing arguments
+    "agents": 66.0,  # lists, whole turns and filters work
     "vector_io": 58.0,  # 500s are 400s, duplicates are kept once, thresholds and modes count
     "extra_providers": 40.0,  # requests the reference fails on work, most of all those of passthrough
     "meta": 75.0,  # providers tell their health; routes of OpenAI's API are listed

@@ -2,7 +2,7 @@
 
 Words in the last message choose what happens: `fail with 429` answers that status, `cut` breaks the
 stream off, `slowly` sends words until the client leaves. A request with tools is answered with a call
-of the first one (unless `tool_choice` is `none`), one with a JSON schema with a value of that schema.
+of the first one (unless `tool_choice` is `none`; `run: ` is followed by its `code`, up to an empty line), one with a JSON schema with a value of that schema.
 The path `/auth` decides on tokens: `good...` is let in, `broken...` breaks, anything else is not.
 """
 
@@ -134,7 +134,10 @@ class Scripted:
                     text = json.dumps(sample(schema))
                 elif body.get("tools") and body.get("tool_choice") != "none" and body["messages"][-1]["role"] == "user":
                     function = body["tools"][0]["function"]
-                    arguments = json.dumps(sample(function.get("parameters") or {}))
+                    arguments = sample(function.get("parameters") or {})
+                    if "code" in arguments and "run: " in prompt:
+                        arguments["code"] = prompt.split("run: ", 1)[1].split("\n\n", 1)[0]
+                    arguments = json.dumps(arguments)
                     calls = [{"id": "call_1", "type": "function", "function": {"name": function["name"], "arguments": arguments}}]
                     text, finish = None, "tool_calls"
                 words = [word + " " for word in text.split()] if text else []

@@ -60,6 +60,12 @@ pub(crate) enum Command {
     /// Parse documents that come on the standard input, for the server.
     #[command(name = PARSE_DOCUMENT, hide = true)]
     ParseDocument,
+    /// Give up everything that code of strangers is not to have, and become Python, for the server.
+    #[command(name = chaski_sandbox::RUN_CONFINED, hide = true)]
+    RunConfined {
+        /// What is left, as JSON.
+        policy: String,
+    },
     /// The same commands in the words of the reference.
     #[command(version)]
     Stack {

@@ -75,6 +75,7 @@ fn dispatch(cli: Cli) -> Outcome {
             model::run(&ModelCommand::VerifyDownload(args), &environment, output)
         }
         Some(Command::ParseDocument) => parse_document::run(),
+        Some(Command::RunConfined { policy }) => Err(chaski_sandbox::run_confined(&policy).into()),
         Some(Command::Chat(args)) => chat::run(&args, &environment, output),
         Some(Command::Ingest(args)) => knowledge::ingest(&args, &environment, output),
         Some(Command::Search(args)) => knowledge::search(&args, &environment, output),

@@ -2,6 +2,7 @@
 
 mod bing_search;
 mod brave_search;
+mod code_interpreter;
 mod rag_runtime;
 mod search;
 mod tavily_search;
@@ -13,6 +14,7 @@ use chaski_provider::{Entry, ToolRuntimeProvider};
 pub const ALL: &[Entry<dyn ToolRuntimeProvider>] = &[
     Entry::of::<bing_search::BingSearch>(),
     Entry::of::<brave_search::BraveSearch>(),
+    Entry::of::<code_interpreter::CodeInterpreter>(),
     Entry::of::<rag_runtime::RagRuntime>(),
     Entry::of::<tavily_search::TavilySearch>(),
     Entry::of::<wolfram_alpha::WolframAlpha>(),

@@ -3,8 +3,8 @@
 use chaski_api::{
     agents::{Step, Turn, TurnMessage},
     inference::{
-        CompletionMessage, InterleavedContent, Message, StopReason, SystemMessage, ToolCall,
-        ToolResponseMessage, UserMessage,
+        CompletionMessage, ContentItem, InterleavedContent, Message, StopReason, SystemMessage,
+        TextContentItem, ToolCall, ToolResponseMessage, UserMessage,
     },
 };
 use std::collections::HashSet;
@@ -43,6 +43,23 @@ pub(super) fn answered(turn: &Turn) -> HashSet<&str> {
         Step::Inference(_) | Step::ShieldCall(_) | Step::MemoryRetrieval(_) => None,
     });
     in_steps.flatten().map(|response| response.call_id.as_str()).collect()
+}
+
+/// What a tool answered, with a word in place of each image: upstreams take only text from tools.
+fn in_words(content: &InterleavedContent) -> InterleavedContent {
+    let in_words = |item: &ContentItem| match item {
+        ContentItem::Image(_) => ContentItem::Text(TextContentItem {
+            text: "[an image, which the user sees]".to_owned(),
+        }),
+        ContentItem::Text(text) => ContentItem::Text(text.clone()),
+    };
+    match content {
+        InterleavedContent::Text(text) => InterleavedContent::Text(text.clone()),
+        InterleavedContent::Item(item) => InterleavedContent::Item(in_words(item)),
+        InterleavedContent::Items(items) => {
+            InterleavedContent::Items(items.iter().map(in_words).collect())
+        }
+    }
 }
 
 fn of_turn(turn: &Turn, is_current: bool, out: &mut Vec<Message>) {
@@ -84,7 +101,7 @@ fn of_turn(turn: &Turn, is_current: bool, out: &mut Vec<Message>) {
                 out.extend(step.tool_responses.iter().map(|response| {
                     Message::Tool(ToolResponseMessage {
                         call_id: response.call_id.clone(),
-                        content: response.content.clone(),
+                        content: in_words(&response.content),
                     })
                 }));
             }
