@@ -71,6 +71,43 @@ pub enum Test {
     OneOf(Vec<Cell>),
     AtMost(i64),
     MoreThan(i64),
+    /// One of the values that a column has in rows of a table, of the same owners.
+    Among(Among),
+    /// The column is in the record and not in the table: an object, with a member like this.
+    Member(Member),
+}
+
+/// The values of a column in the rows of a table that are like this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Among {
+    pub table: &'static Table,
+    pub column: &'static str,
+    pub conditions: Vec<Condition>,
+}
+
+/// A member of an object in the record. Its name may be any text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub name: String,
+    pub comparison: Comparison,
+    pub value: Scalar,
+}
+
+/// How a member is compared. Values of different types are not equal, and neither is less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Greater,
+    Less,
+}
+
+/// What a member is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scalar {
+    Text(String),
+    Number(serde_json::Number),
+    Truth(bool),
 }
 
 /// What a row must be like. The column is a declared one or `id`.
@@ -94,6 +131,21 @@ impl Condition {
         values: impl IntoIterator<Item = T>,
     ) -> Self {
         Self { column, test: Test::OneOf(values.into_iter().map(Into::into).collect()) }
+    }
+
+    /// One of the values of `R`'s column `other`, in records like this.
+    pub fn among<R: Record>(
+        column: &'static str,
+        other: &'static str,
+        conditions: Vec<Self>,
+    ) -> Self {
+        let among = Among { table: R::TABLE, column: other, conditions };
+        Self { column, test: Test::Among(among) }
+    }
+
+    /// A member of the object `field` of the record.
+    pub fn member(field: &'static str, member: Member) -> Self {
+        Self { column: field, test: Test::Member(member) }
     }
 
     pub fn at_most(column: &'static str, value: i64) -> Self {
@@ -124,14 +176,25 @@ pub enum Place {
     Before(String),
 }
 
+/// A column that a list is in order of, before the time of insertion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sort {
+    pub column: &'static str,
+    pub descending: bool,
+}
+
 /// A question for a page of rows.
 #[derive(Debug, Clone)]
 pub struct Select {
     pub table: &'static Table,
     pub scope: Scope,
     pub conditions: Vec<Condition>,
+    /// With these, the place is always the start.
+    pub sort: Vec<Sort>,
     pub order: Order,
     pub place: Place,
+    /// How many rows are passed over.
+    pub offset: usize,
     pub limit: usize,
 }
 

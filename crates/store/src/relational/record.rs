@@ -2,7 +2,7 @@
 
 use super::{
     Cell, Condition, Order, Owner, Place, Relational, Row, RowChange, RowError, Scope, Select,
-    Table, Tallied, Tally,
+    Sort, Table, Tallied, Tally,
 };
 use crate::StoreError;
 use serde::{Serialize, de::DeserializeOwned};
@@ -120,6 +120,18 @@ impl<R: Record> Query<R> {
         self
     }
 
+    /// In the order of these columns, before the time of insertion. The place is the start.
+    pub fn sort(mut self, sort: Vec<Sort>) -> Self {
+        self.select.sort = sort;
+        self
+    }
+
+    /// Without so many records.
+    pub fn offset(mut self, offset: usize) -> Self {
+        self.select.offset = offset;
+        self
+    }
+
     pub fn place(mut self, place: Place) -> Self {
         self.select.place = place;
         self
@@ -146,8 +158,10 @@ impl Database {
             table: R::TABLE,
             scope: scope.into(),
             conditions: Vec::new(),
+            sort: Vec::new(),
             order: Order::default(),
             place: Place::default(),
+            offset: 0,
             limit: 100,
         };
         Query { select, kind: PhantomData }

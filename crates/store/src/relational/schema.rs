@@ -8,7 +8,7 @@ pub enum ColumnKind {
 }
 
 /// A column that questions are asked by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
     pub name: &'static str,
     pub kind: ColumnKind,
@@ -28,7 +28,7 @@ impl Column {
 
 /// A table. Every table has, before its declared columns: the place in the order of insertion, the
 /// id, the tenant, the owner, the version of the row and the record itself.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Table {
     pub name: &'static str,
     /// The version of the schema that brought it.
