@@ -15,7 +15,7 @@ DEBUG_BINARY := $(CARGO_TARGET_DIR)/debug/chaski
 # the engine again.
 XTASK := $(CARGO_TARGET_DIR)/debug/xtask
 RELEASE_BINARY := $(CARGO_TARGET_DIR)/release/chaski
-REPLAY_GROUPS := models,inference_chat,inference_completion,inference_embeddings,auth,meta,extra_providers,registry,vector_io,safety,tool_runtime,agents
+REPLAY_GROUPS := models,inference_chat,inference_completion,inference_embeddings,auth,meta,extra_providers,registry,vector_io,safety,tool_runtime,agents,telemetry,telemetry_fresh
 DEFAULT_WEIGHTS := qwen2.5-0.5b-instruct all-minilm-l6-v2
 # How long `make fuzz` runs each target, and how many clients leave in `make soak`.
 FUZZ_SECONDS ?= 300

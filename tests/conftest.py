@@ -14,7 +14,7 @@ from server import Server
 RUN = """
 version: '2'
 image_name: gateway
-apis: [inference, safety, agents, vector_io, tool_runtime]
+apis: [inference, safety, agents, vector_io, tool_runtime, telemetry]
 providers:
   inference:
   - provider_id: upstream
@@ -31,6 +31,10 @@ providers:
   - provider_id: meta-reference
     provider_type: inline::meta-reference
     config: {{persistence_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/agents.db"}}}}
+  telemetry:
+  - provider_id: meta-reference
+    provider_type: inline::meta-reference
+    config: {{sinks: sqlite, sqlite_db_path: "${{env.SQLITE_STORE_DIR}}/traces.db"}}
 metadata_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/registry.db"}}
 tool_groups:
 - {{toolgroup_id: "builtin::rag", provider_id: rag-runtime}}

@@ -14,6 +14,7 @@ pub mod openai;
 pub mod retrieval;
 pub mod routing;
 pub mod safety;
+pub mod telemetry;
 pub mod tools;
 pub mod wire;
 

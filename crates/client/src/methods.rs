@@ -5,7 +5,7 @@ use chaski_api::{
     Endpoint,
     endpoints::{
         agents, anthropic, files, inference, inspect, models, openai, providers, rag_tool, rerank,
-        shields, tool_groups, tool_runtime, vector_dbs, vector_io, vector_stores,
+        shields, telemetry, tool_groups, tool_runtime, vector_dbs, vector_io, vector_stores,
     },
 };
 
@@ -213,4 +213,18 @@ methods! {
     get_agent_turn => agents::GetAgentTurn;
     /// A step of a turn.
     get_agent_step => agents::GetAgentStep;
+    /// Keeps an event that a program reports.
+    log_event => telemetry::LogEvent;
+    /// The traces that fit filters.
+    query_traces => telemetry::QueryTraces;
+    /// One trace.
+    get_trace => telemetry::GetTrace;
+    /// One span of a trace.
+    get_span => telemetry::GetSpan;
+    /// A span with those below it.
+    get_span_tree => telemetry::GetSpanTree;
+    /// The spans of the traces that fit filters.
+    query_spans => telemetry::QuerySpans;
+    /// Appends spans to a dataset.
+    save_spans_to_dataset => telemetry::SaveSpansToDataset;
 }

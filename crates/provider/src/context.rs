@@ -1,6 +1,6 @@
 //! What accompanies a request: who asks, and with which credentials.
 
-use crate::Trail;
+use crate::{SpanContext, Trail};
 use chaski_store::Owner;
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Instant};
@@ -100,6 +100,8 @@ pub struct Context {
     pub cache: CacheControl,
     /// What becomes of the request, for the head of the answer.
     pub trail: Arc<Trail>,
+    /// Where the request is in its trace.
+    pub spans: SpanContext,
 }
 
 impl Context {

@@ -24,6 +24,7 @@ mod pipeline;
 mod router;
 mod routes;
 mod serve;
+mod spans;
 mod sse;
 mod streamed;
 mod trail;

@@ -11,13 +11,13 @@ use crate::{
     json, log,
     router::{Found, Parameters},
     routes::{Answered, Handler, Handling},
-    sse,
+    spans, sse,
     streamed::Asked,
     trail, version,
 };
 use bytes::{Bytes, BytesMut};
 use chaski_api::{Api, Error, ErrorKind, Face, Result};
-use chaski_provider::{ApiHeaders, Context, Principal, ProviderData};
+use chaski_provider::{ApiHeaders, Context, Principal, ProviderData, SpanContext};
 use chaski_stack::Served;
 use futures_util::{FutureExt, StreamExt};
 use http::{
@@ -122,17 +122,21 @@ async fn routed(
     let to = Recipient { face, request_id: id };
     let mut response = match admit(&app, arrival, head, &found, &to, since).await {
         Err(response) => *response,
-        Ok(cx) => match found {
+        Ok(mut cx) => match found {
             Found::Nothing => not_found(&to, head),
             Found::OtherMethods(methods) => other_method(&to, &methods),
             Found::Elsewhere(path) => elsewhere(arrival, head, &path),
             Found::Endpoint(target, parameters) => {
                 let trail = Arc::clone(&cx.trail);
+                let span = match &target.action {
+                    Action::Endpoint(route) => spans::begin(&app, &route.spec, head, &mut cx),
+                    Action::Reserved(_) | Action::Page(_) => None,
+                };
                 let served = serve(&app, target, parameters, cx, &to, head, body).await;
                 let mut response = served.unwrap_or_else(|error| refuse(&error, &to));
                 let status = response.status();
                 trail::adorn(response.headers_mut(), status, &trail);
-                response
+                spans::until_sent(span, response)
             }
         },
     };
@@ -207,6 +211,7 @@ fn context(
         deadline: since.checked_add(app.options.limits.total_timeout),
         cache: trail::cache_control(headers),
         trail: Arc::default(),
+        spans: SpanContext::default(),
     }
 }
 
@@ -311,6 +316,7 @@ async fn run(
         let seconds = limits.first_byte_timeout.as_secs_f64();
         Error::new(ErrorKind::Timeout, format!("there was no answer within {seconds} s"))
     };
+    let spans = cx.spans.clone();
     let work = handler(app.clone(), cx, input);
     let mut events = match timeout(limits.first_byte_timeout, work).await.map_err(|_| slow())?? {
         Answered::Json(text) => return Ok(failures::json_response(StatusCode::OK, text)),
@@ -324,6 +330,9 @@ async fn run(
         Some(first) => first,
         None => None,
     };
+    if spans.is_kept() {
+        events = spans::watched(spans, first.as_ref(), events);
+    }
     Ok(sse::response(first, events, to.clone(), app.options.keep_alive, deadline.into()))
 }
 

@@ -3,8 +3,8 @@
 use crate::reference;
 use chaski_api::{Api, Issue, Schemas};
 use chaski_provider::{
-    AgentsProvider, Entry, InferenceProvider, SafetyProvider, Spec, ToolRuntimeProvider,
-    VectorIoProvider,
+    AgentsProvider, Entry, InferenceProvider, SafetyProvider, Spec, TelemetryProvider,
+    ToolRuntimeProvider, VectorIoProvider,
 };
 use serde_json::Value;
 
@@ -16,6 +16,7 @@ pub struct Catalog {
     pub tool_runtime: &'static [Entry<dyn ToolRuntimeProvider>],
     pub safety: &'static [Entry<dyn SafetyProvider>],
     pub agents: &'static [Entry<dyn AgentsProvider>],
+    pub telemetry: &'static [Entry<dyn TelemetryProvider>],
 }
 
 /// What can be said about a provider without knowing what it implements.
@@ -45,7 +46,9 @@ impl Catalog {
         let tool_runtime = self.tool_runtime.iter().map(Described::from);
         let safety = self.safety.iter().map(Described::from);
         let agents = self.agents.iter().map(Described::from);
-        inference.chain(vector_io).chain(tool_runtime).chain(safety).chain(agents)
+        let telemetry = self.telemetry.iter().map(Described::from);
+        let acting = tool_runtime.chain(safety).chain(agents);
+        inference.chain(vector_io).chain(acting).chain(telemetry)
     }
 
     /// The provider of `api` that `provider_type` means.

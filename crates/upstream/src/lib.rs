@@ -11,9 +11,11 @@ pub mod fuzzing;
 pub mod grpc;
 mod guard;
 pub mod openai;
+mod trace;
 
 pub use client::{
     ByteStream, CircuitBreaker, HostPort, Http, HttpOptions, Proxies, Request, Response, Tls,
 };
 pub use guard::Fetched;
+pub use trace::TraceParent;
 pub use url::Url;

@@ -95,7 +95,8 @@ impl<V: Vendor> Adapter<V> {
             );
             return Err(Error::new(ErrorKind::Unauthenticated, message));
         }
-        Ok(Call { key, request_id: &cx.request_id, deadline: cx.deadline })
+        let trace = cx.spans.parent();
+        Ok(Call { key, request_id: &cx.request_id, deadline: cx.deadline, trace })
     }
 }
 

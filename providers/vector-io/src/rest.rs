@@ -111,7 +111,8 @@ impl Service {
         let request = Request::new(self.name, Method::POST, self.url(path))
             .headers(&self.headers)
             .retries(RETRIES)
-            .deadline(cx.deadline);
+            .deadline(cx.deadline)
+            .trace(cx.spans.parent());
         grpc::call(&self.http, request, message, ANSWER).await
     }
 
@@ -134,7 +135,8 @@ impl Service {
         let mut request = Request::new(self.name, method, url)
             .headers(&self.headers)
             .retries(RETRIES)
-            .deadline(cx.deadline);
+            .deadline(cx.deadline)
+            .trace(cx.spans.parent());
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("chaski-providers-inference", 4),
     ("chaski-providers-agents", 4),
     ("chaski-providers-safety", 4),
+    ("chaski-providers-telemetry", 4),
     ("chaski-providers-tools", 4),
     ("chaski-providers-vector-io", 4),
     ("chaski-server", 5),

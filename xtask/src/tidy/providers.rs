@@ -26,6 +26,7 @@ pub(crate) fn tables() -> Vec<(&'static str, Vec<Listed>)> {
         ("providers/inference", chaski_providers_inference::ALL.iter().map(Listed::of).collect()),
         ("providers/agents", chaski_providers_agents::ALL.iter().map(Listed::of).collect()),
         ("providers/safety", chaski_providers_safety::ALL.iter().map(Listed::of).collect()),
+        ("providers/telemetry", chaski_providers_telemetry::ALL.iter().map(Listed::of).collect()),
         ("providers/tools", chaski_providers_tools::ALL.iter().map(Listed::of).collect()),
         ("providers/vector-io", chaski_providers_vector_io::ALL.iter().map(Listed::of).collect()),
     ]

@@ -12,6 +12,7 @@ pub mod rag_tool;
 pub mod rerank;
 mod reserved;
 pub mod shields;
+pub mod telemetry;
 pub mod tool_groups;
 pub mod tool_runtime;
 pub mod vector_dbs;
@@ -38,6 +39,7 @@ pub const GROUPS: &[(&str, &[Described])] = &[
     ("rag_tool", rag_tool::ALL),
     ("shields", shields::ALL),
     ("agents", agents::ALL),
+    ("telemetry", telemetry::ALL),
     ("reserved", reserved::ALL),
 ];
 

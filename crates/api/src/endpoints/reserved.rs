@@ -18,17 +18,6 @@ const fn delete(api: Api, path: &'static str, operation: &'static str) -> Descri
 }
 
 pub(super) const ALL: &[Described] = &[
-    post(Api::Telemetry, "/v1/telemetry/events", "post_telemetry_events"),
-    post(Api::Telemetry, "/v1/telemetry/spans", "post_telemetry_spans"),
-    post(Api::Telemetry, "/v1/telemetry/spans/export", "post_telemetry_spans_export"),
-    post(Api::Telemetry, "/v1/telemetry/spans/{span_id:path}/tree", "post_telemetry_spans_tree"),
-    post(Api::Telemetry, "/v1/telemetry/traces", "post_telemetry_traces"),
-    get(Api::Telemetry, "/v1/telemetry/traces/{trace_id:path}", "get_telemetry_traces_item"),
-    get(
-        Api::Telemetry,
-        "/v1/telemetry/traces/{trace_id:path}/spans/{span_id:path}",
-        "get_telemetry_traces_spans_item",
-    ),
     post(
         Api::DatasetIo,
         "/v1/datasetio/append-rows/{dataset_id:path}",

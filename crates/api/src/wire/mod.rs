@@ -11,12 +11,14 @@ mod scalars;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod time;
 
 pub use collections::Dict;
 pub use declare::alternatives;
 pub use reader::Reader;
 pub use scalars::{Above, AtLeast, AtLeastNumber, Between, Secret};
 pub use schema::Schemas;
+pub use time::Time;
 
 use crate::{error::Issue, openai::Body};
 use serde::Serialize;

@@ -7,6 +7,7 @@ mod models;
 mod providers;
 mod retrieval;
 mod safety;
+mod telemetry;
 mod tools;
 mod vector_stores;
 
@@ -22,6 +23,7 @@ pub(crate) fn register(routes: &mut Routes) {
     providers::register(routes);
     retrieval::register(routes);
     safety::register(routes);
+    telemetry::register(routes);
     tools::register(routes);
     vector_stores::register(routes);
 }

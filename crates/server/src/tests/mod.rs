@@ -15,6 +15,7 @@ mod retrieval;
 mod store;
 mod streams;
 mod tools;
+mod traces;
 mod trail;
 mod upstreams;
 mod vector_store_access;

@@ -251,7 +251,8 @@ impl Provider for Relayed {
 #[async_trait]
 impl Inference for Relayed {
     async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
-        let call = Call { request_id: &cx.request_id, deadline: cx.deadline, ..Call::default() };
+        let (request_id, trace) = (&*cx.request_id, cx.spans.parent());
+        let call = Call { request_id, deadline: cx.deadline, trace, ..Call::default() };
         Ok(match self.0.chat(call, request).await? {
             Answer::Full(body) => Reply::Full(Payload::Raw(body)),
             Answer::Stream(relay) => {

@@ -16,6 +16,8 @@ pub(crate) trait Call: Clone + Send + Sync + 'static {
     const WANTED: ModelType;
     /// The name of what is asked for.
     const NAME: &'static str;
+    /// The name of the span of a call.
+    const SPAN: &'static str;
 
     /// The request as it came.
     fn body(&self) -> &Body;
@@ -33,11 +35,12 @@ pub(crate) trait Call: Clone + Send + Sync + 'static {
 
 /// The requests, the methods of [`Inference`] that take them, and the answers.
 macro_rules! calls {
-    ($($request:ty => $method:ident -> $answer:ty, $wanted:ident;)*) => {
+    ($($request:ty => $method:ident -> $answer:ty, $wanted:ident, $span:literal;)*) => {
         $(impl Call for $request {
             type Answer = $answer;
             const WANTED: ModelType = ModelType::$wanted;
             const NAME: &'static str = stringify!($method);
+            const SPAN: &'static str = concat!("InferenceRouter.", $span);
 
             fn body(&self) -> &Body {
                 &self.body
@@ -63,8 +66,8 @@ macro_rules! calls {
 }
 
 calls! {
-    ChatRequest => chat -> ChatReply, Llm;
-    TextCompletionRequest => completion -> TextReply, Llm;
-    EmbeddingRequest => embeddings -> EmbeddingReply, Embedding;
-    RerankRequest => rerank -> RerankReply, Rerank;
+    ChatRequest => chat -> ChatReply, Llm, "chat_completion";
+    TextCompletionRequest => completion -> TextReply, Llm, "completion";
+    EmbeddingRequest => embeddings -> EmbeddingReply, Embedding, "embeddings";
+    RerankRequest => rerank -> RerankReply, Rerank, "rerank";
 }

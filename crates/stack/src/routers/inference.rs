@@ -25,6 +25,9 @@ use chaski_provider::{
 use std::{sync::Arc, time::Instant};
 use tokio::time::timeout_at;
 
+/// The name of the span of a call in the form of Anthropic's API.
+const MESSAGES: &str = "InferenceRouter.messages";
+
 /// Hands each request to the provider of its model, under the provider's name for it.
 ///
 /// A model with several targets is tried at one after the other, until one has begun to answer:
@@ -88,8 +91,10 @@ async fn attempt<C: Call>(
 ) -> Result<C::Answer> {
     let place = &placed.places[index];
     request.set_model(&place.resource_id);
-    let meter = Meter::new(placed, index, &cx.trail);
-    match request.send(provider, &cx.for_provider(place.provider_data_keys())).await {
+    let meter = Meter::new(placed, index, cx, C::SPAN);
+    let mut narrowed = cx.for_provider(place.provider_data_keys());
+    meter.enter(&mut narrowed);
+    match request.send(provider, &narrowed).await {
         Ok(answer) => Ok(answer.metered(meter)),
         Err(error) => {
             meter.failed(&error);
@@ -232,14 +237,18 @@ impl Inference for InferenceRouter {
         let placed = self.place(model, ModelType::Llm).await?;
         // Several targets are asked in the form that all of them understand.
         let [only] = placed.places.as_slice() else { return Ok(None) };
-        let (provider, narrowed) = ready(only, cx).await?;
+        let (provider, mut narrowed) = ready(only, cx).await?;
+        let span = cx.spans.start(MESSAGES);
+        narrowed.spans = span.context(&cx.spans);
         let outcome = provider.messages(&narrowed, &only.resource_id, request).await;
         if matches!(outcome, Ok(None)) {
+            // The face asks in another way, whose span is the one that counts.
+            span.forget();
             return outcome;
         }
         cx.trail.lead_to(&only.served);
         cx.trail.settle();
-        let meter = Meter::new(&placed, 0, &cx.trail);
+        let meter = Meter::with_span(&placed, 0, cx, span);
         if let Err(error) = &outcome {
             meter.failed(error);
             return outcome;

@@ -2,7 +2,9 @@
 
 use crate::table::{Place, Placed, UnderWay};
 use chaski_api::{Error, Result, models::Model};
-use chaski_provider::{Counted, EventStream, Payload, Reply, Tokens, Trail};
+use chaski_provider::{
+    Context as RequestContext, Counted, EventStream, OpenSpan, Payload, Reply, Tokens, Trail,
+};
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use std::{
     pin::Pin,
@@ -32,23 +34,49 @@ pub(crate) struct Meter {
     index: usize,
     trail: Arc<Trail>,
     tokens: Tokens,
+    /// Ends together with the answer.
+    span: OpenSpan,
     /// Counts the request as under way until the answer has ended.
     _under_way: UnderWay,
 }
 
 impl Meter {
-    /// Counts a request that is sent to the place at `index`.
-    pub(crate) fn new(placed: &Arc<Placed<Model>>, index: usize, trail: &Arc<Trail>) -> Self {
+    /// Counts a request that is sent to the place at `index`, with a span of this name.
+    pub(crate) fn new(
+        placed: &Arc<Placed<Model>>,
+        index: usize,
+        cx: &RequestContext,
+        span: &'static str,
+    ) -> Self {
+        Self::with_span(placed, index, cx, cx.spans.start(span))
+    }
+
+    /// The same, with a span that has begun.
+    pub(crate) fn with_span(
+        placed: &Arc<Placed<Model>>,
+        index: usize,
+        cx: &RequestContext,
+        mut span: OpenSpan,
+    ) -> Self {
         let place = &placed.places[index];
         place.usage.sent();
-        trail.attempt();
+        cx.trail.attempt();
+        // The names of OpenTelemetry's conventions for generative AI.
+        span.set_with("gen_ai.request.model", || placed.resource.identifier.clone());
+        span.set_with("gen_ai.provider.name", || place.provider_id.clone());
         Self {
             placed: Arc::clone(placed),
             index,
-            trail: Arc::clone(trail),
+            trail: Arc::clone(&cx.trail),
             tokens: Tokens::default(),
+            span,
             _under_way: place.load.enter(),
         }
+    }
+
+    /// The context of what the provider does.
+    pub(crate) fn enter(&self, cx: &mut RequestContext) {
+        cx.spans = self.span.context(&cx.spans);
     }
 
     fn place(&self) -> &Place<Model> {
@@ -64,6 +92,7 @@ impl Meter {
     /// Notes that the provider did not answer, or not to the end.
     pub(crate) fn failed(&self, error: &Error) {
         self.place().usage.failed();
+        self.span.fail();
         if self.placed.places.len() > 1
             && let Some(pause) = super::retry::rest(error, self.placed.cooldown)
         {
@@ -77,6 +106,9 @@ impl Drop for Meter {
         if self.tokens != Tokens::default() {
             self.place().usage.spent(self.tokens);
             self.trail.spend(self.tokens);
+            let Tokens { prompt, completion } = self.tokens;
+            self.span.set("gen_ai.usage.input_tokens", prompt);
+            self.span.set("gen_ai.usage.output_tokens", completion);
         }
     }
 }

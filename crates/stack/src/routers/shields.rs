@@ -32,8 +32,20 @@ impl Shields for ShieldRouter {
         messages: &[Message],
         params: Option<&Map<String, Value>>,
     ) -> Result<RunShieldResponse> {
-        let routed = self.shields.route(shield_id).await?;
-        routed.provider.run_shield(&routed.context(cx), &routed.resource, messages, params).await
+        let mut span = cx.spans.start("SafetyRouter.run_shield");
+        span.set_with("shield_id", || shield_id.to_owned());
+        let cx = &cx.within(&span);
+        let answer = async {
+            let routed = self.shields.route(shield_id).await?;
+            let (shield, cx) = (&routed.resource, &routed.context(cx));
+            routed.provider.run_shield(cx, shield, messages, params).await
+        };
+        let answer = answer.await;
+        span.note(&answer);
+        if let Ok(RunShieldResponse { violation: Some(violation) }) = &answer {
+            span.set("violation_level", violation.violation_level.as_str());
+        }
+        answer
     }
 }
 

@@ -89,6 +89,23 @@ impl ToolRuntimeRouter {
         }
     }
 
+    /// Calls a tool, if the arguments fit its schema.
+    async fn call(
+        &self,
+        cx: &Context,
+        tool: &str,
+        mut arguments: Map<String, Value>,
+    ) -> Result<ToolInvocationResult> {
+        let (record, tool) = self.find(cx, tool).await?;
+        arguments::check(&tool, &arguments)?;
+        // What the group says wins, so that a caller cannot leave its bounds.
+        if tool.tool_host == ToolHost::Distribution {
+            arguments.extend(record.args.clone().unwrap_or_default());
+        }
+        let routed = self.groups.route(&record.identifier).await?;
+        routed.provider.invoke(&routed.context(cx), &record.group(), &tool, arguments).await
+    }
+
     /// The tool called `name` with its group; groups of MCP servers are asked again if none has it.
     async fn find(&self, cx: &Context, name: &str) -> Result<(ToolGroupRecord, Tool)> {
         if let Some(found) = self.groups.tool(name) {
@@ -128,16 +145,16 @@ impl Tools for ToolRuntimeRouter {
         &self,
         cx: &Context,
         tool: &str,
-        mut arguments: Map<String, Value>,
+        arguments: Map<String, Value>,
     ) -> Result<ToolInvocationResult> {
-        let (record, tool) = self.find(cx, tool).await?;
-        arguments::check(&tool, &arguments)?;
-        // What the group says wins, so that a caller cannot leave its bounds.
-        if tool.tool_host == ToolHost::Distribution {
-            arguments.extend(record.args.clone().unwrap_or_default());
+        let mut span = cx.spans.start("ToolRuntimeRouter.invoke_tool");
+        span.set_with("tool_name", || tool.to_owned());
+        let answer = self.call(&cx.within(&span), tool, arguments).await;
+        span.note(&answer);
+        if let Ok(ToolInvocationResult { error_code: Some(code), .. }) = &answer {
+            span.set("error_code", *code);
         }
-        let routed = self.groups.route(&record.identifier).await?;
-        routed.provider.invoke(&routed.context(cx), &record.group(), &tool, arguments).await
+        answer
     }
 
     async fn insert_documents(&self, cx: &Context, request: InsertDocumentsRequest) -> Result<()> {

@@ -23,7 +23,8 @@ use chaski_api::{
     safety::Shield,
 };
 use chaski_provider::{
-    AgentsProvider, Chat, Deps, Inference, Resource, Retrieval, Shields, ToolGroupRecord, Tools,
+    AgentsProvider, Chat, Deps, Inference, Resource, Retrieval, Shields, SpanSink,
+    TelemetryProvider, ToolGroupRecord, Tools,
 };
 use chaski_store::{KvStore, Memory, Sqlite};
 use chaski_upstream::Http;
@@ -82,6 +83,8 @@ pub struct Stack {
     pub safety: Arc<dyn Shields>,
     /// The providers of agents, in the order of the configuration.
     agents: Vec<Arc<Instance<dyn AgentsProvider>>>,
+    /// The providers of telemetry, in the order of the configuration.
+    telemetry: Vec<Arc<Instance<dyn TelemetryProvider>>>,
     plan: Plan,
     catalog: Catalog,
     fleet: Fleet,
@@ -106,6 +109,7 @@ impl Stack {
         let tool_runtimes = fleet.add(Api::ToolRuntime, catalog.tool_runtime, &plan, &deps);
         let guards = fleet.add(Api::Safety, catalog.safety, &plan, &deps);
         let agents = fleet.add(Api::Agents, catalog.agents, &plan, &deps);
+        let telemetry = fleet.add(Api::Telemetry, catalog.telemetry, &plan, &deps);
 
         let only = match instances.as_slice() {
             [only] => Some(only.id.clone()),
@@ -168,6 +172,7 @@ impl Stack {
         look_after(&tool_runtimes, &deps, |id| settling(&tool_groups, id));
         look_after(&guards, &deps, |id| settling(&shields, id));
         look_after(&agents, &deps, |_| Box::new(|_| Box::pin(std::future::ready(()))));
+        look_after(&telemetry, &deps, |_| Box::new(|_| Box::pin(std::future::ready(()))));
         let table = Arc::clone(&models);
         deps.tasks.spawn(async move { table.keep_fresh(LIST_PAUSE).await });
         if timeout(BUILD_TIME, fleet.attempted()).await.is_err() {
@@ -204,6 +209,7 @@ impl Stack {
             shields,
             safety,
             agents,
+            telemetry,
             plan,
             catalog,
             fleet,
@@ -222,6 +228,25 @@ impl Stack {
             ));
         };
         instance.ready().await
+    }
+
+    /// The provider of telemetry: the first one of the configuration.
+    ///
+    /// # Errors
+    /// None is configured, or it is not available.
+    pub async fn telemetry(&self) -> Result<Arc<dyn TelemetryProvider>> {
+        let Some(instance) = self.telemetry.first() else {
+            return Err(Error::unsupported(
+                "no provider for `telemetry` is configured; add one to `providers.telemetry`",
+            ));
+        };
+        instance.ready().await
+    }
+
+    /// What keeps the spans of requests, if something does.
+    pub fn spans(&self) -> Option<Arc<dyn SpanSink>> {
+        let provider = self.telemetry.first()?.built()?;
+        Some(provider)
     }
 
     /// Gives providers the chat in Llama Stack's form, which the server has.

@@ -1,5 +1,6 @@
 //! A request to an upstream that the operator configured.
 
+use crate::TraceParent;
 use bytes::Bytes;
 use chaski_api::{Error, Result, Secret};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -155,6 +156,14 @@ impl Request {
     /// When the caller stops waiting.
     pub fn deadline(mut self, deadline: Option<Instant>) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// The span of a trace that the call belongs to, for the upstream's own tracing.
+    pub fn trace(mut self, parent: Option<&TraceParent>) -> Self {
+        if let Some(parent) = parent {
+            parent.write(&mut self.headers);
+        }
         self
     }
 

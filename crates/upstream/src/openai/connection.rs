@@ -6,7 +6,7 @@ use super::{
     listing, request, vectors,
 };
 use crate::{
-    Http, Request, Response, Tls,
+    Http, Request, Response, Tls, TraceParent,
     client::{error_in, secret_header},
 };
 use bytes::Bytes;
@@ -50,6 +50,8 @@ pub struct Call<'a> {
     pub request_id: &'a str,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// The span of a trace that the call belongs to.
+    pub trace: Option<&'a TraceParent>,
 }
 
 /// An answer at once, or as events.
@@ -242,8 +244,11 @@ impl Connection {
 
     /// Adds what the call and the configuration say.
     fn equipped(&self, request: Request, call: Call<'_>) -> Result<Request> {
-        let mut request =
-            request.headers(&self.headers).tls(self.tls.clone()).deadline(call.deadline);
+        let mut request = request
+            .headers(&self.headers)
+            .tls(self.tls.clone())
+            .deadline(call.deadline)
+            .trace(call.trace);
         let key = match call.key {
             Some(key) => Some(secret_header(self.dialect.key_header.1, &Secret::new(key))?),
             None => self.key.clone(),

@@ -3,7 +3,7 @@
 
 use super::{
     records::TurnState,
-    run::{Flow, Run, new_id, now},
+    run::{Flow, Run, json, new_id, now},
     toolset::{CODE_INTERPRETER, KNOWLEDGE_SEARCH, ServerTool, Target},
     watch::Repetition,
 };
@@ -103,11 +103,20 @@ impl Run {
                 let (call, tool) = (started.call.clone(), started.tool.clone());
                 let (answer, extra) = (started.answer.clone(), extra.clone());
                 async move {
-                    match (answer, tool) {
+                    let mut span = cx.spans.start("tool_execution");
+                    span.set_with("tool_name", || call.tool_name.clone());
+                    span.set_content("input", || json(&call.arguments));
+                    let cx = cx.within(&span);
+                    let answered: Result<Answered> = match (answer, tool) {
                         (Some(answer), _) => Ok((answer.into(), None)),
                         (None, Some(tool)) => run(tools.as_ref(), &cx, &tool, call, &extra).await,
                         (None, None) => Err(Error::internal("a call without a tool")),
+                    };
+                    span.note(&answered);
+                    if let Ok((content, _)) = &answered {
+                        span.set_content("output", || json(content));
                     }
+                    answered
                 }
             })
             .collect();

@@ -21,11 +21,12 @@ use chaski_api::{
     },
     safety::{SafetyViolation, ViolationLevel},
 };
-use chaski_provider::{Context, Deps, Reply};
+use chaski_provider::{Context, Deps, OpenSpan, Reply};
 use chaski_store::{Database, Held};
 use futures_util::{StreamExt, future::try_join_all};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -45,7 +46,10 @@ pub(super) fn new_id() -> String {
 /// A turn under way.
 pub(super) struct Run {
     pub(super) deps: Deps,
+    /// Within the span of the turn.
     pub(super) cx: Context,
+    /// The span of the turn.
+    pub(super) span: OpenSpan,
     pub(super) database: Database,
     pub(super) config: Arc<AgentConfig>,
     pub(super) tool_config: ToolConfig,
@@ -86,6 +90,7 @@ impl Run {
             let state = if events.is_closed() { TurnState::Interrupted } else { TurnState::Failed };
             self.end_as(state).await;
             self.busy = None;
+            self.span.fail();
             let _gone = events.send(Err(error)).await;
         }
     }
@@ -204,9 +209,34 @@ impl Run {
     async fn infer(&mut self) -> Result<AnswerMessage> {
         let (step_id, started_at) = (new_id(), now());
         self.start(StepType::Inference, &step_id, Map::new()).await?;
+        let mut span = self.cx.spans.start("inference");
+        let answer = self.ask(&self.cx.within(&span), &step_id, &mut span).await;
+        span.note(&answer);
+        drop(span);
+        let answer = answer?;
+        self.stored.iterations += 1;
+        let step = InferenceStep {
+            turn_id: self.stored.turn.turn_id.clone(),
+            step_id,
+            started_at: Some(started_at),
+            completed_at: Some(now()),
+            model_response: answer.clone(),
+        };
+        self.complete(Step::Inference(step)).await?;
+        Ok(answer)
+    }
+
+    /// Asks the model, and passes on what it says as it comes.
+    async fn ask(
+        &mut self,
+        cx: &Context,
+        step_id: &str,
+        span: &mut OpenSpan,
+    ) -> Result<AnswerMessage> {
         let request = self.request();
+        span.set_content("input", || json(&request.messages));
         let chat = self.deps.routers.chat()?;
-        let answer = match chat.chat_completion(&self.cx, request).await? {
+        let answer = match chat.chat_completion(cx, request).await? {
             Reply::Stream(mut chunks) => {
                 let mut gathered = Gathered::default();
                 while let Some(chunk) = chunks.next().await {
@@ -222,7 +252,7 @@ impl Run {
                     }
                     if is_middle && gathered.take(&chunk.event.delta) {
                         let (step_type, delta) = (StepType::Inference, chunk.event.delta);
-                        let step_id = step_id.clone();
+                        let step_id = step_id.to_owned();
                         let progress = StepProgress { step_type, step_id, delta };
                         self.send(TurnEventPayload::StepProgress(progress)).await?;
                     }
@@ -231,15 +261,10 @@ impl Run {
             }
             Reply::Full(payload) => payload.into_value()?.completion_message,
         };
-        self.stored.iterations += 1;
-        let step = InferenceStep {
-            turn_id: self.stored.turn.turn_id.clone(),
-            step_id,
-            started_at: Some(started_at),
-            completed_at: Some(now()),
-            model_response: answer.clone(),
-        };
-        self.complete(Step::Inference(step)).await?;
+        span.set("stop_reason", answer.stop_reason.as_str());
+        span.set_content("output", || {
+            json(&json!({ "content": answer.content, "tool_calls": answer.tool_calls }))
+        });
         Ok(answer)
     }
 
@@ -290,12 +315,19 @@ impl Run {
             }
         }
         let router = self.deps.routers.shields()?;
-        let (router, cx, messages) = (&router, &self.cx, &messages);
+        let mut span = self.cx.spans.start("run_shields");
+        span.set_content("input", || json(&messages));
+        let (router, cx, messages) = (&router, &self.cx.within(&span), &messages);
         let runs = shields.iter().map(|shield| async move {
-            router.run_shield(cx, shield, messages, None).await.map(|answer| (shield, answer))
+            let span = cx.spans.start_with(|| format!("run_shield_{shield}").into());
+            let answer = router.run_shield(&cx.within(&span), shield, messages, None).await;
+            span.note(&answer);
+            answer.map(|answer| (shield, answer))
         });
         let mut refused: Option<SafetyViolation> = None;
-        for (shield, answer) in try_join_all(runs).await? {
+        let answers = try_join_all(runs).await;
+        span.note(&answers);
+        for (shield, answer) in answers? {
             let Some(violation) = answer.violation else { continue };
             match violation.violation_level {
                 ViolationLevel::Error if refused.is_none() => refused = Some(violation),
@@ -305,6 +337,11 @@ impl Run {
                 }
             }
         }
+        span.set_content("output", || match &refused {
+            Some(violation) => json(violation),
+            None => "no violations".to_owned(),
+        });
+        drop(span);
         let step = ShieldCallStep {
             turn_id: self.stored.turn.turn_id.clone(),
             step_id,
@@ -354,6 +391,11 @@ impl Run {
         let gone = |_| Error::unavailable("the caller has left");
         self.events.send(Ok(payload.into())).await.map_err(gone)
     }
+}
+
+/// The JSON text of what a span carries.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// A message of the agent without calls.

@@ -3,7 +3,7 @@
 use super::{
     Busy, MetaReference, documents, history,
     records::{StoredSession, StoredTurn, TurnState},
-    run::{Run, new_id, now, said},
+    run::{Run, json, new_id, now, said},
     toolset::{CODE_INTERPRETER, KNOWLEDGE_SEARCH, Toolset},
 };
 use chaski_api::{
@@ -19,7 +19,7 @@ use chaski_api::{
     inference::{StopReason, ToolResponseMessage},
     wire::Between,
 };
-use chaski_provider::{Context, Payload, Reply, SESSION_VECTOR_DB, TurnReply};
+use chaski_provider::{Context, OpenSpan, Payload, Reply, SESSION_VECTOR_DB, TurnReply};
 use chaski_store::{Held, Owner};
 use futures_util::StreamExt;
 use serde_json::Map;
@@ -82,7 +82,8 @@ impl MetaReference {
         self.take_in(cx, &mut prepared, &mut stored, &documents).await?;
         self.database.insert(&owner, &stored).await?;
         let held = self.read_anew(&owner, &stored.turn.turn_id).await?;
-        self.reply(cx, prepared, held, Vec::new(), request.stream == Some(true)).await
+        let span = cx.spans.start("create_and_execute_turn");
+        self.reply(cx, span, prepared, held, Vec::new(), request.stream == Some(true)).await
     }
 
     pub(super) async fn go_on(
@@ -134,7 +135,8 @@ impl MetaReference {
                 step_details: Step::ToolExecution(step),
             }))
         });
-        self.reply(cx, prepared, held, first.into_iter().collect(), stream == Some(true)).await
+        let (span, first) = (cx.spans.start("resume_turn"), first.into_iter().collect());
+        self.reply(cx, span, prepared, held, first, stream == Some(true)).await
     }
 
     async fn read_anew(&self, owner: &Owner, turn_id: &str) -> Result<Held<StoredTurn>> {
@@ -236,6 +238,7 @@ impl MetaReference {
     async fn reply(
         &self,
         cx: &Context,
+        mut span: OpenSpan,
         prepared: Prepared,
         held: Held<StoredTurn>,
         first: Vec<TurnStreamChunk>,
@@ -243,10 +246,16 @@ impl MetaReference {
     ) -> Result<TurnReply> {
         let Prepared { config, toolset, before, session, busy } = prepared;
         let of_agent = config.tool_config.clone().unwrap_or_default();
+        let turn = &held.record.turn;
+        span.set_with("session_id", || turn.session_id.clone());
+        span.set_with("agent_id", || held.record.agent_id.clone());
+        span.set_with("turn_id", || turn.turn_id.clone());
+        span.set_content("request", || json(&turn.input_messages));
         let (events, mut received) = mpsc::channel(WAITING);
         let run = Run {
             deps: self.deps.clone(),
-            cx: cx.clone(),
+            cx: cx.within(&span),
+            span,
             database: self.database.clone(),
             tool_config: held.record.tool_config.clone().unwrap_or(of_agent),
             config,

@@ -158,6 +158,7 @@ impl Api {
             .text("accept", accept)?
             .text(VERSION.0, VERSION.1)?
             .deadline(cx.deadline)
+            .trace(cx.spans.parent())
             .retries(self.http.retries());
         // A caller that speaks the API says which of its versions and additions it means.
         for (name, value) in cx.api_headers.iter() {

@@ -28,7 +28,8 @@ pub(super) async fn chat(
     request: &ChatRequest,
 ) -> Result<ChatReply> {
     let body = request::translate(request)?;
-    let request_to = Request::post(NAME, url.clone()).json(body.to_string());
+    let request_to =
+        Request::post(NAME, url.clone()).json(body.to_string()).trace(cx.spans.parent());
     let response = http.send(request_to.deadline(cx.deadline).retries(http.retries())).await?;
     let response = response.success().await?;
     let head = Head::of_chat(request.model());

@@ -105,8 +105,8 @@ impl Passthrough {
     /// call.
     async fn upstream<'a>(&self, cx: &'a Context) -> Result<(Face, Call<'a>)> {
         let given = |keys: [&str; 2]| keys.iter().find_map(|key| cx.provider_data.text(key));
-        let call =
-            Call { key: given(API_KEY_KEYS), request_id: &cx.request_id, deadline: cx.deadline };
+        let (key, trace) = (given(API_KEY_KEYS), cx.spans.parent());
+        let call = Call { key, request_id: &cx.request_id, deadline: cx.deadline, trace };
         match (given(URL_KEYS), &self.configured) {
             (None, Some(server)) => Ok((server.face(call).await?, call)),
             (Some(url), Some(server)) if server.is_at(url) => Ok((server.face(call).await?, call)),

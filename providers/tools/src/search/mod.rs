@@ -100,7 +100,8 @@ impl<S: Service> Searcher<S> {
     }
 
     async fn answer(&self, cx: &Context, key: &Secret, query: &str) -> Result<String> {
-        let request = self.service.request(self.url.clone(), key, query)?.deadline(cx.deadline);
+        let request = self.service.request(self.url.clone(), key, query)?;
+        let request = request.deadline(cx.deadline).trace(cx.spans.parent());
         let response = self.http.send(request).await?.success().await?;
         let body = response.bytes(ANSWER_BYTES).await?;
         let answer = serde_json::from_slice(&body).map_err(|error| {

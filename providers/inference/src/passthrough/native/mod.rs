@@ -98,7 +98,8 @@ impl Native {
             .json(Bytes::from(body.to_string()))
             .header(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"))
             .retries(self.http.retries())
-            .deadline(call.deadline);
+            .deadline(call.deadline)
+            .trace(call.trace);
         let request = face::equipped(request, self.key.as_ref(), call)?;
         self.http.send(request).await?.success().await
     }
