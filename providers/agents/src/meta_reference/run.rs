@@ -82,6 +82,7 @@ impl Run {
             outcome = self.go() => outcome,
             // The caller has left: nobody waits for the model and the tools any more.
             () = events.closed() => {
+                self.span.set("interrupted", true);
                 self.end_as(TurnState::Interrupted).await;
                 return;
             }

@@ -2,6 +2,7 @@
 
 mod life;
 mod random;
+mod spans;
 mod tools;
 mod world;
 
