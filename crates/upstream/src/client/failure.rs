@@ -1,6 +1,6 @@
 //! From what upstreams do and say to the one error type.
 
-use super::{retry, transport::Unresolved};
+use super::{direct::Unresolved, retry};
 use chaski_api::{Error, ErrorKind};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;

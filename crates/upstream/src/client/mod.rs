@@ -2,6 +2,7 @@
 
 mod breaker;
 mod budget;
+mod direct;
 mod failure;
 mod options;
 mod places;
@@ -206,14 +207,12 @@ impl Http {
     }
 
     async fn attempt(&self, request: &Request, end: Option<End>) -> Result<Response, Failure> {
-        let uri = request.url.as_str().parse::<Uri>();
-        let uri = uri.map_err(|error| Failure::Invalid(error.into()))?;
-        let client = self.client(request, &uri)?;
+        let client = self.client(request)?;
         let (place, ticket) = self.admit(request, end).await?;
         let options = &self.0.options;
         let first_byte = request.first_byte_timeout.unwrap_or(options.first_byte_timeout);
         let (until, phase, limit) = bounded(first_byte, Phase::FirstByte, end);
-        let outcome = tokio::time::timeout_at(until, client.send(request, uri))
+        let outcome = tokio::time::timeout_at(until, client.send(request))
             .await
             .unwrap_or_else(|_| Err(Failure::Late(phase, limit)));
         if let Some(ticket) = ticket {
@@ -279,18 +278,21 @@ impl Http {
         }
     }
 
-    fn way(&self, url: &Url, uri: &Uri) -> Way {
-        let open = is_loopback(url) || self.0.proxies.intercept(uri).is_none();
-        if open { Way::Open } else { Way::Proxy }
+    fn way(&self, url: &Url) -> Result<Way, Failure> {
+        if self.0.options.proxies.are_none() || is_loopback(url) {
+            return Ok(Way::Open);
+        }
+        let uri = url.as_str().parse::<Uri>().map_err(|error| Failure::Invalid(error.into()))?;
+        Ok(if self.0.proxies.intercept(&uri).is_none() { Way::Open } else { Way::Proxy })
     }
 
-    fn client(&self, request: &Request, uri: &Uri) -> Result<Transport, Failure> {
+    fn client(&self, request: &Request) -> Result<Transport, Failure> {
         if self.0.options.addresses_of_callers {
             let client = self.0.guard.client_to(&request.url).map_err(Failure::Refused)?;
             return Ok(Transport::Complete(client));
         }
         let tls = (request.url.scheme() == "https").then(|| request.tls.clone());
-        let way = self.way(&request.url, uri);
+        let way = self.way(&request.url)?;
         let key = ClientKey { tls, http2: request.http2, way };
         if let Some(client) = self.0.clients.load().get(&key) {
             return Ok(client.clone());
@@ -327,7 +329,7 @@ pub(crate) fn builder(options: &HttpOptions) -> reqwest::ClientBuilder {
 
 fn build(options: &HttpOptions, key: &ClientKey) -> Result<Transport, Error> {
     if key.tls.is_none() && !key.http2 && key.way != Way::Proxy {
-        return Ok(Transport::bare(options));
+        return Ok(Transport::direct(options));
     }
     let mut builder = builder(options);
     if key.http2 {

@@ -68,6 +68,10 @@ pub struct Proxies {
 }
 
 impl Proxies {
+    pub(super) fn are_none(&self) -> bool {
+        self.http.is_none() && self.https.is_none() && self.all.is_none()
+    }
+
     /// What the complete client is given.
     pub(super) fn for_client(&self) -> Result<Vec<reqwest::Proxy>> {
         type Make = fn(&str) -> reqwest::Result<reqwest::Proxy>;
