@@ -2,11 +2,10 @@
 //! where the head of the answer is made.
 
 use crate::Tokens;
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use chaski_api::routing::Cost;
 use std::sync::{
-    Arc, OnceLock,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
@@ -49,11 +48,11 @@ pub enum Remembered {
     Miss,
 }
 
-/// What became of a request. Written and read without locks.
+/// What became of a request. The one lock is never waited for: a request has one writer at a time.
 #[derive(Debug, Default)]
 pub struct Trail {
     attempts: AtomicU32,
-    served: ArcSwapOption<Served>,
+    served: Mutex<Option<Arc<Served>>>,
     settled: AtomicBool,
     remembered: OnceLock<Remembered>,
     prompt: AtomicU64,
@@ -63,7 +62,7 @@ pub struct Trail {
 impl Trail {
     /// Notes who is asked now.
     pub fn lead_to(&self, served: &Arc<Served>) {
-        self.served.store(Some(Arc::clone(served)));
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(served));
     }
 
     /// Notes that a request is sent to a provider.
@@ -95,7 +94,7 @@ impl Trail {
 
     /// Who was asked last.
     pub fn served(&self) -> Option<Arc<Served>> {
-        self.served.load_full()
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the answer was remembered; nothing where it is not looked for.

@@ -2,7 +2,6 @@
 
 use super::connection::Connection;
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -16,7 +15,8 @@ pub(super) struct Pool(Mutex<Idle>);
 
 #[derive(Debug, Default)]
 struct Idle {
-    places: HashMap<Arc<str>, Vec<Waiting>>,
+    /// Few: a client speaks to one upstream or to the addresses of one.
+    places: Vec<(Arc<str>, Vec<Waiting>)>,
     /// Whether a task closes those that nobody uses.
     swept: bool,
 }
@@ -38,9 +38,12 @@ impl Pool {
     /// An open connection to `place` if there is one, and where it goes after its use.
     pub(super) fn take(self: &Arc<Self>, place: &str) -> (Home, Option<Box<Connection>>) {
         let mut idle = self.lock();
-        let known = idle.places.get_key_value(place).map(|(place, _)| Arc::clone(place));
-        let place = known.unwrap_or_else(|| place.into());
-        let kept = idle.places.entry(Arc::clone(&place)).or_default();
+        let known = idle.places.iter_mut().find(|(name, _)| **name == *place);
+        let pool = Arc::downgrade(self);
+        let Some((name, kept)) = known else {
+            return (Home { pool, place: place.into() }, None);
+        };
+        let home = Home { pool, place: Arc::clone(name) };
         let mut open = None;
         while let Some(waiting) = kept.pop() {
             if waiting.is_usable(IDLE) {
@@ -48,17 +51,17 @@ impl Pool {
                 break;
             }
         }
-        (Home { pool: Arc::downgrade(self), place }, open)
+        (home, open)
     }
 
     /// Closes what nobody has used for so long, or what the other side has closed; whether anything is
     /// left.
     pub(super) fn sweep(&self, idle_for: Duration) -> bool {
         let mut idle = self.lock();
-        for kept in idle.places.values_mut() {
+        for (_, kept) in &mut idle.places {
             kept.retain(|waiting| waiting.is_usable(idle_for));
         }
-        idle.places.retain(|_, kept| !kept.is_empty());
+        idle.places.retain(|(_, kept)| !kept.is_empty());
         idle.swept = !idle.places.is_empty();
         idle.swept
     }
@@ -83,7 +86,10 @@ impl Home {
         }
         let mut idle = pool.lock();
         let waiting = Waiting { connection, since: Instant::now() };
-        idle.places.entry(self.place).or_default().push(waiting);
+        match idle.places.iter_mut().find(|(name, _)| *name == self.place) {
+            Some((_, kept)) => kept.push(waiting),
+            None => idle.places.push((self.place, vec![waiting])),
+        }
         if !idle.swept {
             idle.swept = true;
             drop(idle);
