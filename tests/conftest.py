@@ -24,6 +24,8 @@ providers:
   - provider_id: index
     provider_type: inline::index
     config: {{path: "${{env.SQLITE_STORE_DIR}}/vector_io"}}
+  safety:
+  - {{provider_id: code-scanner, provider_type: "inline::code-scanner", config: {{}}}}
   tool_runtime:
   - {{provider_id: rag-runtime, provider_type: "inline::rag-runtime", config: {{}}}}
   - {{provider_id: code-interpreter, provider_type: "inline::code-interpreter", config: {{{tools}}}}}

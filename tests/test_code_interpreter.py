@@ -68,6 +68,17 @@ def test_it_runs_in_the_template_that_is_the_default(embedded):
     assert run(client_of(embedded.url), "print(2 ** 10)") == "completed\n[stdout]\n1024\n[/stdout]"
 
 
+def test_a_small_model_in_the_process_runs_code(embedded):
+    client = client_of(embedded.url)
+    sampling = {"strategy": {"type": "greedy"}, "max_tokens": 48}
+    tools = {"tools": [GROUP], "tool_config": {"tool_choice": "required"}, "max_infer_iters": 2}
+    assistant = Agent(client, model=embedded.chat, instructions="Use code.", sampling_params=sampling, **tools)
+    session = assistant.create_session("small")
+    say = [{"role": "user", "content": "Print the sum of 2 and 3 in Python."}]
+    turn = assistant.create_turn(messages=say, session_id=session, stream=False)
+    assert answers(turn)[0].split("\n")[0] in ("completed", "timeout")
+
+
 def test_an_agent_keeps_variables_and_files_within_its_session(client):
     assistant = coder(client)
     session = assistant.create_session("first")
