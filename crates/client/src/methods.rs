@@ -4,8 +4,9 @@ use crate::{Client, Events, Result};
 use chaski_api::{
     Endpoint,
     endpoints::{
-        agents, anthropic, files, inference, inspect, models, openai, providers, rag_tool, rerank,
-        shields, telemetry, tool_groups, tool_runtime, vector_dbs, vector_io, vector_stores,
+        agents, anthropic, files, inference, inspect, models, moderations, openai, providers,
+        rag_tool, rerank, shields, telemetry, tool_groups, tool_runtime, vector_dbs, vector_io,
+        vector_stores,
     },
 };
 
@@ -189,6 +190,8 @@ methods! {
     register_shield => shields::RegisterShield;
     /// What a shield says about messages.
     run_shield => shields::RunShield;
+    /// What a shield finds in texts and images, in the categories of OpenAI.
+    create_moderation => moderations::CreateModeration;
     /// Makes an agent.
     create_agent => agents::CreateAgent;
     /// A page of the caller's agents.

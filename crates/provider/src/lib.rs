@@ -3,6 +3,7 @@
 //! This crate knows no concrete provider, no configuration file and no HTTP server.
 
 mod agents;
+mod aws;
 mod context;
 mod cpu;
 mod deps;
@@ -21,6 +22,7 @@ mod trail;
 mod vector_io;
 
 pub use agents::{Agents, AgentsProvider, Chat, TurnReply};
+pub use aws::{AwsApi, AwsConfig};
 pub use context::{ApiHeaders, CacheControl, Context, Principal, ProviderData};
 pub use cpu::Cpu;
 pub use deps::{Deps, Environment, Tasks};

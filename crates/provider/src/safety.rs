@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use chaski_api::{
     Result,
     inference::Message,
-    safety::{RunShieldResponse, Shield},
+    openai::ModerationCategory,
+    safety::{RunShieldResponse, SafetyViolation, Shield},
 };
 use serde_json::{Map, Value};
 
@@ -25,6 +26,16 @@ pub trait Safety: Send + Sync {
         messages: &[Message],
         params: Option<&Map<String, Value>>,
     ) -> Result<RunShieldResponse>;
+
+    /// The categories of OpenAI's moderations that a violation of a shield belongs to; none where
+    /// the shield has no such categories.
+    fn categories(
+        &self,
+        _shield: &Shield,
+        _violation: &SafetyViolation,
+    ) -> Vec<ModerationCategory> {
+        Vec::new()
+    }
 }
 
 /// What a provider of shields must be. Registering a shield checks that the provider has it.
@@ -45,4 +56,17 @@ pub trait Shields: Send + Sync {
         messages: &[Message],
         params: Option<&Map<String, Value>>,
     ) -> Result<RunShieldResponse>;
+
+    /// What a shield says about messages, and the categories of OpenAI's moderations for it.
+    ///
+    /// # Errors
+    /// As of [`Self::run_shield`].
+    async fn moderate(
+        &self,
+        cx: &Context,
+        shield_id: &str,
+        messages: &[Message],
+    ) -> Result<(RunShieldResponse, Vec<ModerationCategory>)> {
+        Ok((self.run_shield(cx, shield_id, messages, None).await?, Vec::new()))
+    }
 }

@@ -1,10 +1,20 @@
 //! The providers of shields, one folder each, and their table.
 
+mod bedrock;
 mod code_scanner;
+mod content;
 mod llama_guard;
+mod nvidia;
 
 use chaski_provider::{Entry, SafetyProvider};
 
 /// All providers of shields of this build.
-pub const ALL: &[Entry<dyn SafetyProvider>] =
-    &[Entry::of::<code_scanner::CodeScanner>(), Entry::of::<llama_guard::LlamaGuard>()];
+pub const ALL: &[Entry<dyn SafetyProvider>] = &[
+    Entry::of::<code_scanner::CodeScanner>(),
+    Entry::of::<llama_guard::LlamaGuard>(),
+    Entry::of::<bedrock::Bedrock>(),
+    Entry::of::<nvidia::Nvidia>(),
+];
+
+#[cfg(test)]
+mod testing;

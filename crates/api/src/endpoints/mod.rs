@@ -6,6 +6,7 @@ pub mod files;
 pub mod inference;
 pub mod inspect;
 pub mod models;
+pub mod moderations;
 pub mod openai;
 pub mod providers;
 pub mod rag_tool;
@@ -38,6 +39,7 @@ pub const GROUPS: &[(&str, &[Described])] = &[
     ("tool_runtime", tool_runtime::ALL),
     ("rag_tool", rag_tool::ALL),
     ("shields", shields::ALL),
+    ("moderations", moderations::ALL),
     ("agents", agents::ALL),
     ("telemetry", telemetry::ALL),
     ("reserved", reserved::ALL),

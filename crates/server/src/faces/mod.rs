@@ -21,6 +21,7 @@ use crate::routes::Routes;
 use chaski_api::endpoints::{
     anthropic::{CountMessageTokens, CreateMessage},
     inference::{ChatCompletion, Completion, Embeddings},
+    moderations::CreateModeration,
     openai::{CreateChatCompletion, CreateCompletion, CreateEmbeddings},
     rerank::{CreateRerank, CreateRerankV2, Rerank},
     vector_io::{InsertChunks, QueryChunks},
@@ -58,6 +59,9 @@ pub(crate) fn mount(routes: &mut Routes) {
     });
     routes.relay::<CreateRerankV2, _, _>(|app, cx, request| async move {
         openai::rerank(&app.stack, &cx, request).await
+    });
+    routes.on::<CreateModeration, _, _>(|app, cx, request| async move {
+        openai::moderation(&app.stack, &cx, request).await
     });
     routes.on::<Rerank, _, _>(|app, cx, request| async move {
         llama_stack::rerank(&app.stack, &cx, request).await

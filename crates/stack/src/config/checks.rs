@@ -1,7 +1,7 @@
 //! What the types of the fields cannot say about the settings.
 
-use super::{RunConfig, ServerConfig};
-use chaski_api::{Issue, Reader};
+use super::{ModelShields, RunConfig, ServerConfig, nearest};
+use chaski_api::{Issue, Reader, models::ModelType};
 use chaski_upstream::HostPort;
 use url::Url;
 
@@ -12,6 +12,7 @@ pub(super) fn run(config: &RunConfig) -> Vec<Issue> {
         put(&mut reader, &["metadata_store", "type"], None, reason);
     }
     reader.key("server", |reader| server(&config.server, reader));
+    shields(config, &mut reader);
     reader.finish::<()>(None).err().unwrap_or_default()
 }
 
@@ -54,6 +55,51 @@ fn server(config: &ServerConfig, reader: &mut Reader) {
             format!("`{version}` is not a version, such as `0.1.7`"),
         );
     }
+}
+
+/// Finds shields of models and of moderations that are not declared.
+fn shields(config: &RunConfig, reader: &mut Reader) {
+    let declared: Vec<&str> = config.shields.iter().map(|one| one.shield_id.as_str()).collect();
+    let missing = |id: &str| {
+        let hint = nearest(id, declared.iter().copied());
+        let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        format!("there is no shield `{id}` in `shields`{hint}")
+    };
+    let check = |of: &ModelShields, reader: &mut Reader| {
+        for (key, ids) in [("input", &of.input), ("output", &of.output)] {
+            for (index, id) in
+                ids.iter().enumerate().filter(|(_, id)| !declared.contains(&id.as_str()))
+            {
+                put(reader, &[key], Some(index), missing(id));
+            }
+        }
+    };
+    reader.key("models", |reader| {
+        for (index, model) in config.models.iter().enumerate() {
+            let Some(of) = &model.shields else { continue };
+            reader.index(index, |reader| {
+                reader.key("shields", |reader| {
+                    if model.model_type == ModelType::Llm {
+                        check(of, reader);
+                    } else {
+                        let text = "only models that generate text have shields; remove them";
+                        put(reader, &[], None, text.to_owned());
+                    }
+                });
+            });
+        }
+    });
+    let Some(safety) = &config.safety else { return };
+    reader.key("safety", |reader| {
+        if let Some(of) = &safety.shields {
+            reader.key("shields", |reader| check(of, reader));
+        }
+        if let Some(id) = &safety.default_shield_id
+            && !declared.contains(&id.as_str())
+        {
+            put(reader, &["default_shield_id"], None, missing(id));
+        }
+    });
 }
 
 fn put(reader: &mut Reader, path: &[&'static str], index: Option<usize>, msg: String) {

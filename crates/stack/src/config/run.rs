@@ -1,6 +1,9 @@
 //! The run configuration: version 2 of the reference's `run.yaml`, and our additions.
 
-use super::{FilesConfig, NetworkConfig, ResponseCacheConfig, ServerConfig, StorageConfig};
+use super::{
+    FilesConfig, ModelShields, NetworkConfig, ResponseCacheConfig, SafetyConfig, ServerConfig,
+    StorageConfig,
+};
 use chaski_api::{
     Reader, Schemas, Wire,
     models::ModelType,
@@ -45,6 +48,8 @@ chaski_api::wire! {
         pub cooldown_seconds: Option<AtLeastNumber<0>>,
         /// What its tokens cost, for the metrics of answers and for `GET /v1/inspect/usage`.
         pub cost: Option<Cost>,
+        /// The shields that judge what it is asked and what it says.
+        pub shields: Option<ModelShields>,
     }
 
     /// A shield to register at start.
@@ -172,6 +177,8 @@ chaski_api::wire! {
         pub models: Vec<ModelEntry> = Vec::new(),
         /// Shields to register at start.
         pub shields: Vec<ShieldEntry> = Vec::new(),
+        /// Shields of moderations and models.
+        pub safety: Option<SafetyConfig>,
         /// Vector databases to register at start.
         pub vector_dbs: Vec<VectorDbEntry> = Vec::new(),
         /// Datasets to register at start.

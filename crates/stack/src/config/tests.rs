@@ -361,3 +361,38 @@ fn deprecated_types_are_named_with_what_to_use_instead() {
          a future release: Please use the `inline::sqlite-vec` provider instead."
     );
 }
+
+#[test]
+fn shields_of_models_are_read_and_checked() {
+    let shields = "shields:\n- {shield_id: guard, provider_id: p}\n";
+    let model = |shields: &str| format!("models:\n- {{model_id: m, shields: {shields}}}\n");
+    let text = with(&model("{input: [gard], output: [guard, none], stream_window: 0}"));
+    assert_eq!(
+        problems(&text),
+        ["models[0].shields.stream_window: Input should be greater than or equal to 1"]
+    );
+    let text = with(&format!("{shields}{}", model("{input: [gard], output: [guard, none]}")));
+    let of_models = |problem: &&String| problem.starts_with("models[0].shields");
+    let found = problems(&text);
+    let found: Vec<&String> = found.iter().filter(of_models).collect();
+    assert_eq!(
+        found,
+        [
+            "models[0].shields.input[0]: there is no shield `gard` in `shields`; did you mean `guard`?",
+            "models[0].shields.output[1]: there is no shield `none` in `shields`",
+        ]
+    );
+    let text = with("safety: {default_shield_id: guard, shields: {output: [guard]}}");
+    assert_eq!(
+        problems(&text),
+        [
+            "safety.shields.output[0]: there is no shield `guard` in `shields`",
+            "safety.default_shield_id: there is no shield `guard` in `shields`",
+        ]
+    );
+    let vectors = "models:\n- {model_id: e, model_type: embedding, metadata: {embedding_dimension: 3}, shields: {}}\n";
+    assert_eq!(
+        problems(&with(vectors)),
+        ["models[0].shields: only models that generate text have shields; remove them"]
+    );
+}

@@ -6,11 +6,12 @@ use chaski_api::{
     Error, Result,
     endpoints::shields::RegisterShieldRequest,
     inference::Message,
+    openai::ModerationCategory,
     safety::{RunShieldResponse, Shield, ShieldTag},
 };
 use chaski_provider::{Context, Shields};
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Hands each run to the provider of its shield.
 pub(crate) struct ShieldRouter {
@@ -47,9 +48,63 @@ impl Shields for ShieldRouter {
         }
         answer
     }
+
+    async fn moderate(
+        &self,
+        cx: &Context,
+        shield_id: &str,
+        messages: &[Message],
+    ) -> Result<(RunShieldResponse, Vec<ModerationCategory>)> {
+        let answer = self.run_shield(cx, shield_id, messages, None).await?;
+        let Some(violation) = &answer.violation else { return Ok((answer, Vec::new())) };
+        let routed = self.shields.route(shield_id).await?;
+        let categories = routed.provider.categories(&routed.resource, violation);
+        Ok((answer, categories))
+    }
 }
 
+/// What the names of OpenAI's own moderation models begin with.
+const OF_OPENAI: &[&str] = &["omni-moderation", "text-moderation"];
+
 impl RoutingTable<Shield> {
+    /// The id of the shield that a moderation means: the one that it names, else `default`, else the
+    /// only one.
+    ///
+    /// # Errors
+    /// `InvalidRequest` if that leaves none, or several.
+    pub fn meant<'a>(
+        &self,
+        named: Option<&'a str>,
+        default: Option<&'a str>,
+    ) -> Result<Cow<'a, str>> {
+        let shields = self.list();
+        if let Some(named) = named.filter(|named| !named.is_empty()) {
+            let registered = shields.iter().any(|shield| shield.identifier == named);
+            if registered || !OF_OPENAI.iter().any(|start| named.starts_with(start)) {
+                return Ok(named.into());
+            }
+        }
+        if let Some(default) = default {
+            return Ok(default.into());
+        }
+        let message = match shields.as_slice() {
+            [only] => return Ok(only.identifier.clone().into()),
+            [] => "there is no shield; add one to `shields` in the configuration, or register it with \
+                   `POST /v1/shields`"
+                .to_owned(),
+            several => {
+                let names: Vec<String> =
+                    several.iter().map(|shield| format!("`{}`", shield.identifier)).collect();
+                format!(
+                    "there are several shields; name one in `model`, or set \
+                     `safety.default_shield_id` in the configuration: {}",
+                    names.join(", ")
+                )
+            }
+        };
+        Err(Error::invalid(message).with_param("model"))
+    }
+
     /// Registers the shield that a request describes, or updates it; answers what is stored.
     ///
     /// # Errors

@@ -44,6 +44,15 @@ pub struct ServiceOptions {
     pub read_timeout: Option<Duration>,
 }
 
+/// A request to a service, before it is signed.
+struct Call {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
+    deadline: Option<Instant>,
+}
+
 /// A service of AWS in one region.
 #[derive(Debug)]
 pub struct Service {
@@ -120,16 +129,40 @@ impl Service {
         body: Bytes,
         deadline: Option<Instant>,
     ) -> Result<Response> {
-        let url = self.at(path)?;
         let json = HeaderValue::from_static("application/json");
-        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
+        self.call(Call { method: Method::POST, url: self.at(path)?, headers, body, deadline }).await
+    }
+
+    /// Asks for what is at a path, given like that of [`Self::post`], with these parameters.
+    ///
+    /// # Errors
+    /// Like [`Self::post`].
+    pub async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        deadline: Option<Instant>,
+    ) -> Result<Response> {
+        let mut url = self.at(path)?;
+        let encoded = |text| utf8_percent_encode(text, RESERVED).to_string();
+        let pairs: Vec<String> = query
+            .iter()
+            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+            .collect();
+        url.set_query((!pairs.is_empty()).then(|| pairs.join("&")).as_deref());
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        self.call(Call { method: Method::GET, url, headers, body, deadline }).await
+    }
+
+    async fn call(&self, mut call: Call) -> Result<Response> {
         if let Some(key) = &self.key {
-            headers.insert(header::AUTHORIZATION, key.clone());
-            return self.send(url, &headers, body, deadline).await?.0;
+            call.headers.insert(header::AUTHORIZATION, key.clone());
+            return self.send(&call, &call.headers).await?.0;
         }
         let credentials = self.chain.credentials().await?;
-        let signed = self.signed(&url, &headers, &body, &credentials)?;
-        let (outcome, expired) = self.send(url.clone(), &signed, body.clone(), deadline).await?;
+        let signed = self.signed(&call, &credentials)?;
+        let (outcome, expired) = self.send(&call, &signed).await?;
         if !expired || !self.chain.forget(&credentials) {
             return outcome;
         }
@@ -137,8 +170,8 @@ impl Service {
         if renewed == credentials {
             return outcome;
         }
-        let signed = self.signed(&url, &headers, &body, &renewed)?;
-        self.send(url, &signed, body, deadline).await?.0
+        let signed = self.signed(&call, &renewed)?;
+        self.send(&call, &signed).await?.0
     }
 
     fn at(&self, path: &[&str]) -> Result<Url> {
@@ -155,18 +188,12 @@ impl Service {
         Ok(url)
     }
 
-    fn signed(
-        &self,
-        url: &Url,
-        headers: &HeaderMap,
-        body: &[u8],
-        credentials: &Credentials,
-    ) -> Result<HeaderMap> {
+    fn signed(&self, call: &Call, credentials: &Credentials) -> Result<HeaderMap> {
         let signed = Signed {
-            method: &Method::POST,
-            url,
-            headers,
-            body,
+            method: &call.method,
+            url: &call.url,
+            headers: &call.headers,
+            body: &call.body,
             region: &self.region,
             service: self.signing_name,
             time: Timestamp::now(),
@@ -175,18 +202,12 @@ impl Service {
     }
 
     /// The successful answer or the error, and whether other credentials may help.
-    async fn send(
-        &self,
-        url: Url,
-        headers: &HeaderMap,
-        body: Bytes,
-        deadline: Option<Instant>,
-    ) -> Result<(Result<Response>, bool)> {
-        let mut request = Request::post(self.name, url)
-            .json(body)
-            .headers(headers)
-            .retries(self.retries)
-            .deadline(deadline);
+    async fn send(&self, call: &Call, headers: &HeaderMap) -> Result<(Result<Response>, bool)> {
+        let mut request = Request::new(self.name, call.method.clone(), call.url.clone());
+        if call.method == Method::POST {
+            request = request.json(call.body.clone());
+        }
+        request = request.headers(headers).retries(self.retries).deadline(call.deadline);
         if let Some(limit) = self.read_timeout {
             request = request.first_byte_timeout(limit).read_timeout(limit);
         }

@@ -103,6 +103,22 @@ async fn keys_of_the_configuration_win_over_those_of_the_environment() {
 }
 
 #[tokio::test]
+async fn questions_are_signed_with_their_parameters_and_carry_no_body() {
+    let upstream = FakeUpstream::answering(Answer::json(json!({ "ok": true }))).await;
+    let variables = [("AWS_ACCESS_KEY_ID", "AKENV"), ("AWS_SECRET_ACCESS_KEY", "s")];
+    let service = service(&upstream, &variables, Sources::default()).await.unwrap();
+    let path = ["guardrails", "arn:aws:g/1"];
+    let answer = service.get(&path, &[("guardrailVersion", "1 a&b")], None).await.unwrap();
+    assert_eq!(answer.bytes(1024).await.unwrap(), "{\"ok\":true}");
+    let seen = upstream.only_request();
+    assert_eq!(seen.method, http::Method::GET);
+    assert_eq!(seen.path, "/guardrails/arn%3Aaws%3Ag%2F1?guardrailVersion=1%20a%26b");
+    assert!(seen.body.is_empty());
+    assert_eq!((signed_with(&seen).0.as_str(), seen.header("content-type")), ("AKENV", ""));
+    assert!(seen.header("authorization").contains("SignedHeaders=host;x-amz-date, Signature="));
+}
+
+#[tokio::test]
 async fn a_key_of_the_service_is_sent_in_place_of_a_signature() {
     let upstream = FakeUpstream::answering(Answer::json(json!({}))).await;
     let variables = [("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-1")];

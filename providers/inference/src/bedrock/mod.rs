@@ -17,27 +17,31 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use chaski_api::{
-    Api, Error, ErrorKind, Reader, Result, Secret,
+    Api, Error, ErrorKind, Result,
     models::Model,
     openai::{ChatRequest, EmbeddingRequest},
-    wire::{Above, AtLeast, Between},
 };
 use chaski_provider::{
-    ChatReply, Context, Deps, EmbeddingReply, Hosts, Inference, InferenceProvider, Lifecycle,
-    Payload, Provider, ProviderConfig, Reply, Spec,
+    AwsApi, AwsConfig, ChatReply, Context, Deps, EmbeddingReply, Hosts, Inference,
+    InferenceProvider, Lifecycle, Payload, Provider, Reply, Spec,
 };
 use chaski_upstream::{
     Http, Response,
-    aws::{self, Service, ServiceOptions, Sources},
+    aws::{self, Service},
 };
-use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 const NAME: &str = "Bedrock";
 /// The largest answer that is not a stream.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
-/// How AWS's tools may repeat calls; the names that the reference accepts.
-const RETRY_MODES: &[&str] = &["legacy", "standard", "adaptive"];
+/// The API that models are asked by.
+const RUNTIME: AwsApi = AwsApi {
+    name: NAME,
+    signing_name: "bedrock",
+    host: "bedrock-runtime",
+    endpoint_variable: "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+    key_variable: Some("AWS_BEARER_TOKEN_BEDROCK"),
+};
 
 /// Bedrock's names of the Llama models.
 const ALIASES: &[Alias] = &[
@@ -70,62 +74,6 @@ them there.
 - The region comes from `region_name`, `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile.
 ";
 
-chaski_api::wire! {
-    /// The configuration of `remote::bedrock`.
-    pub struct BedrockConfig {
-        /// The id of an access key; without one, credentials are looked for.
-        pub aws_access_key_id: Option<Secret>,
-        /// The secret of the access key.
-        pub aws_secret_access_key: Option<Secret>,
-        /// The session token of temporary credentials.
-        pub aws_session_token: Option<Secret>,
-        /// The region, such as `us-east-1`.
-        pub region_name: Option<String>,
-        /// The profile in `~/.aws/config` and `~/.aws/credentials` to take credentials and region from.
-        pub profile_name: Option<String>,
-        /// How often a call is tried, the first time included; as often as calls of other
-        /// providers by default.
-        pub total_max_attempts: Option<AtLeast<1>>,
-        /// `legacy`, `standard` or `adaptive`; accepted, and all the same here.
-        pub retry_mode: Option<String>,
-        /// How long connecting may take, in seconds; as long as for other providers by default.
-        pub connect_timeout: Option<Above<0>>,
-        /// How long an answer may take to begin and may pause, in seconds; as long as those of other
-        /// providers by default.
-        pub read_timeout: Option<Above<0>>,
-        /// How long sessions of roles last, in seconds.
-        pub session_ttl: Option<Between<900, 43200>> = Some(Between(3600)),
-        /// Another address of Bedrock's runtime API, such as that of a VPC endpoint.
-        pub endpoint_url: Option<String>,
-    }
-}
-
-impl ProviderConfig for BedrockConfig {
-    fn sample(_dir: &str) -> Value {
-        json!({})
-    }
-
-    fn validate(&self, reader: &mut Reader) {
-        if self.aws_access_key_id.is_some() != self.aws_secret_access_key.is_some() {
-            let (given, missing) = match self.aws_access_key_id {
-                Some(_) => ("aws_access_key_id", "aws_secret_access_key"),
-                None => ("aws_secret_access_key", "aws_access_key_id"),
-            };
-            reader.key(missing, |reader| {
-                reader.issue::<()>("missing", format!("Field required with `{given}`"))
-            });
-        }
-        if let Some(mode) = &self.retry_mode
-            && !RETRY_MODES.contains(&mode.as_str())
-        {
-            let accepted = chaski_api::wire::alternatives(RETRY_MODES);
-            reader.key("retry_mode", |reader| {
-                reader.issue::<()>("enum", format!("Input should be {accepted}"))
-            });
-        }
-    }
-}
-
 /// The provider `remote::bedrock`.
 pub(crate) struct Bedrock {
     http: Http,
@@ -134,51 +82,20 @@ pub(crate) struct Bedrock {
 
 impl Provider for Bedrock {
     type Api = dyn InferenceProvider;
-    type Config = BedrockConfig;
+    type Config = AwsConfig;
     const SPEC: Spec = Spec {
         docs: DOCS,
         environment: aws::VARIABLES,
         ..Spec::new(Api::Inference, "remote::bedrock", "Models of Amazon Bedrock.")
     };
 
-    async fn build(config: BedrockConfig, deps: Deps) -> Result<Arc<Self::Api>> {
-        let seconds = |limit: Above<0>| {
-            Duration::try_from_secs_f64(limit.0).unwrap_or(Duration::MAX).min(LONGEST)
-        };
-        let retries = config.total_max_attempts.map(|attempts| attempts.0 - 1);
-        let retries = retries.map(|retries| u32::try_from(retries).unwrap_or(u32::MAX));
-        let options = ServiceOptions {
-            name: NAME,
-            signing_name: "bedrock",
-            host: "bedrock-runtime",
-            endpoint_variable: "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
-            key_variable: Some("AWS_BEARER_TOKEN_BEDROCK"),
-            endpoint: config.endpoint_url,
-            region: config.region_name,
-            sources: Sources {
-                access_key_id: config.aws_access_key_id,
-                secret_access_key: config.aws_secret_access_key,
-                session_token: config.aws_session_token,
-                profile: config.profile_name.filter(|name| !name.is_empty()),
-                session_lifetime: config
-                    .session_ttl
-                    .and_then(|seconds| u64::try_from(seconds.0).ok().map(Duration::from_secs)),
-                variables: deps.environment.to_map(),
-            },
-            retries: retries.unwrap_or_else(|| deps.http.retries()),
-            read_timeout: config.read_timeout.map(seconds),
-        };
-        let http = match config.connect_timeout.map(seconds) {
-            Some(limit) => deps.http.adjusted(|options| options.connect_timeout = limit),
-            None => deps.http,
-        };
+    async fn build(config: AwsConfig, deps: Deps) -> Result<Arc<Self::Api>> {
+        let http = config.http(&deps);
+        let options = config.service(&deps, RUNTIME, config.endpoint_url.clone());
         let service = Service::new(http.clone(), options).await?;
         Ok(Arc::new(Self { http, service }))
     }
 }
-
-/// Longer limits are as good as none.
-const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 #[async_trait]
 impl Inference for Bedrock {

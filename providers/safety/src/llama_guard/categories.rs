@@ -1,5 +1,7 @@
 //! The kinds of content that Llama Guard tells apart, as its model cards list them.
 
+use chaski_api::openai::ModerationCategory;
+
 /// A kind of content, by its code.
 pub(super) type Category = (&'static str, &'static str);
 
@@ -35,6 +37,25 @@ pub(super) const OF_2: &[Category] = &[
     ("S10", "Self-Harm"),
     ("S11", "Sexual Content"),
 ];
+
+/// The categories of OpenAI's moderations that a category, by its name, belongs to.
+pub(super) fn of_openai(name: &str) -> &'static [ModerationCategory] {
+    use ModerationCategory::{
+        Harassment, Hate, Illicit, IllicitViolent, SelfHarm, Sexual, SexualMinors, Violence,
+    };
+    match name {
+        "Violent Crimes" => &[Violence, Illicit, IllicitViolent],
+        "Indiscriminate Weapons" => &[Illicit, IllicitViolent],
+        "Non-Violent Crimes" | "Code Interpreter Abuse" => &[Illicit],
+        "Sex Crimes" => &[Sexual, Illicit],
+        "Child Exploitation" => &[Sexual, SexualMinors],
+        "Defamation" => &[Harassment],
+        "Hate" => &[Hate],
+        "Self-Harm" => &[SelfHarm],
+        "Sexual Content" => &[Sexual],
+        _ => &[],
+    }
+}
 
 /// A model of the family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use categories::{Category, Guard, allowed};
 use chaski_api::{
     Api, Error, ErrorKind, Reader, Result,
     inference::Message,
-    openai::{Body, ChatRequest},
+    openai::{Body, ChatRequest, ModerationCategory},
     safety::{RunShieldResponse, SafetyViolation, Shield, ViolationLevel},
 };
 use chaski_provider::{
@@ -31,6 +31,8 @@ Asks a model of the Llama Guard family whether the last message of a conversatio
   registry under its name with `meta-llama/`, so any provider of inference may serve it; `params.model` of the shield
   names another registered model.
 - `excluded_categories` lists codes that are not objected to, such as `S6`.
+- In `POST /v1/moderations` the categories are those of OpenAI that fit. Specialized advice, privacy, intellectual
+  property and elections have none there: such content is flagged, and `metadata` says why.
 - Images are shown to the vision model. The other models see the texts alone.
 - An answer that is neither `safe` nor `unsafe` with codes is an error, and so is a model that cannot be asked: whoever
   runs the shield does not go on then.
@@ -150,6 +152,21 @@ impl Safety for LlamaGuard {
             }),
         };
         Ok(RunShieldResponse { violation })
+    }
+
+    fn categories(&self, shield: &Shield, violation: &SafetyViolation) -> Vec<ModerationCategory> {
+        let Some(guard) = Guard::named(&shield.provider_resource_id) else { return Vec::new() };
+        let codes = violation.metadata.get("violation_type").and_then(Value::as_str);
+        let codes = codes.unwrap_or_default().split(',').map(str::trim);
+        let mut found: Vec<ModerationCategory> = codes
+            .filter(|code| !self.is_excluded(code))
+            .filter_map(|code| guard.categories.iter().find(|(known, _)| *known == code))
+            .flat_map(|(_, name)| categories::of_openai(name))
+            .copied()
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 }
 

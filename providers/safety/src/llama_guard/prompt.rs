@@ -1,9 +1,10 @@
 //! What Llama Guard is asked, and how its answer reads, as its model card publishes both.
 
 use super::categories::Category;
+use crate::content::{images, words};
 use chaski_api::{
     Error, ErrorKind, Result,
-    inference::{ContentItem, InterleavedContent, Message, UrlOrData},
+    inference::{Message, UrlOrData},
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -16,12 +17,14 @@ pub(super) enum Verdict {
     Unsafe(String),
 }
 
-/// The messages that are looked at: from the first one of the user on.
+/// The messages that are looked at, with the names of their roles: from the first one of the user
+/// on.
 ///
 /// # Errors
 /// `InvalidRequest` if there are none.
-pub(super) fn looked_at(messages: &[Message]) -> Result<Vec<(&'static str, &InterleavedContent)>> {
-    let mut turns: Vec<(&str, &InterleavedContent)> = messages.iter().map(turn).collect();
+pub(super) fn looked_at(messages: &[Message]) -> Result<Vec<(&'static str, &Message)>> {
+    let mut turns: Vec<(&str, &Message)> =
+        messages.iter().map(|message| (role(message), message)).collect();
     let Some(first) = turns.first_mut() else {
         return Err(Error::invalid("Messages must not be empty"));
     };
@@ -33,19 +36,19 @@ pub(super) fn looked_at(messages: &[Message]) -> Result<Vec<(&'static str, &Inte
     Ok(turns)
 }
 
-fn turn(message: &Message) -> (&'static str, &InterleavedContent) {
+fn role(message: &Message) -> &'static str {
     match message {
-        Message::User(message) => ("User", &message.content),
-        Message::System(message) => ("System", &message.content),
-        Message::Tool(message) => ("Tool", &message.content),
-        Message::Assistant(message) => ("Assistant", &message.content),
+        Message::User(_) => "User",
+        Message::System(_) => "System",
+        Message::Tool(_) => "Tool",
+        Message::Assistant(_) => "Assistant",
     }
 }
 
 /// The content of the one message that the model is sent, in OpenAI's form. Images are kept where
 /// the model sees them, and are not mentioned where it does not.
 pub(super) fn asked(
-    turns: &[(&'static str, &InterleavedContent)],
+    turns: &[(&'static str, &Message)],
     categories: &[Category],
     sees_images: bool,
 ) -> Value {
@@ -60,7 +63,7 @@ pub(super) fn asked(
     }
     text.push_str("<END UNSAFE CONTENT CATEGORIES>\n\n<BEGIN CONVERSATION>\n\n");
     let shown: Vec<String> =
-        turns.iter().map(|(role, content)| format!("{role}: {}", words(content))).collect();
+        turns.iter().map(|(role, message)| format!("{role}: {}", words(message))).collect();
     text.push_str(&shown.join("\n\n"));
     let _ = write!(
         text,
@@ -68,8 +71,13 @@ pub(super) fn asked(
          in the above conversation:\n - First line must read 'safe' or 'unsafe'.\n - If unsafe, a \
          second line must include a comma-separated list of violated categories."
     );
-    let pictures: Vec<Value> =
-        turns.iter().filter(|_| sees_images).flat_map(|(_, content)| images(content)).collect();
+    let pictures: Vec<Value> = turns
+        .iter()
+        .filter(|_| sees_images)
+        .flat_map(|(_, message)| images(message))
+        .filter_map(address)
+        .map(|url| json!({ "type": "image_url", "image_url": { "url": url } }))
+        .collect();
     if pictures.is_empty() {
         return text.into();
     }
@@ -78,35 +86,12 @@ pub(super) fn asked(
     parts.into()
 }
 
-fn items(content: &InterleavedContent) -> &[ContentItem] {
-    match content {
-        InterleavedContent::Text(_) => &[],
-        InterleavedContent::Item(item) => std::slice::from_ref(item),
-        InterleavedContent::Items(items) => items,
+fn address(image: &UrlOrData) -> Option<String> {
+    match image {
+        UrlOrData { url: Some(url), .. } => Some(url.uri.clone()),
+        UrlOrData { data: Some(data), .. } => Some(format!("data:image/png;base64,{data}")),
+        UrlOrData { .. } => None,
     }
-}
-
-fn words(content: &InterleavedContent) -> String {
-    if let InterleavedContent::Text(text) = content {
-        return text.clone();
-    }
-    let texts = items(content).iter().filter_map(|item| match item {
-        ContentItem::Text(text) => Some(text.text.as_str()),
-        ContentItem::Image(_) => None,
-    });
-    texts.collect::<Vec<_>>().join(" ")
-}
-
-fn images(content: &InterleavedContent) -> impl Iterator<Item = Value> {
-    items(content).iter().filter_map(|item| {
-        let ContentItem::Image(image) = item else { return None };
-        let url = match &image.image {
-            UrlOrData { url: Some(url), .. } => url.uri.clone(),
-            UrlOrData { data: Some(data), .. } => format!("data:image/png;base64,{data}"),
-            UrlOrData { .. } => return None,
-        };
-        Some(json!({ "type": "image_url", "image_url": { "url": url } }))
-    })
 }
 
 /// Reads the answer of the model.

@@ -1,9 +1,9 @@
 //! What Llama Guard is asked, and what becomes of its answers.
 
 use super::{prompt::*, *};
+use crate::testing::{deps, messages, shield};
 use chaski_api::{Wire, openai::ChatCompletion};
-use chaski_provider::{ChatReply, Cpu, Environment, Inference, Payload, Routers, Tasks};
-use chaski_upstream::{Http, HttpOptions};
+use chaski_provider::{ChatReply, Inference, Payload};
 use std::sync::Mutex;
 
 /// A model that answers what it is told to.
@@ -25,17 +25,6 @@ impl Inference for Told {
     }
 }
 
-fn messages(messages: Value) -> Vec<Message> {
-    Vec::from_json(messages).unwrap()
-}
-
-fn shield(id: &str, params: &Value) -> Shield {
-    Shield::from_json(json!({
-        "identifier": "s", "provider_resource_id": id, "provider_id": "p", "params": params,
-    }))
-    .unwrap()
-}
-
 /// Runs a shield over a message of the user; gives the outcome and what the model was asked.
 async fn run(
     answer: &'static str,
@@ -44,16 +33,7 @@ async fn run(
 ) -> (Result<RunShieldResponse>, Vec<Value>) {
     let told = Arc::new(Told { answer, asked: Mutex::default() });
     let inference: Arc<dyn Inference> = told.clone();
-    let deps = Deps {
-        http: Http::new(HttpOptions::default()).unwrap(),
-        weights_dir: "/nowhere".into(),
-        compute_threads: 1,
-        cpu: Cpu::new(1),
-        documents: chaski_provider::Documents::in_process(),
-        environment: Environment::default(),
-        tasks: Tasks::default(),
-        routers: Routers::default(),
-    };
+    let deps = deps(&[]);
     deps.routers.set_inference(&inference);
     let excluded_categories = excluded.iter().map(|code| (*code).to_owned()).collect();
     let config = LlamaGuardConfig { excluded_categories };
@@ -147,6 +127,20 @@ fn images_are_shown_to_the_model_that_sees_them() {
 }
 
 #[test]
+fn the_calls_of_an_answer_are_judged_with_its_text() {
+    let call = json!({ "call_id": "1", "tool_name": "mail", "arguments": { "to": "x" } });
+    let said = messages(json!([
+        { "role": "user", "content": "a" },
+        { "role": "assistant", "content": "b", "stop_reason": "end_of_turn", "tool_calls": [call] },
+    ]));
+    let text = asked(&looked_at(&said).unwrap(), categories::OF_3, false);
+    assert!(
+        text.as_str().unwrap().contains("\n\nAssistant: b\nmail({\"to\":\"x\"})\n\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_category_that_there_is_not_is_refused_at_start() {
     let config =
         LlamaGuardConfig::from_json(json!({ "excluded_categories": ["S1", "S99"] })).unwrap();
@@ -165,4 +159,22 @@ fn every_guard_is_found_by_both_of_its_names() {
         assert_eq!(Guard::named(guard.name), Some(*guard));
         assert_eq!(Guard::named(&guard.model()), Some(*guard));
     }
+}
+
+#[tokio::test]
+async fn the_categories_of_openai_depend_on_the_guard() {
+    use ModerationCategory::{Hate, Illicit, IllicitViolent, SelfHarm};
+    let config = LlamaGuardConfig { excluded_categories: vec!["S1".to_owned()] };
+    let provider = LlamaGuard::build(config, deps(&[])).await.unwrap();
+    let found = |guard: &str, codes: &str| {
+        let violation = SafetyViolation {
+            violation_level: ViolationLevel::Error,
+            user_message: None,
+            metadata: Map::from_iter([("violation_type".to_owned(), codes.into())]),
+        };
+        provider.categories(&shield(guard, &json!({})), &violation)
+    };
+    assert_eq!(found("Llama-Guard-3-8B", "S10, S9"), [Hate, Illicit, IllicitViolent]);
+    assert_eq!(found("Meta-Llama-Guard-2-8B", "S10,S9"), [Hate, SelfHarm]);
+    assert_eq!(found("Llama-Guard-3-8B", "S1,S6,S99"), []);
 }

@@ -1,6 +1,10 @@
 //! The OpenAI face of inference. The inside speaks the same shapes, so a request goes on as it
 //! came, and what an upstream sends is relayed without decoding.
 
+mod moderations;
+
+pub(crate) use moderations::moderation;
+
 use chaski_api::{
     Result,
     openai::{ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
