@@ -3,6 +3,7 @@
 Words in the last message choose what happens: `fail with 429` answers that status, `cut` breaks the
 stream off, `slowly` sends words until the client leaves. A request with tools is answered with a call
 of the first one (unless `tool_choice` is `none`; `run: ` is followed by its `code`, up to an empty line), one with a JSON schema with a value of that schema.
+A model of Llama Guard objects to the words `forbidden` and `hateful`.
 The path `/auth` decides on tokens: `good...` is let in, `broken...` breaks, anything else is not.
 """
 
@@ -51,6 +52,14 @@ def schema_of(body):
     if response_format.get("type") == "json_object":
         return {"type": "object", "properties": {"answer": {"type": "string"}}}
     return None
+
+
+def verdict(prompt):
+    """What Llama Guard says: it objects to some words in the last message of the conversation."""
+    conversation = prompt.split("<BEGIN CONVERSATION>")[1].split("<END CONVERSATION>")[0]
+    last = conversation.strip().split("\n\n")[-1]
+    codes = [code for word, code in {"forbidden": "S9", "hateful": "S10"}.items() if word in last]
+    return "\n".join(["unsafe", ",".join(codes)]) if codes else "safe"
 
 
 class Scripted:
@@ -127,6 +136,11 @@ class Scripted:
                     return
                 prompt = text_of(body["messages"][-1].get("content"))
                 if self.refused(prompt):
+                    return
+                if "Llama-Guard" in body["model"]:
+                    message = {"role": "assistant", "content": verdict(prompt)}
+                    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+                    self.answer(200, {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": choices})
                     return
                 calls, text, finish = None, f"You said: {prompt}", "stop"
                 schema = schema_of(body)

@@ -9,6 +9,7 @@ pub mod config;
 mod data;
 pub mod files;
 mod fleet;
+mod guarding;
 mod instance;
 mod jobs;
 pub mod reference;

@@ -82,7 +82,8 @@ pub(super) struct Censor;
 impl Provider for Censor {
     type Api = dyn SafetyProvider;
     type Config = NoSettings;
-    const SPEC: Spec = Spec::new(Api::Safety, "inline::llama-guard", "Objects to `bad`.");
+    const SPEC: Spec =
+        Spec::new(Api::Safety, "inline::llama-guard", "Objects to `bad` in the last message.");
 
     async fn build(_: NoSettings, _: Deps) -> Result<Arc<dyn SafetyProvider>> {
         Ok(Arc::new(Self))
@@ -98,7 +99,7 @@ impl Safety for Censor {
         messages: &[Message],
         params: Option<&Map<String, Value>>,
     ) -> Result<RunShieldResponse> {
-        let text = serde_json::to_string(messages).unwrap();
+        let text = serde_json::to_string(&messages.last()).unwrap();
         let violation = text.contains("bad").then(|| SafetyViolation {
             violation_level: ViolationLevel::Error,
             user_message: Some("no".to_owned()),

@@ -12,6 +12,7 @@ mod life;
 mod provider;
 mod requests;
 mod retrieval;
+mod shields;
 mod store;
 mod streams;
 mod tools;

@@ -7,6 +7,7 @@ use crate::{
     data,
     files::Files,
     fleet::{Fleet, look_after},
+    guarding::Guarding,
     instance::{Instance, OnUp},
     jobs::{Jobs, Pace},
     registry::Registry,
@@ -23,7 +24,7 @@ use chaski_api::{
     safety::Shield,
 };
 use chaski_provider::{
-    AgentsProvider, Chat, Deps, Inference, Resource, Retrieval, Shields, SpanSink,
+    AgentsProvider, Chat, Deps, Inference, Resource, Retrieval, Routers, Shields, SpanSink,
     TelemetryProvider, ToolGroupRecord, Tools,
 };
 use chaski_store::{KvStore, Memory, Sqlite};
@@ -107,7 +108,9 @@ impl Stack {
         let instances = fleet.add(Api::Inference, catalog.inference, &plan, &deps);
         let stores = fleet.add(Api::VectorIo, catalog.vector_io, &plan, &deps);
         let tool_runtimes = fleet.add(Api::ToolRuntime, catalog.tool_runtime, &plan, &deps);
-        let guards = fleet.add(Api::Safety, catalog.safety, &plan, &deps);
+        // Shields ask models without shields: no shield is ever judged by itself.
+        let of_guards = Deps { routers: Routers::default(), ..deps.clone() };
+        let guards = fleet.add(Api::Safety, catalog.safety, &plan, &of_guards);
         let agents = fleet.add(Api::Agents, catalog.agents, &plan, &deps);
         let telemetry = fleet.add(Api::Telemetry, catalog.telemetry, &plan, &deps);
 
@@ -152,6 +155,11 @@ impl Stack {
         if let Some(cache) = &config.response_cache {
             inference = Arc::new(Remembering::new(inference, Arc::clone(&models), cache));
         }
+        of_guards.routers.set_inference(&inference);
+        let safety: Arc<dyn Shields> = Arc::new(ShieldRouter::new(Arc::clone(&shields)));
+        if let Some(guarding) = Guarding::new(&inference, &safety, &config) {
+            inference = Arc::new(guarding);
+        }
         let router = VectorIoRouter::new(
             Arc::clone(&vector_dbs),
             Arc::clone(&models),
@@ -161,7 +169,6 @@ impl Stack {
         let retrieval: Arc<dyn Retrieval> = Arc::clone(&router) as Arc<dyn Retrieval>;
         let tools = ToolRuntimeRouter::new(Arc::clone(&tool_groups), tool_runtimes.clone());
         let tools: Arc<dyn Tools> = Arc::new(tools);
-        let safety: Arc<dyn Shields> = Arc::new(ShieldRouter::new(Arc::clone(&shields)));
         deps.routers.set_inference(&inference);
         deps.routers.set_retrieval(&retrieval);
         deps.routers.set_tools(&tools);
@@ -170,7 +177,7 @@ impl Stack {
         look_after(&instances, &deps, |id| settling(&models, id));
         look_after(&stores, &deps, |id| settling(&vector_dbs, id));
         look_after(&tool_runtimes, &deps, |id| settling(&tool_groups, id));
-        look_after(&guards, &deps, |id| settling(&shields, id));
+        look_after(&guards, &of_guards, |id| settling(&shields, id));
         look_after(&agents, &deps, |_| Box::new(|_| Box::pin(std::future::ready(()))));
         look_after(&telemetry, &deps, |_| Box::new(|_| Box::pin(std::future::ready(()))));
         let table = Arc::clone(&models);

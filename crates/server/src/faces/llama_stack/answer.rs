@@ -13,6 +13,8 @@ pub(super) fn stop_reason(finish: Option<&str>, calls: bool) -> StopReason {
     match finish {
         Some("length") => StopReason::OutOfTokens,
         Some("tool_calls") => StopReason::EndOfMessage,
+        // What was cut off is nothing to carry out.
+        Some("content_filter") => StopReason::EndOfTurn,
         _ if calls => StopReason::EndOfMessage,
         _ => StopReason::EndOfTurn,
     }
