@@ -5,6 +5,7 @@ mod code_scanner;
 mod content;
 mod llama_guard;
 mod nvidia;
+mod prompt_guard;
 
 use chaski_provider::{Entry, SafetyProvider};
 
@@ -14,6 +15,7 @@ pub const ALL: &[Entry<dyn SafetyProvider>] = &[
     Entry::of::<llama_guard::LlamaGuard>(),
     Entry::of::<bedrock::Bedrock>(),
     Entry::of::<nvidia::Nvidia>(),
+    Entry::of::<prompt_guard::PromptGuard>(),
 ];
 
 #[cfg(test)]
