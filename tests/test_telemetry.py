@@ -1,5 +1,6 @@
 """Traces, spans and events, with the clients of the Llama Stack API."""
 
+import sqlite3
 import uuid
 from datetime import datetime, timezone
 
@@ -198,3 +199,21 @@ def test_traces_survive_a_crash_of_the_server(upstream, tmp_path):
     assert client.telemetry.get_trace(trace.trace_id).root_span_id == trace.root_span_id
     first.stop()
     second.stop()
+
+
+def test_the_file_of_the_reference_is_taken_and_what_is_in_it_stays(upstream, tmp_path):
+    """The tables are those that the reference makes in `sqlite_db_path`."""
+    path = tmp_path / "traces.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE traces (trace_id TEXT PRIMARY KEY, service_name TEXT, root_span_id TEXT)")
+        database.execute("CREATE TABLE spans (span_id TEXT PRIMARY KEY, trace_id TEXT, attributes TEXT)")
+        database.execute("INSERT INTO traces VALUES ('t', 'llama-stack', 's')")
+    database.close()
+    server = start_gateway(upstream, store=str(tmp_path))
+    client = llama_stack_client.LlamaStackClient(base_url=server.url, max_retries=0)
+    client.models.list()
+    assert len(traces(client, equal("__root__", True))) == 1
+    server.stop()
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT service_name FROM traces").fetchall() == [("llama-stack",)]
+    database.close()

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+// The reference keeps tables called `traces` and `spans` in the same file; they stay as they are.
 static TRACES: Table = Table {
-    name: "traces",
+    name: "kept_traces",
     since: 1,
     columns: &[
         Column::text("trace", 1),
@@ -25,7 +26,7 @@ static TRACES: Table = Table {
     indexes: &[&["trace"]],
 };
 static SPANS: Table = Table {
-    name: "spans",
+    name: "kept_spans",
     since: 1,
     columns: &[Column::text("of_trace", 1), Column::text("span", 1), Column::integer("expires", 1)],
     indexes: &[&["of_trace"], &["span"]],
