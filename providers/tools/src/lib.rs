@@ -3,8 +3,11 @@
 mod bing_search;
 mod brave_search;
 mod code_interpreter;
+mod model_context_protocol;
 mod rag_runtime;
 mod search;
+#[cfg(test)]
+mod support;
 mod tavily_search;
 mod wolfram_alpha;
 
@@ -15,6 +18,7 @@ pub const ALL: &[Entry<dyn ToolRuntimeProvider>] = &[
     Entry::of::<bing_search::BingSearch>(),
     Entry::of::<brave_search::BraveSearch>(),
     Entry::of::<code_interpreter::CodeInterpreter>(),
+    Entry::of::<model_context_protocol::ModelContextProtocol>(),
     Entry::of::<rag_runtime::RagRuntime>(),
     Entry::of::<tavily_search::TavilySearch>(),
     Entry::of::<wolfram_alpha::WolframAlpha>(),

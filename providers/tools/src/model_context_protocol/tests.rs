@@ -1,0 +1,6 @@
+//! The provider against scripted servers.
+
+mod failures;
+mod guard;
+mod sessions;
+mod support;

@@ -1,0 +1,176 @@
+//! Addresses of callers lead nowhere inside (D-1 to D-13), and nobody names a program (D-18).
+
+use super::support::{call, caller, count, list, served, strict};
+use chaski_api::ErrorKind;
+use chaski_provider::Context;
+use chaski_testkit::{Answer, FakeUpstream};
+use serde_json::json;
+
+/// A server on this machine that must never be asked.
+async fn canary() -> FakeUpstream {
+    FakeUpstream::start(served).await
+}
+
+#[tokio::test]
+async fn private_addresses_are_refused_in_every_spelling() {
+    let canary = canary().await;
+    let port = canary.address().port();
+    let provider = strict(json!({}), &[]);
+    let hosts = [
+        "127.0.0.1",
+        "localhost",
+        "localhost.",
+        "a.localhost",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1",
+        "0.0.0.0",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "[fd00::1]",
+        "[fe80::1]",
+        "metadata.google.internal",
+        "127.0.0.1\u{3002}",
+        "\u{2460}27.0.0.1",
+    ];
+    for host in hosts {
+        for path in ["/mcp", "/sse"] {
+            let uri = format!("http://{host}:{port}{path}");
+            let error = list(&provider, &Context::default(), &uri).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidRequest, "{uri}: {}", error.message);
+        }
+    }
+    assert_eq!(canary.accepted(), 0);
+}
+
+#[tokio::test]
+async fn addresses_that_parsers_read_differently_lead_nowhere() {
+    let canary = canary().await;
+    let at = canary.address();
+    let provider = strict(json!({}), &["198.51.100.7:80".to_owned()]);
+    for uri in [
+        format!("http://198.51.100.7\\@{at}/"),
+        format!("http://198.51.100.7@{at}/"),
+        format!("http://{at}#@198.51.100.7"),
+        format!("http:///{at}/"),
+        format!("http://\t{at}/"),
+        format!("ht\ntp://{at}/"),
+        format!("  http://{at}/  "),
+        format!("http://user:pass@{at}/"),
+    ] {
+        // What the parser takes for the listed host does not reach the canary; there is no route.
+        let cx = Context {
+            deadline: std::time::Instant::now().checked_add(std::time::Duration::from_secs(1)),
+            ..Context::default()
+        };
+        let outcome =
+            tokio::time::timeout(std::time::Duration::from_secs(2), list(&provider, &cx, &uri))
+                .await;
+        assert!(!matches!(outcome, Ok(Ok(_))), "{uri}");
+    }
+    assert_eq!(canary.accepted(), 0);
+}
+
+#[tokio::test]
+async fn only_the_web_is_spoken_to_and_no_request_names_a_program() {
+    let config = json!({ "servers": { "a": { "command": "/bin/true" } } });
+    let provider = strict(config, &[]);
+    for uri in [
+        "",
+        "x",
+        "file:///bin/sh",
+        "ftp://198.51.100.7/",
+        "gopher://198.51.100.7/",
+        "data:,x",
+        "unix:///run/x.sock",
+        "jar:http://198.51.100.7!/",
+        "stdio:/bin/sh",
+        "stdio:///bin/sh",
+        "command:/bin/sh",
+        "npx some-server",
+        "/bin/true",
+        "server:/bin/true",
+        "server:",
+        "server:A",
+        "server:a b",
+        "Server:a",
+        "http:",
+        "http://",
+    ] {
+        let error = list(&provider, &Context::default(), uri).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidRequest, "{uri}: {}", error.message);
+    }
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let canary = canary().await;
+    let to = format!("{}/mcp", canary.url());
+    for status in [301, 302, 303, 307, 308] {
+        let to = to.clone();
+        let script = move |_: &_| Answer::text("").status(status).header("location", &to);
+        let upstream = FakeUpstream::start(script).await;
+        let provider = super::support::provider(json!({}), &upstream);
+        let uri = format!("{}/mcp", upstream.url());
+        let cx = caller("ann", &json!({ "mcp_tokens": { &uri: "t0ken" } }));
+        let error = call(&provider, &cx, &uri).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Upstream { status: Some(status) });
+        assert!(error.message.contains("redirect"), "{}", error.message);
+    }
+    assert_eq!(canary.accepted(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_of_events_cannot_send_messages_elsewhere() {
+    let canary = canary().await;
+    let to = canary.url();
+    let script = move |seen: &chaski_testkit::Seen| {
+        if seen.method == "POST" {
+            return Answer::text("").status(405);
+        }
+        Answer::new("text/event-stream", format!("event: endpoint\ndata: {to}/messages\n\n"))
+    };
+    let upstream = FakeUpstream::start(script).await;
+    let provider = super::support::provider(json!({}), &upstream);
+    let uri = format!("{}/sse", upstream.url());
+    let cx = caller("ann", &json!({ "mcp_tokens": { &uri: "t0ken" } }));
+    let error = call(&provider, &cx, &uri).await.unwrap_err();
+    assert!(error.message.contains("another origin"), "{}", error.message);
+    assert_eq!(canary.accepted(), 0);
+}
+
+#[tokio::test]
+async fn a_challenge_does_not_lead_to_the_authorization_server_that_it_names() {
+    let canary = canary().await;
+    let challenge = format!("Bearer resource_metadata=\"{}/.well-known/x\"", canary.url());
+    let script = move |_: &_| Answer::text("").status(401).header("www-authenticate", &challenge);
+    let upstream = FakeUpstream::start(script).await;
+    let provider = super::support::provider(json!({}), &upstream);
+    let error =
+        call(&provider, &Context::default(), &format!("{}/mcp", upstream.url())).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Upstream { status: Some(401) });
+    assert_eq!(canary.accepted(), 0);
+}
+
+#[tokio::test]
+async fn variables_in_requests_stay_as_they_are() {
+    let upstream = FakeUpstream::start(served).await;
+    let provider = super::support::provider(json!({}), &upstream);
+    let uri = format!("{}/mcp", upstream.url());
+    let value = "${env.HOME} {{HOME}} os.environ/HOME $HOME";
+    let cx = caller("ann", &json!({ "mcp_headers": { &uri: { "X-Key": value } } }));
+    call(&provider, &cx, &uri).await.unwrap();
+    assert!(upstream.requests().iter().all(|seen| seen.header("x-key") == value));
+    assert_eq!(count(&upstream, "tools/call"), 1);
+}
