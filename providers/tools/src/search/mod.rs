@@ -17,7 +17,7 @@ use std::{ops::RangeInclusive, sync::Arc};
 /// How many results a configuration may ask for.
 const COUNTS: RangeInclusive<i64> = 1..=100;
 /// How much of an answer is read.
-const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Longer queries do not fit into an address.
 const QUERY_BYTES: usize = 16 * 1024;
 
@@ -142,6 +142,23 @@ pub(crate) fn check_count(reader: &mut Reader, name: &'static str, count: i64) {
     }
 }
 
+/// The query of a call.
+///
+/// # Errors
+/// `InvalidRequest` if there is none, or if it does not fit into an address.
+pub(crate) fn given_query<'a>(tool: &str, arguments: &'a Map<String, Value>) -> Result<&'a str> {
+    let query = arguments.get("query").and_then(Value::as_str).ok_or_else(|| {
+        Error::invalid(format!("`{tool}` was given no text `query`; say what to look for"))
+    })?;
+    if query.len() > QUERY_BYTES {
+        let bytes = query.len();
+        return Err(Error::invalid(format!(
+            "the `query` for `{tool}` has {bytes} bytes; ask with at most {QUERY_BYTES}"
+        )));
+    }
+    Ok(query)
+}
+
 /// Only the fields with these names, in the order in which they came.
 pub(crate) fn limited_to(mut fields: Map<String, Value>, names: &[&str]) -> Value {
     fields.retain(|name, _| names.contains(&name.as_str()));
@@ -169,15 +186,7 @@ impl<S: Service> ToolRuntime for Searcher<S> {
     ) -> Result<ToolInvocationResult> {
         let Facts { name, tool, .. } = S::FACTS;
         let key = self.key(cx)?;
-        let query = arguments.get("query").and_then(Value::as_str).ok_or_else(|| {
-            Error::invalid(format!("`{tool}` was given no text `query`; say what to look for"))
-        })?;
-        if query.len() > QUERY_BYTES {
-            let bytes = query.len();
-            return Err(Error::invalid(format!(
-                "the `query` for `{tool}` has {bytes} bytes; ask with at most {QUERY_BYTES}"
-            )));
-        }
+        let query = given_query(tool, &arguments)?;
         let text = self.answer(cx, &key, query).await;
         let text = text.map_err(|error| presentable(name, &key, error))?;
         let nothing = || format!("{tool} tool found nothing.");
