@@ -4,6 +4,7 @@
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CHASKI_TEST_WEIGHTS ?= $(CARGO_TARGET_DIR)/test-weights
 export CHASKI_TEST_DATABASES ?= $(CARGO_TARGET_DIR)/databases
+export CHASKI_TEST_MCP ?= $(CARGO_TARGET_DIR)/mcp-servers
 export CHASKI_BENCH_PEERS ?= $(CARGO_TARGET_DIR)/peers
 VENVS ?= $(CARGO_TARGET_DIR)/venvs
 TOOLS ?= $(CARGO_TARGET_DIR)/tools
@@ -42,7 +43,7 @@ test: test-rust test-clients test-replay ## Everything that must pass
 test-rust: weights $(CHASKI_TEST_DATABASES)/ready ## Unit and server tests
 	cargo test --locked --workspace
 
-test-clients: weights $(VENVS)/ready ## The Python clients against the real binary
+test-clients: weights $(VENVS)/ready $(CHASKI_TEST_MCP)/ready ## The Python clients against the real binary
 	@scripts/test-clients.sh $(VENVS) $(DEBUG_BINARY)
 
 test-replay: $(DEBUG_BINARY) ## Recorded exchanges of the reference, if ../shared has them
@@ -89,6 +90,9 @@ $(VENVS)/ready: tests/requirements.txt scripts/venvs.sh
 
 $(CHASKI_TEST_DATABASES)/ready: tests/databases.txt scripts/databases.sh
 	@scripts/databases.sh $(CHASKI_TEST_DATABASES)
+
+$(CHASKI_TEST_MCP)/ready: tests/mcp-servers.txt scripts/mcp-servers.sh
+	@scripts/mcp-servers.sh $(CHASKI_TEST_MCP)
 
 bench-peers: ## Install other gateways, which `make bench` then measures too
 	@for install in bench/peers/*/install.sh; do "$$install" $(CHASKI_BENCH_PEERS); done

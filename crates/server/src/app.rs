@@ -5,7 +5,7 @@ use crate::{
     auth::Authentication,
     docs_page,
     faces::{self, StackChat},
-    handlers, openapi,
+    handlers, mcp, openapi,
     router::{Found, Router},
     routes::{Route, Routes},
 };
@@ -86,6 +86,9 @@ impl App {
             let target = Target { face: spec.face, public: spec.public, action };
             router.add(spec.method, spec.path, target);
         }
+        let action = Action::Endpoint(mcp::route());
+        let target = Target { face: mcp::SPEC.face, public: mcp::SPEC.public, action };
+        router.add(mcp::SPEC.method, mcp::SPEC.path, target);
         for (path, public, page) in pages(&options) {
             let action = Action::Page(page);
             let target = Target { face: Face::LlamaStack, public, action };

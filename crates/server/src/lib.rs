@@ -17,6 +17,7 @@ mod hosts;
 mod input;
 mod json;
 mod log;
+mod mcp;
 mod multipart;
 mod openapi;
 mod options;

@@ -11,6 +11,8 @@ mod telemetry;
 mod tools;
 mod vector_stores;
 
+pub(crate) use retrieval::listed_vector_dbs;
+
 use crate::routes::Routes;
 use chaski_api::{Api, EndpointSpec, Method};
 

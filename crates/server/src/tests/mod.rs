@@ -9,6 +9,7 @@ mod guards;
 mod harness;
 mod hostile;
 mod life;
+mod mcp;
 mod provider;
 mod requests;
 mod retrieval;
