@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Looks for what the build and the tests need. Installs it where apt and the rights for it are at
-# hand; says what to install otherwise.
+# prerequisites.sh [PAIR...]: looks for what the build and the tests need, and for these pairs of a command and
+# the Debian package that brings it. Installs it where apt and the rights for it are at hand; says what to install
+# otherwise.
 set -euo pipefail
 
 # Command and the Debian package that brings it.
 needed=(
   "cc gcc" "c++ g++" "cmake cmake" "clang clang" "make make" "git git" "python3 python3"
+  "$@"
 )
 missing=()
 for pair in "${needed[@]}"; do
