@@ -31,6 +31,10 @@ impl ProviderData {
         self.0.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Calls `visit` with every name and value, in the order of the names.
     pub fn each(&self, mut visit: impl FnMut(&str, &Value)) {
         let mut all: Vec<(&String, &Value)> = self.0.iter().collect();

@@ -19,13 +19,19 @@ pub(super) const TOOLS: &[Entry<dyn ToolRuntimeProvider>] =
     &[Entry::of::<Calculator>(), Entry::of::<OtherCalculator>()];
 pub(super) const SHIELDS: &[Entry<dyn SafetyProvider>] = &[Entry::of::<Censor>()];
 
+/// What callers name a tool by that only they see.
+const KEY: &str = "calculator_key";
+
 pub(super) struct Calculator;
 pub(super) struct OtherCalculator;
 
 impl Provider for Calculator {
     type Api = dyn ToolRuntimeProvider;
     type Config = NoSettings;
-    const SPEC: Spec = Spec::new(Api::ToolRuntime, "inline::code-interpreter", "Adds numbers.");
+    const SPEC: Spec = Spec {
+        provider_data: &[KEY],
+        ..Spec::new(Api::ToolRuntime, "inline::code-interpreter", "Adds numbers.")
+    };
 
     async fn build(_: NoSettings, _: Deps) -> Result<Arc<dyn ToolRuntimeProvider>> {
         Ok(Arc::new(Self))
@@ -44,18 +50,20 @@ impl Provider for OtherCalculator {
 
 #[async_trait]
 impl ToolRuntime for Calculator {
-    async fn tools(&self, _: &Context, group: &ToolGroup) -> Result<Vec<ToolDef>> {
+    async fn tools(&self, cx: &Context, group: &ToolGroup) -> Result<Vec<ToolDef>> {
         if group.args.as_ref().is_some_and(|args| args.contains_key("fail")) {
             return Err(Error::unavailable("the calculator is broken"));
         }
-        let tool = json!({
+        let add = json!({
             "name": "add", "description": "Adds two numbers.",
             "parameters": [
                 { "name": "a", "parameter_type": "integer", "description": "One number." },
                 { "name": "b", "parameter_type": "integer", "description": "The other.", "required": false },
             ],
         });
-        Ok(vec![ToolDef::from_json(tool).unwrap()])
+        let own = cx.provider_data.text(KEY).map(|key| json!({ "name": key }));
+        let tools = [add].into_iter().chain(own);
+        Ok(tools.map(|tool| ToolDef::from_json(tool).unwrap()).collect())
     }
 
     async fn invoke(

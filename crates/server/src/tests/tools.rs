@@ -76,6 +76,19 @@ async fn a_declared_group_and_its_tools_are_listed() {
 }
 
 #[tokio::test]
+async fn a_tool_that_is_shown_to_the_key_of_a_caller_is_not_shown_to_others() {
+    let server = server().await;
+    let key = [("x-llamastack-provider-data", r#"{"calculator_key": "hidden"}"#)];
+    let names = |tools: Value| -> Vec<String> {
+        let tools = tools["data"].as_array().unwrap().iter();
+        tools.map(|tool| tool["identifier"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(server.get_with("/v1/tools", &key).await.json()), ["add", "hidden"]);
+    assert_eq!(server.get("/v1/tools/hidden").await.line(), "200 null");
+    assert_eq!(names(server.get("/v1/tools").await.json()), ["add"]);
+}
+
+#[tokio::test]
 async fn tools_of_a_runtime_come_as_an_array_or_as_lines() {
     let server = server().await;
     let path = "/v1/tool-runtime/list-tools";

@@ -60,8 +60,9 @@ impl ToolRuntimeRouter {
         match timeout(LIST_TIME, routed.provider.tools(&cx, &group)).await {
             Ok(Ok(definitions)) => {
                 let now = record.clone().with_tools(definitions);
-                if now.tools == record.tools {
-                    return record.tools;
+                // What is shown to the credentials of one caller is not for others to see.
+                if now.tools == record.tools || !cx.provider_data.is_empty() {
+                    return now.tools;
                 }
                 match self.groups.keep_tools(now.clone()).await {
                     Ok(()) => now.tools,
