@@ -57,7 +57,9 @@ mod tests {
         testing,
     };
     use chaski_api::{Api, Error, Result};
-    use chaski_provider::{Deps, Entry, Provider, ProviderConfig, Spec, VectorIoProvider};
+    use chaski_provider::{
+        Deps, Entry, Provider, ProviderConfig, Spec, ToolRuntimeProvider, VectorIoProvider,
+    };
     use serde_json::{Value, json};
     use std::collections::{BTreeMap, HashSet};
     use std::sync::Arc;
@@ -89,9 +91,35 @@ mod tests {
         }
     }
 
+    chaski_api::wire! {
+        /// No settings.
+        struct NoSettings {}
+    }
+
+    impl ProviderConfig for NoSettings {
+        fn sample(_: &str) -> Value {
+            json!({})
+        }
+    }
+
+    /// The tool that fetches pages, which the reference does not have; it only stands in
+    /// configurations here.
+    struct WebFetch;
+
+    impl Provider for WebFetch {
+        type Api = dyn ToolRuntimeProvider;
+        type Config = NoSettings;
+        const SPEC: Spec = Spec::new(Api::ToolRuntime, "inline::web-fetch", "Fetches pages.");
+
+        async fn build(_: NoSettings, _: Deps) -> Result<Arc<dyn ToolRuntimeProvider>> {
+            Err(Error::unavailable("it only stands in configurations"))
+        }
+    }
+
     fn catalog() -> Catalog {
         const STORES: &[Entry<dyn VectorIoProvider>] = &[Entry::of::<Index>()];
-        Catalog { vector_io: STORES, ..testing::catalog() }
+        const TOOLS: &[Entry<dyn ToolRuntimeProvider>] = &[Entry::of::<WebFetch>()];
+        Catalog { vector_io: STORES, tool_runtime: TOOLS, ..testing::catalog() }
     }
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -133,22 +161,30 @@ mod tests {
                 .map(|instance| instance.provider_id)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(enabled(&[]), ["llama-cpp", "sentence-transformers", "index"]);
+        assert_eq!(enabled(&[]), ["llama-cpp", "sentence-transformers", "index", "web-fetch"]);
         assert_eq!(
             enabled(&[
                 ("ENABLE_OLLAMA", "1"),
                 ("VLLM_URL", "http://v/v1"),
                 ("OPENAI_API_KEY", "k")
             ]),
-            ["llama-cpp", "sentence-transformers", "ollama", "vllm", "openai", "index"]
+            [
+                "llama-cpp",
+                "sentence-transformers",
+                "ollama",
+                "vllm",
+                "openai",
+                "index",
+                "web-fetch"
+            ]
         );
         assert_eq!(
             enabled(&[("OLLAMA_URL", "http://o")]),
-            ["llama-cpp", "sentence-transformers", "ollama", "index"]
+            ["llama-cpp", "sentence-transformers", "ollama", "index", "web-fetch"]
         );
         assert_eq!(
             enabled(&[("OLLAMA_URL", "http://o"), ("ENABLE_OLLAMA", "1")]),
-            ["llama-cpp", "sentence-transformers", "ollama", "index"]
+            ["llama-cpp", "sentence-transformers", "ollama", "index", "web-fetch"]
         );
     }
 }
