@@ -1,6 +1,5 @@
 """Starting, leaving in the middle, and stopping."""
 
-import os
 import re
 import subprocess
 import threading
@@ -12,7 +11,7 @@ import pytest
 
 from conftest import start_gateway
 from scripted import Scripted
-from server import BINARY, Server, until
+from server import BINARY, until
 
 
 @pytest.fixture
@@ -109,18 +108,12 @@ def test_a_stream_that_does_not_end_is_cut_at_the_deadline(upstream_of_its_own):
 
 def test_registered_models_are_there_after_a_kill(upstream_of_its_own):
     server = start_gateway(upstream_of_its_own)
-    run = None
     try:
         body = {"model_id": "kept", "provider_id": "upstream", "provider_model_id": "chat-model"}
         assert httpx.post(f"{server.url}/v1/models", json=body).status_code == 200
         server.process.kill()
         server.process.wait()
-        path = os.path.join(server.folder.name, "run.yaml")
-        from conftest import RUN
-
-        with open(path, "w") as run:
-            run.write(RUN.format(url=upstream_of_its_own.url, server=""))
-        again = Server([path], SQLITE_STORE_DIR=server.folder.name)
+        again = start_gateway(upstream_of_its_own, store=server.folder.name)
         try:
             assert httpx.get(f"{again.url}/v1/models/kept").json()["provider_id"] == "upstream"
         finally:
