@@ -1,5 +1,6 @@
 """Agents, tools and tool groups, with the clients of the Llama Stack API."""
 
+import json
 import tempfile
 import uuid
 
@@ -65,6 +66,25 @@ def test_a_tool_of_the_client_runs_in_the_client(llama, served):
     assert CALLS
     assert kinds(turn)[:3] == ["inference", "tool_execution", "inference"]
     assert turn.steps[1].tool_responses[0].content == "-100"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_react_agent_reads_its_calls_from_the_text(gateway, stream):
+    try:
+        from llama_stack_client.lib.agents.react.agent import ReActAgent
+    except NameError:
+        pytest.skip("the module of this client needs Python 3.12")
+    CALLS.clear()
+    llama = llama_stack_client.LlamaStackClient(base_url=gateway.url, max_retries=0, timeout=120)
+    assistant = ReActAgent(client=llama, model=gateway.chat, tools=[boiling_point], max_infer_iters=4)
+    session = assistant.create_session("react")
+    params = [{"name": "liquid_name", "value": "polyjuice"}]
+    wanted = {"thought": "look", "action": {"tool_name": "boiling_point", "tool_params": params}, "answer": None}
+    events = assistant.create_turn(messages=say("write: " + json.dumps(wanted)), session_id=session, stream=stream)
+    turn = list(events)[-1].event.payload.turn if stream else events
+    assert CALLS == ["polyjuice"]
+    assert kinds(turn) == ["inference", "tool_execution", "inference"]
+    assert turn.output_message.content.strip() == "You said: -100"
 
 
 def test_a_tool_of_the_server_runs_in_the_server(llama, served):

@@ -1,7 +1,7 @@
 //! From kept turns to the messages that a model is sent.
 
 use chaski_api::{
-    agents::{Step, Turn, TurnMessage},
+    agents::{Step, ToolExecutionStep, Turn, TurnMessage},
     inference::{
         CompletionMessage, ContentItem, InterleavedContent, Message, StopReason, SystemMessage,
         TextContentItem, ToolCall, ToolResponseMessage, UserMessage,
@@ -62,6 +62,23 @@ fn in_words(content: &InterleavedContent) -> InterleavedContent {
     }
 }
 
+/// Adds the answered calls of a step to the last answer of the model, where the client has read them from its text:
+/// an answer of a tool has to follow its call.
+fn name_calls(messages: &mut [Message], step: &ToolExecutionStep) {
+    let last = messages.iter_mut().rev().find_map(|message| match message {
+        Message::Assistant(message) => Some(message),
+        Message::System(_) | Message::User(_) | Message::Tool(_) => None,
+    });
+    let Some(answer) = last else { return };
+    let named = answer.tool_calls.get_or_insert_default();
+    for call in &step.tool_calls {
+        let has_answer = step.tool_responses.iter().any(|answer| answer.call_id == call.call_id);
+        if has_answer && named.iter().all(|known| known.call_id != call.call_id) {
+            named.push(call.clone());
+        }
+    }
+}
+
 fn of_turn(turn: &Turn, is_current: bool, out: &mut Vec<Message>) {
     let answered = answered(turn);
     for message in &turn.input_messages {
@@ -98,6 +115,7 @@ fn of_turn(turn: &Turn, is_current: bool, out: &mut Vec<Message>) {
                 }));
             }
             Step::ToolExecution(step) => {
+                name_calls(out, step);
                 out.extend(step.tool_responses.iter().map(|response| {
                     Message::Tool(ToolResponseMessage {
                         call_id: response.call_id.clone(),

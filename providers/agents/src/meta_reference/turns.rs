@@ -16,7 +16,7 @@ use chaski_api::{
         agents::{CreateTurnRequest, ResumeTurnRequest, TurnRequest},
         rag_tool::InsertDocumentsRequest,
     },
-    inference::{StopReason, ToolResponseMessage},
+    inference::{StopReason, ToolCall, ToolResponseMessage},
     wire::Between,
 };
 use chaski_provider::{Context, OpenSpan, Payload, Reply, SESSION_VECTOR_DB, TurnReply};
@@ -109,6 +109,19 @@ impl MetaReference {
         let mut stored = held.record.clone();
         let step = match stored.state {
             TurnState::AwaitingInput => Some(answered(&mut stored, tool_responses)?),
+            // A client that reads calls from the text of an answer has run them after its end.
+            TurnState::Complete
+                if is_news(&stored, &tool_responses)
+                    && self.is_last(&owner, &session_id, &turn_id).await? =>
+            {
+                let calls = tool_responses.iter().map(|response| ToolCall {
+                    call_id: response.call_id.clone(),
+                    tool_name: response.tool_name.clone(),
+                    arguments: Map::new(),
+                });
+                let calls = calls.collect();
+                Some(executed(&mut stored, calls, tool_responses))
+            }
             TurnState::Complete => {
                 return Err(Error::invalid(format!(
                     "the turn `{turn_id}` is complete; there is nothing to go on with"
@@ -137,6 +150,12 @@ impl MetaReference {
         });
         let (span, first) = (cx.spans.start("resume_turn"), first.into_iter().collect());
         self.reply(cx, span, prepared, held, first, stream == Some(true)).await
+    }
+
+    /// Whether no turn of the session came after this one.
+    async fn is_last(&self, owner: &Owner, session_id: &str, turn_id: &str) -> Result<bool> {
+        let turns = self.turns(owner, session_id).await?;
+        Ok(turns.last().is_some_and(|last| last.turn.turn_id == turn_id))
     }
 
     async fn read_anew(&self, owner: &Owner, turn_id: &str) -> Result<Held<StoredTurn>> {
@@ -306,12 +325,33 @@ fn answered(stored: &mut StoredTurn, responses: Vec<ToolResponse>) -> Result<Too
             "`tool_responses` has an answer to `{unknown}`, which is no open call of the turn"
         )));
     }
+    let calls = std::mem::take(&mut stored.pending);
+    Ok(executed(stored, calls, responses))
+}
+
+/// Whether all answers are to calls that the turn has never seen.
+fn is_news(stored: &StoredTurn, responses: &[ToolResponse]) -> bool {
+    let mut seen = history::answered(&stored.turn);
+    let calls = stored.turn.steps.iter().filter_map(|step| match step {
+        Step::Inference(step) => step.model_response.tool_calls.as_ref(),
+        Step::ToolExecution(_) | Step::ShieldCall(_) | Step::MemoryRetrieval(_) => None,
+    });
+    seen.extend(calls.flatten().map(|call| call.call_id.as_str()));
+    !responses.is_empty() && responses.iter().all(|response| seen.insert(&response.call_id))
+}
+
+/// Adds the step in which the client ran `calls`.
+fn executed(
+    stored: &mut StoredTurn,
+    calls: Vec<ToolCall>,
+    responses: Vec<ToolResponse>,
+) -> ToolExecutionStep {
     let step = ToolExecutionStep {
         turn_id: stored.turn.turn_id.clone(),
         step_id: new_id(),
         started_at: stored.turn.completed_at.clone(),
         completed_at: Some(now()),
-        tool_calls: std::mem::take(&mut stored.pending),
+        tool_calls: calls,
         tool_responses: responses.clone(),
     };
     stored.turn.input_messages.extend(responses.into_iter().map(|response| {
@@ -319,5 +359,5 @@ fn answered(stored: &mut StoredTurn, responses: Vec<ToolResponse>) -> Result<Too
         TurnMessage::Tool(ToolResponseMessage { call_id, content })
     }));
     stored.turn.steps.push(Step::ToolExecution(step.clone()));
-    Ok(step)
+    step
 }

@@ -197,6 +197,29 @@ async fn a_tool_of_the_client_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_calls_from_the_text_goes_on_with_a_turn_that_is_complete() {
+    let world =
+        World::new(json!({}), [text(&["look it up"]), text(&["42"]), text(&["well"])]).await;
+    let turn = world.turn("go").await.turn();
+    let answer = json!([{ "call_id": "own", "tool_name": "ask_user", "content": "42" }]);
+    let twice = json!([answer[0], answer[0]]);
+    let refused = world.resume(&turn.turn_id, twice).await;
+    assert!(refused.error.unwrap().message.ends_with("there is nothing to go on with"));
+    let whole = world.resume(&turn.turn_id, answer.clone()).await.turn();
+    assert_eq!((whole.turn_id.as_str(), whole.steps.len()), (turn.turn_id.as_str(), 3));
+    let told = &world.asked()[1]["messages"];
+    assert_eq!(told[2]["tool_calls"][0]["call_id"], "own");
+    assert_eq!((&told[3]["role"], &told[3]["call_id"]), (&json!("tool"), &json!("own")));
+    // What was answered is not answered again, and only the last turn goes on.
+    let again = world.resume(&turn.turn_id, answer).await;
+    assert!(again.error.unwrap().message.ends_with("there is nothing to go on with"));
+    world.turn("and?").await;
+    let other = json!([{ "call_id": "other", "tool_name": "ask_user", "content": "43" }]);
+    let late = world.resume(&turn.turn_id, other).await;
+    assert!(late.error.unwrap().message.ends_with("there is nothing to go on with"));
+}
+
+#[tokio::test]
 async fn a_turn_is_left_where_it_waits_and_the_next_one_goes_on_without_the_call() {
     let world = World::new(
         json!({ "client_tools": client_tool() }),
