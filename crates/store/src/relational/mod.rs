@@ -118,6 +118,13 @@ pub struct Condition {
 }
 
 impl Condition {
+    /// Whether an index of the table finds the few rows that this can be true of.
+    pub(super) fn is_narrow(&self, table: &Table) -> bool {
+        let exact = matches!(self.test, Test::Is(_) | Test::OneOf(_));
+        let mut found_by = table.indexes.iter().filter_map(|columns| columns.first());
+        exact && (self.column == "id" || found_by.any(|column| *column == self.column))
+    }
+
     pub fn is(column: &'static str, value: impl Into<Cell>) -> Self {
         Self { column, test: Test::Is(value.into()) }
     }

@@ -1,8 +1,12 @@
-use super::SqliteRows;
+use super::{COUNTER, Clause, SqliteRows};
 use crate::{
-    Batch, Cell, Column, Condition, Database, Owner, Record, Schema, Table,
-    relational::contract::{SCHEMA, relational},
+    Batch, Cell, Column, Condition, Database, Owner, Record, Schema, Scope, Table,
+    relational::{
+        contract::{SCHEMA, relational},
+        schema::migration,
+    },
 };
+use rusqlite::{Connection, params_from_iter};
 use serde::{Deserialize, Serialize};
 use std::sync::{
     Arc,
@@ -105,4 +109,26 @@ async fn two_processes_change_one_file() {
     let query = || Database::query::<Before>(&me);
     assert_eq!(one.list(query()).await.unwrap().records.len(), 40);
     assert_eq!(two.list(query()).await.unwrap().records.len(), 40);
+}
+
+#[test]
+fn rows_of_an_owner_are_found_by_the_narrowest_index() {
+    let connection = Connection::open_in_memory().unwrap();
+    for statement in migration(&NEW_SCHEMA, 0, COUNTER) {
+        connection.execute_batch(&statement).unwrap();
+    }
+    let scope = Scope::from(&Owner::default());
+    let plan = |condition: Condition| -> String {
+        let clause = Clause::new(&NEW, &scope, &[condition]);
+        let statement = format!(
+            "EXPLAIN QUERY PLAN SELECT body FROM things WHERE {} ORDER BY seq",
+            clause.text
+        );
+        let parameters = params_from_iter(&clause.parameters);
+        connection.query_row(&statement, parameters, |row| row.get("detail")).unwrap()
+    };
+    let by = |index: &str| format!("SEARCH things USING INDEX {index}");
+    assert!(plan(Condition::is("size", 1)).starts_with(&by("things_by_size (size=?)")));
+    assert!(plan(Condition::is("id", "a")).starts_with(&by("sqlite_autoindex_things_1 (id=?)")));
+    assert!(plan(Condition::is("kind", "k")).starts_with(&by("things_by_owner (tenant=?")));
 }
