@@ -136,10 +136,15 @@ pub(crate) async fn look(binary: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A server that refuses nobody: requests at a fixed rate pile up while the machine does something else.
+fn roomy() -> Setup<'static> {
+    Setup { requests: Some(20_000), ..Setup::default() }
+}
+
 pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     let fast = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
-    let plain = Server::in_front_of(binary, fast.port, Setup::default()).await?;
-    let setup = |seconds| Setup { authentication: Some(seconds), ..Setup::default() };
+    let plain = Server::in_front_of(binary, fast.port, roomy()).await?;
+    let setup = |seconds| Setup { authentication: Some(seconds), ..roomy() };
     let remembering = Server::in_front_of(binary, fast.port, setup(600)).await?;
     let asking = Server::in_front_of(binary, fast.port, setup(0)).await?;
     let bare = Server::bare_proxy(fast.port).await?;
@@ -194,7 +199,7 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     drop(targets);
 
     let slow = Upstream::start(THINKING, BETWEEN_EVENTS).await?;
-    let plain = Server::in_front_of(binary, slow.port, Setup::default()).await?;
+    let plain = Server::in_front_of(binary, slow.port, roomy()).await?;
     let bare = Server::bare_proxy(slow.port).await?;
     let targets = [
         Target::direct(slow.port),
