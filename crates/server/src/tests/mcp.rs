@@ -5,10 +5,9 @@ use super::{
     vector_stores,
 };
 use crate::{AuthOptions, ServerOptions};
-use chaski_testkit::{Answer as Told, FakeUpstream, within};
+use chaski_testkit::{Answer as Told, FakeUpstream};
 use http::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 async fn server(options: ServerOptions) -> Running {
     start_with(
@@ -31,12 +30,7 @@ async fn server(options: ServerOptions) -> Running {
 
 async fn ready() -> Running {
     let server = server(ServerOptions::default()).await;
-    within("the tools of the declared group", async {
-        while server.get("/v1/tools").await.json()["data"] == json!([]) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    super::tools::listed(&server).await;
     server
 }
 

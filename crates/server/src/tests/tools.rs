@@ -27,12 +27,17 @@ async fn server() -> Running {
         }),
     )
     .await;
+    listed(&server).await;
+    server
+}
+
+/// Waits for the tools of the declared group, which come with their provider.
+pub(super) async fn listed(server: &Running) {
     eventually_some(PATIENCE, "the tools of the declared group", async || {
         let tools = server.get("/v1/tools").await.json();
         (tools["data"] != json!([])).then_some(())
     })
     .await;
-    server
 }
 
 fn group(id: &str, provider: &str) -> Value {
