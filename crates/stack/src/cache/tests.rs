@@ -11,14 +11,12 @@ use chaski_api::{
 use chaski_provider::{
     CacheControl, ChatReply, Context, Payload, Principal, ProviderData, Remembered, Reply,
 };
+use chaski_testkit::{PATIENCE, eventually_some};
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Map, Value, json};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 /// A stack that remembers answers, with the model `m` and the embedding model `e`.
@@ -239,13 +237,11 @@ async fn memory_is_bounded_in_time_number_and_size() {
     let me = caller("me");
     let (stack, script) = with("time", json!({ "ttl_seconds": 0.05 })).await;
     let start = script.asked();
-    let asked_anew = async {
-        while script.asked() < start + 3 {
-            heard(&stack, &again(&me), request(&json!({}))).await;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), asked_anew).await.expect("answers to expire");
+    eventually_some(PATIENCE, "answers to expire", async || {
+        heard(&stack, &again(&me), request(&json!({}))).await;
+        (script.asked() >= start + 3).then_some(())
+    })
+    .await;
 
     let (stack, script) = with("size", json!({ "max_answer_bytes": 40 })).await;
     for more in [json!({}), json!({ "stream": true })] {

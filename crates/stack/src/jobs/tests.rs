@@ -4,6 +4,7 @@ use chaski_api::Result;
 use chaski_store::{
     Batch, Cell, Column, Condition, Database, Owner, Record, Schema, Scope, SqliteRows, Table,
 };
+use chaski_testkit::{PATIENCE, eventually_some};
 use serde::{Deserialize, Serialize};
 use std::{
     path::Path,
@@ -115,6 +116,14 @@ async fn put(jobs: &Jobs, input: &str) -> String {
     job.id
 }
 
+/// Waits until so many deeds are done.
+async fn reached(database: &Database, least: usize) {
+    eventually_some(PATIENCE, "the deeds", async || {
+        (deeds(database).await.len() >= least).then_some(())
+    })
+    .await;
+}
+
 async fn deeds(database: &Database) -> Vec<String> {
     let query = Database::query::<Deed>(Scope::Upkeep).limit(1000);
     let page = database.list(query).await.unwrap();
@@ -173,12 +182,7 @@ async fn a_large_group_does_not_make_the_others_wait() {
     }
     jobs.apply(batch).await.unwrap();
     jobs.start(vec![Obedient::new(100)], 1);
-    chaski_testkit::within("all deeds", async {
-        while deeds(&database).await.len() < expected.len() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    reached(&database, expected.len()).await;
     let mut done = deeds(&database).await;
     // The newest comes first in the list.
     done.reverse();
@@ -258,14 +262,9 @@ async fn a_lease_is_kept_while_the_work_goes_on() {
     chaski_testkit::eventually("the job runs", || slow.begun.load(Ordering::SeqCst) == 1).await;
     let first = database.get::<Job>(&me(), &id).await.unwrap().unwrap().record.due;
     // Two leases on, nobody else has begun it.
-    chaski_testkit::within("two leases", async {
-        loop {
-            let job = database.get::<Job>(&me(), &id).await.unwrap().unwrap().record;
-            if job.due > first + 600 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    eventually_some(PATIENCE, "two leases", async || {
+        let job = database.get::<Job>(&me(), &id).await.unwrap().unwrap().record;
+        (job.due > first + 600).then_some(())
     })
     .await;
     assert_eq!(slow.begun.load(Ordering::SeqCst), 1);
@@ -312,22 +311,12 @@ async fn nothing_is_lost_and_nothing_done_twice_when_workers_are_killed() {
     }
     for least in [30, 120, 200] {
         let mut worker = child(&path);
-        chaski_testkit::within("some deeds", async {
-            while deeds(&database).await.len() < least {
-                tokio::time::sleep(Duration::from_millis(3)).await;
-            }
-        })
-        .await;
+        reached(&database, least).await;
         worker.kill().unwrap();
         worker.wait().unwrap();
     }
     let mut last = child(&path);
-    chaski_testkit::within("all deeds", async {
-        while deeds(&database).await.len() < JOBS {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    reached(&database, JOBS).await;
     last.kill().unwrap();
     last.wait().unwrap();
     let mut done = deeds(&database).await;
