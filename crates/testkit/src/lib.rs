@@ -16,12 +16,14 @@
 
 mod answer;
 mod certificate;
+mod inside;
 mod raw;
 mod upstream;
 mod wait;
 
 pub use answer::{Answer, Gate};
 pub use certificate::{Certificate, certificate};
+pub use inside::INSIDE;
 pub use raw::{Act, RawUpstream};
 pub use upstream::{FakeUpstream, Seen};
 pub use wait::{PATIENCE, eventually, eventually_some, within};

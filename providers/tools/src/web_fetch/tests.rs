@@ -4,7 +4,7 @@ use super::WebFetch;
 use crate::support::{deps, group, text_of, tool};
 use chaski_api::{Error, ErrorKind, Result};
 use chaski_provider::{Context, Provider, ToolRuntime, ToolRuntimeProvider};
-use chaski_testkit::{Answer, FakeUpstream};
+use chaski_testkit::{Answer, FakeUpstream, INSIDE};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -111,36 +111,8 @@ async fn addresses_inside_are_refused_in_every_spelling() {
     let canary = FakeUpstream::answering(Answer::text("inside")).await;
     let port = canary.address().port();
     let provider = provider(json!({}), &[]).await;
-    for host in [
-        "127.0.0.1",
-        "localhost",
-        "localhost.",
-        "a.localhost",
-        "2130706433",
-        "0x7f.1",
-        "0177.0.0.1",
-        "127.1",
-        "0.0.0.0",
-        "[::1]",
-        "[::]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "[64:ff9b::7f00:1]",
-        "[2002:7f00:1::]",
-        "10.0.0.1",
-        "172.16.0.1",
-        "192.168.0.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "224.0.0.1",
-        "[fd00::1]",
-        "[fe80::1]",
-        "metadata.google.internal",
-        "127.0.0.1\u{3002}",
-        "\u{2460}27.0.0.1",
-        "user:pw@127.0.0.1",
-        "198.51.100.7@127.0.0.1",
-    ] {
+    let with_a_user = ["user:pw@127.0.0.1", "198.51.100.7@127.0.0.1"];
+    for host in INSIDE.iter().chain(&with_a_user) {
         let arguments = json!({ "url": format!("http://{host}:{port}/") });
         let error = fetch(&*provider, arguments).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidRequest, "{host}: {}", error.message);
