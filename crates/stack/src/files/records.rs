@@ -4,7 +4,7 @@ use super::expiry;
 use chaski_api::openai::{
     FileExpiresAfter, FileObject, UploadObject, UploadPartObject, UploadStatus,
 };
-use chaski_store::{Cell, Column, Record, Table};
+use chaski_store::{Cell, Column, Index, Record, Table};
 use serde::{Deserialize, Serialize};
 
 /// When something expires that does not.
@@ -14,19 +14,19 @@ static FILES: Table = Table {
     name: "files",
     since: 1,
     columns: &[Column::text("purpose", 1), Column::integer("expires", 1)],
-    indexes: &[&["expires"]],
+    indexes: &[Index::wide(&["expires"])],
 };
 static UPLOADS: Table = Table {
     name: "uploads",
     since: 1,
     columns: &[Column::integer("pending_until", 1)],
-    indexes: &[&["pending_until"]],
+    indexes: &[Index::wide(&["pending_until"])],
 };
 static PARTS: Table = Table {
     name: "upload_parts",
     since: 1,
     columns: &[Column::text("upload", 1), Column::integer("bytes", 1)],
-    indexes: &[&["upload"]],
+    indexes: &[Index::narrow(&["upload"])],
 };
 
 /// The tables of files.

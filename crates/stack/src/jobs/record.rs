@@ -1,7 +1,7 @@
 //! Jobs as they are kept.
 
 use chaski_api::{Error, ErrorKind};
-use chaski_store::{Cell, Column, Record, Table};
+use chaski_store::{Cell, Column, Index, Record, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ static JOBS: Table = Table {
         Column::integer("due", 2),
         Column::integer("ended", 2),
     ],
-    indexes: &[&["due"], &["belongs_to"], &["ended"]],
+    indexes: &[Index::wide(&["due"]), Index::narrow(&["belongs_to"]), Index::wide(&["ended"])],
 };
 
 /// The tables of jobs.

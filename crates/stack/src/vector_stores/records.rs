@@ -6,13 +6,13 @@ use chaski_api::{
     },
     retrieval::VectorDb,
 };
-use chaski_store::{Cell, Column, Record, Table};
+use chaski_store::{Cell, Column, Index, Record, Table};
 
 static STORES: Table = Table {
     name: "vector_stores",
     since: 3,
     columns: &[Column::integer("expires", 3)],
-    indexes: &[&["expires"]],
+    indexes: &[Index::wide(&["expires"])],
 };
 static FILES: Table = Table {
     name: "vector_store_files",
@@ -24,13 +24,17 @@ static FILES: Table = Table {
         Column::text("status", 3),
         Column::integer("usage_bytes", 3),
     ],
-    indexes: &[&["store", "status"], &["file"], &["batch"]],
+    indexes: &[
+        Index::narrow(&["store", "status"]),
+        Index::narrow(&["file"]),
+        Index::narrow(&["batch"]),
+    ],
 };
 static BATCHES: Table = Table {
     name: "vector_store_batches",
     since: 3,
     columns: &[Column::text("store", 3)],
-    indexes: &[&["store"]],
+    indexes: &[Index::narrow(&["store"])],
 };
 
 /// The tables of vector stores.

@@ -1,8 +1,8 @@
 //! The promises of [`Relational`], as a function that every backend's tests call.
 
 use super::{
-    Batch, Cell, Column, Comparison, Condition, Database, Member, Order, Owner, Place, Record,
-    Relational, RowError, Scalar, Schema, Scope, Sort, Table, Tallied,
+    Batch, Cell, Column, Comparison, Condition, Database, Held, Index, Member, Order, Owner, Place,
+    Record, Relational, RowError, Scalar, Schema, Scope, Sort, Table, Tallied,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ static NOTES: Table = Table {
     name: "notes",
     since: 1,
     columns: &[Column::text("colour", 1), Column::integer("weight", 1)],
-    indexes: &[&["colour"]],
+    indexes: &[Index::wide(&["colour"])],
 };
 
 /// The tables that a backend must have for the contract.
@@ -50,6 +50,8 @@ pub(crate) async fn relational<S: Relational>(make: impl Fn() -> S) {
     keeps_owners_apart(&database()).await;
     pages_in_both_directions(&database()).await;
     replaces_only_what_has_not_changed(&database()).await;
+    makes_a_batch_only_if_a_row_is_as_it_was_read(&database()).await;
+    keeps_each_of_many_batches_apart(&database()).await;
     applies_a_batch_as_a_whole(&database()).await;
     counts_and_adds_up(&database()).await;
     takes_any_text(&database()).await;
@@ -139,6 +141,50 @@ async fn applies_a_batch_as_a_whole(database: &Database) {
     assert!(database.apply(batch).await.is_err());
     assert_eq!(ids(database, Database::query(&me)).await.0, ["taken"]);
     database.apply(Batch::default()).await.unwrap();
+}
+
+async fn makes_a_batch_only_if_a_row_is_as_it_was_read(database: &Database) {
+    let me = owner("", "me");
+    database.insert(&me, &note("a", "red", 1)).await.unwrap();
+    let first = Held::inserted(me.clone(), note("a", "red", 1));
+    assert_eq!(database.get::<Note>(&me, "a").await.unwrap(), Some(first.clone()));
+    let adding = |held: &Held<Note>, id: &str| {
+        database.apply(Batch::default().insert(&me, &note(id, "blue", 1)).expect(held))
+    };
+    adding(&first, "b").await.unwrap();
+    adding(&first, "c").await.expect("what is expected is not changed by that");
+    let blue = note("a", "blue", 2);
+    database.replace(&first, &blue).await.unwrap();
+    let refused = adding(&first, "d").await;
+    assert!(matches!(refused, Err(RowError::Changed { .. })), "{refused:?}");
+    assert_eq!(ids(database, Database::query(&me)).await.0, ["c", "b", "a"]);
+    let second = first.replaced(blue);
+    assert_eq!(database.get::<Note>(&me, "a").await.unwrap(), Some(second.clone()));
+    adding(&second, "d").await.unwrap();
+    database.apply(Batch::default().remove(&second)).await.unwrap();
+    let refused = adding(&second, "e").await;
+    assert!(matches!(refused, Err(RowError::Changed { .. })), "{refused:?}");
+}
+
+async fn keeps_each_of_many_batches_apart(database: &Database) {
+    let me = owner("", "me");
+    database.insert(&me, &note("taken", "red", 1)).await.unwrap();
+    // Each third one fails, after a change that must not be seen.
+    let batches = (0..300).map(|number| {
+        let (first, second) = (number.to_string(), format!("{number}+"));
+        let second = if number % 3 == 0 { "taken".to_owned() } else { second };
+        let batch = Batch::default().insert(&me, &note(&first, "blue", 1));
+        database.apply(batch.insert(&me, &note(&second, "blue", 1)))
+    });
+    let outcomes = futures_util::future::join_all(batches).await;
+    for (number, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.is_ok(), number % 3 != 0, "{number}: {outcome:?}");
+    }
+    let query = Database::query::<Note>(&me).order(Order::OldestFirst).limit(1000);
+    let succeeded = (0..300).filter(|number| number % 3 != 0);
+    let pairs = succeeded.flat_map(|number| [number.to_string(), format!("{number}+")]);
+    let expected: Vec<String> = std::iter::once("taken".to_owned()).chain(pairs).collect();
+    assert_eq!(ids(database, query).await.0, expected);
 }
 
 async fn counts_and_adds_up(database: &Database) {

@@ -12,7 +12,7 @@ mod sqlite;
 mod contract;
 
 pub use record::{Batch, Database, Held, Page, Query, Record};
-pub use schema::{Column, ColumnKind, Schema, Table};
+pub use schema::{Column, ColumnKind, Index, Schema, Table};
 pub use sqlite::SqliteRows;
 
 use crate::StoreError;
@@ -120,9 +120,17 @@ pub struct Condition {
 impl Condition {
     /// Whether an index of the table finds the few rows that this can be true of.
     pub(super) fn is_narrow(&self, table: &Table) -> bool {
-        let exact = matches!(self.test, Test::Is(_) | Test::OneOf(_));
-        let mut found_by = table.indexes.iter().filter_map(|columns| columns.first());
-        exact && (self.column == "id" || found_by.any(|column| *column == self.column))
+        let finds_few = match &self.test {
+            Test::Is(_) | Test::OneOf(_) => true,
+            Test::Among(Among { table, conditions, .. }) => {
+                conditions.iter().any(|condition| condition.is_narrow(table))
+            }
+            Test::IsNot(_) | Test::AtMost(_) | Test::MoreThan(_) | Test::Member(_) => false,
+        };
+        let mut narrow = table.indexes.iter().filter(|index| index.is_narrow);
+        finds_few
+            && (self.column == "id"
+                || narrow.any(|index| index.columns.first() == Some(&self.column)))
     }
 
     pub fn is(column: &'static str, value: impl Into<Cell>) -> Self {
@@ -257,6 +265,8 @@ pub enum RowChange {
         cells: Vec<Cell>,
         body: String,
     },
+    /// Changes nothing, and fails where the row has changed since it was read in `version`.
+    Expect { table: &'static Table, owner: Owner, id: String, version: i64 },
     /// Removes a row that has not changed since it was read in `version`.
     Remove { table: &'static Table, owner: Owner, id: String, version: i64 },
     /// Removes all rows that are like this; none is fine.

@@ -30,6 +30,17 @@ impl<R> Held<R> {
     pub fn owner(&self) -> &Owner {
         &self.owner
     }
+
+    /// A record as it is once it was inserted.
+    pub fn inserted(owner: Owner, record: R) -> Self {
+        Self { record, owner, version: 1 }
+    }
+
+    /// The record as it is once `record` was put in its place.
+    #[must_use]
+    pub fn replaced(&self, record: R) -> Self {
+        Self { record, owner: self.owner.clone(), version: self.version + 1 }
+    }
 }
 
 /// A page of records, and whether more follow in its direction.
@@ -71,6 +82,18 @@ impl Batch {
             version: held.version,
             cells: record.cells(),
             body: text(record),
+        });
+        self
+    }
+
+    /// Makes the batch only if the record has not changed since it was read.
+    #[must_use]
+    pub fn expect<R: Record>(mut self, held: &Held<R>) -> Self {
+        self.0.push(RowChange::Expect {
+            table: R::TABLE,
+            owner: held.owner.clone(),
+            id: held.record.id().to_owned(),
+            version: held.version,
         });
         self
     }

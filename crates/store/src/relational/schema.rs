@@ -34,8 +34,30 @@ pub struct Table {
     /// The version of the schema that brought it.
     pub since: u32,
     pub columns: &'static [Column],
-    /// The columns that rows are found by, beside owner and id.
-    pub indexes: &'static [&'static [&'static str]],
+    /// What rows are found by, beside owner and id.
+    pub indexes: &'static [Index],
+}
+
+/// An index of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Index {
+    pub columns: &'static [&'static str],
+    /// Whether a value of the first column finds fewer rows than an owner does.
+    pub is_narrow: bool,
+}
+
+impl Index {
+    /// An index whose first column holds ids: the few rows with one of them belong to one owner.
+    pub const fn narrow(columns: &'static [&'static str]) -> Self {
+        Self { columns, is_narrow: true }
+    }
+
+    /// An index whose first column holds what rows of many owners have alike, such as a state, or
+    /// numbers that are compared by size. Questions for the rows of an owner do not use it for
+    /// equal values.
+    pub const fn wide(columns: &'static [&'static str]) -> Self {
+        Self { columns, is_narrow: false }
+    }
 }
 
 /// The tables of a database. To change it: raise `version`, and give what is new that version.
@@ -69,7 +91,7 @@ pub(super) fn migration(schema: &Schema, version: u32, counter: &str) -> Vec<Str
                 new.map(|column| format!("ALTER TABLE {name} ADD COLUMN {}", declared(column))),
             );
         }
-        statements.extend(table.indexes.iter().map(|columns| {
+        statements.extend(table.indexes.iter().map(|Index { columns, .. }| {
             let (words, list) = (columns.join("_"), columns.join(", "));
             format!("CREATE INDEX IF NOT EXISTS {name}_by_{words} ON {name} ({list}, seq)")
         }));

@@ -1,5 +1,7 @@
 //! Rows in SQLite: one file, write-ahead logging, one writer thread and a few readers.
 
+mod threads;
+
 use super::{
     Among, Cell, Comparison, Condition, Member, Order, Owner, Place, Relational, Row, RowChange,
     RowError, Rows, Scalar, Schema, Scope, Select, Sort, Table, Tallied, Tally, Test, schema,
@@ -18,8 +20,8 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
-    thread,
 };
+use threads::{Job, Work, Write};
 use tokio::sync::oneshot;
 
 /// Reader threads per file.
@@ -27,12 +29,10 @@ const READERS: usize = 2;
 /// The counter of insertions, which never gives a number twice.
 const COUNTER: &str = "INTEGER PRIMARY KEY AUTOINCREMENT";
 
-type Work = Box<dyn FnOnce(&mut Connection) + Send>;
-
 /// Tables of rows in a SQLite file.
 pub struct SqliteRows {
     name: Arc<str>,
-    writer: mpsc::Sender<Work>,
+    writer: mpsc::Sender<Job>,
     /// None for a database in memory, which belongs to its one connection.
     readers: Vec<mpsc::Sender<Work>>,
     next_reader: AtomicUsize,
@@ -61,47 +61,45 @@ impl SqliteRows {
             .map_err(|cause| failed(&cause))?;
         migrate(&mut connection, schema).map_err(|cause| failed(&cause))?;
 
-        let start = |role: &str, connection| {
-            serve(role, connection).map_err(|cause| failure("open", &name, &cause))
-        };
-        let writer = start("rows-writer", connection)?;
+        let writer = threads::writer(connection).map_err(|cause| failed(&cause))?;
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..if in_memory { 0 } else { READERS } {
-            readers.push(start("rows-reader", connect(path).map_err(|cause| failed(&cause))?)?);
+            let connection = connect(path).map_err(|cause| failed(&cause))?;
+            readers.push(threads::reader(connection).map_err(|cause| failed(&cause))?);
         }
         Ok(Self { name, writer, readers, next_reader: AtomicUsize::new(0) })
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        action: &'static str,
-        thread: &mpsc::Sender<Work>,
-        work: impl FnOnce(&mut Connection) -> Result<T, Failed> + Send + 'static,
-    ) -> Result<T, RowError> {
-        let (done, answer) = oneshot::channel();
-        let ended = || failure(action, &self.name, &"its thread has ended");
-        let work: Work = Box::new(move |connection| {
-            // A caller that has gone does not need the answer.
-            drop(done.send(work(connection)));
-        });
-        thread.send(work).map_err(|_| ended())?;
-        let outcome = answer.await.map_err(|_| ended())?;
-        outcome.map_err(|failed| match failed {
-            Failed::Row(error) => error,
-            Failed::Database(cause) => failure(action, &self.name, &cause).into(),
-        })
     }
 
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Failed> + Send + 'static,
     ) -> Result<T, RowError> {
+        let (done, answer) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            // A caller that has gone does not need the answer.
+            drop(done.send(work(connection)));
+        });
         let turn = self.next_reader.fetch_add(1, Ordering::Relaxed);
-        let thread = match self.readers.len() {
-            0 => &self.writer,
-            readers => &self.readers[turn % readers],
+        let sent = match self.readers.len() {
+            0 => self.writer.send(Job::Read(work)).is_ok(),
+            readers => self.readers[turn % readers].send(work).is_ok(),
         };
-        self.run("read", thread, |connection| work(connection)).await
+        self.answered("read", sent, answer).await
+    }
+
+    /// What a thread answers that was asked, if it was `sent` the question.
+    async fn answered<T>(
+        &self,
+        action: &'static str,
+        sent: bool,
+        answer: oneshot::Receiver<Result<T, Failed>>,
+    ) -> Result<T, RowError> {
+        let outcome = if sent { answer.await.ok() } else { None };
+        let ended = || RowError::from(failure(action, &self.name, &"its thread has ended"));
+        outcome.ok_or_else(ended)?.map_err(|failed| match failed {
+            Failed::Row(error) => error,
+            Failed::Database(cause) => failure(action, &self.name, &cause).into(),
+        })
     }
 }
 
@@ -125,17 +123,6 @@ impl From<RowError> for Failed {
 
 fn failure(action: &'static str, store: &Arc<str>, cause: &dyn Display) -> StoreError {
     StoreError { action, store: store.to_string(), cause: cause.to_string().into() }
-}
-
-/// A thread that works on a connection until nobody can ask any more.
-fn serve(role: &str, mut connection: Connection) -> std::io::Result<mpsc::Sender<Work>> {
-    let (sender, jobs) = mpsc::channel::<Work>();
-    thread::Builder::new().name(role.to_owned()).spawn(move || {
-        while let Ok(work) = jobs.recv() {
-            work(&mut connection);
-        }
-    })?;
-    Ok(sender)
 }
 
 fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), String> {
@@ -347,7 +334,11 @@ fn tally(connection: &Connection, tally: &Tally) -> Result<Vec<Tallied>, Failed>
     Ok(tallied)
 }
 
-fn apply(connection: &mut Connection, changes: &[RowChange]) -> Result<(), Failed> {
+/// Makes all changes, or none.
+fn apply<'a>(
+    connection: &mut Connection,
+    changes: impl IntoIterator<Item = &'a RowChange>,
+) -> Result<(), Failed> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for change in changes {
         make(&transaction, change)?;
@@ -399,6 +390,14 @@ fn make(transaction: &Transaction<'_>, change: &RowChange) -> Result<(), Failed>
                 transaction.prepare_cached(&statement)?.execute(params_from_iter(parameters))?;
             one(changed, id)
         }
+        RowChange::Expect { table, owner, id, version } => {
+            let clause = exactly(table, owner, id, *version);
+            let statement = format!("SELECT COUNT(*) FROM {} WHERE {}", table.name, clause.text);
+            let found: u32 = transaction
+                .prepare_cached(&statement)?
+                .query_row(params_from_iter(&clause.parameters), |row| row.get(0))?;
+            one(usize::from(found == 1), id)
+        }
         RowChange::Remove { table, owner, id, version } => {
             let clause = exactly(table, owner, id, *version);
             let statement = format!("DELETE FROM {} WHERE {}", table.name, clause.text);
@@ -437,7 +436,9 @@ impl Relational for SqliteRows {
     }
 
     async fn apply(&self, changes: Vec<RowChange>) -> Result<(), RowError> {
-        self.run("write", &self.writer, move |connection| apply(connection, &changes)).await
+        let (done, answer) = oneshot::channel();
+        let sent = self.writer.send(Job::Write(Write { changes, done })).is_ok();
+        self.answered("write", sent, answer).await
     }
 }
 

@@ -24,6 +24,9 @@ const GROUP: usize = 256;
 /// How long a connection waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(10);
 
+/// Statements that a connection keeps prepared: more than a program asks for again and again.
+const STATEMENTS: usize = 64;
+
 /// The table of the reference, so that its files open here and ours open there.
 const SCHEMA: &str =
     "CREATE TABLE IF NOT EXISTS kvstore (key TEXT PRIMARY KEY, value TEXT, expiration TIMESTAMP)";
@@ -54,6 +57,7 @@ enum Job {
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // A commit reaches the disk before it is acknowledged, also when the machine dies.
     connection.execute_batch("PRAGMA synchronous = FULL")?;
     Ok(connection)

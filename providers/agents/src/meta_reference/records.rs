@@ -4,7 +4,7 @@ use chaski_api::{
     agents::{Agent, AgentToolGroup, Session, Turn},
     inference::{ToolCall, ToolConfig},
 };
-use chaski_store::{Cell, Column, Record, Schema, Table};
+use chaski_store::{Cell, Column, Index, Record, Schema, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ static SESSIONS: Table = Table {
     name: "agent_sessions",
     since: 1,
     columns: &[Column::text("agent", 1)],
-    indexes: &[&["agent"]],
+    indexes: &[Index::narrow(&["agent"])],
 };
 static TURNS: Table = Table {
     name: "agent_turns",
     since: 1,
     columns: &[Column::text("agent", 1), Column::text("session", 1), Column::text("state", 1)],
-    indexes: &[&["session"], &["agent"]],
+    indexes: &[Index::narrow(&["session"]), Index::narrow(&["agent"])],
 };
 
 /// The tables of agents.

@@ -4,7 +4,7 @@ use chaski_api::{
     telemetry::{Span, SpanStatus, Trace},
     wire::Time,
 };
-use chaski_store::{Cell, Column, Record, Schema, Table};
+use chaski_store::{Cell, Column, Index, Record, Schema, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,13 +23,13 @@ static TRACES: Table = Table {
         Column::integer("expires", 1),
     ],
     // Each index costs something with every request; what is rare may look at all rows.
-    indexes: &[&["trace"]],
+    indexes: &[Index::narrow(&["trace"])],
 };
 static SPANS: Table = Table {
     name: "kept_spans",
     since: 1,
     columns: &[Column::text("of_trace", 1), Column::text("span", 1), Column::integer("expires", 1)],
-    indexes: &[&["of_trace"], &["span"]],
+    indexes: &[Index::narrow(&["of_trace"]), Index::narrow(&["span"])],
 };
 
 /// The tables of telemetry.

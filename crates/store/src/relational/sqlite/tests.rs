@@ -1,6 +1,6 @@
 use super::{COUNTER, Clause, SqliteRows};
 use crate::{
-    Batch, Cell, Column, Condition, Database, Owner, Record, Schema, Scope, Table,
+    Batch, Cell, Column, Condition, Database, Index, Owner, Record, Schema, Scope, Table,
     relational::{
         contract::{SCHEMA, relational},
         schema::migration,
@@ -35,7 +35,7 @@ static NEW: Table = Table {
     name: "things",
     since: 1,
     columns: &[Column::text("kind", 1), Column::integer("size", 2), Column::text("place", 2)],
-    indexes: &[&["size"]],
+    indexes: &[Index::narrow(&["place", "kind"]), Index::wide(&["size"])],
 };
 static OLD_SCHEMA: Schema = Schema { version: 1, tables: &[&OLD] };
 static NEW_SCHEMA: Schema = Schema { version: 2, tables: &[&NEW, &SECOND] };
@@ -128,7 +128,17 @@ fn rows_of_an_owner_are_found_by_the_narrowest_index() {
         connection.query_row(&statement, parameters, |row| row.get("detail")).unwrap()
     };
     let by = |index: &str| format!("SEARCH things USING INDEX {index}");
-    assert!(plan(Condition::is("size", 1)).starts_with(&by("things_by_size (size=?)")));
-    assert!(plan(Condition::is("id", "a")).starts_with(&by("sqlite_autoindex_things_1 (id=?)")));
-    assert!(plan(Condition::is("kind", "k")).starts_with(&by("things_by_owner (tenant=?")));
+    let owners = by("things_by_owner (tenant=?");
+    assert!(plan(Condition::is("place", "p")).starts_with(&by("things_by_place_kind (place=?)")));
+    let places = Condition::one_of("place", ["p", "q"]);
+    assert!(plan(places).starts_with(&by("things_by_place_kind (place=?)")));
+    let among = |condition| Condition::among::<After>("id", "place", vec![condition]);
+    let id = by("sqlite_autoindex_things_1 (id=?)");
+    assert!(plan(Condition::is("id", "a")).starts_with(&id));
+    assert!(plan(among(Condition::is("place", "p"))).starts_with(&id));
+    // Many rows of everybody may be like this.
+    assert!(plan(Condition::is("size", 1)).starts_with(&owners));
+    assert!(plan(Condition::is("kind", "k")).starts_with(&owners));
+    assert!(plan(among(Condition::is("size", 1))).starts_with(&owners));
+    assert!(plan(Condition::more_than("size", 1)).starts_with(&owners));
 }
