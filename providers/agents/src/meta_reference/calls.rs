@@ -2,7 +2,6 @@
 //! for which the turn waits.
 
 use super::{
-    records::TurnState,
     run::{Flow, Run, json, new_id, now},
     toolset::{CODE_INTERPRETER, KNOWLEDGE_SEARCH, ServerTool, Target},
     watch::Repetition,
@@ -90,9 +89,11 @@ impl Run {
             })
             .collect();
         let new = calls.iter().filter(|started| started.answer.is_none());
-        self.stored.begun.extend(new.map(|started| started.call.call_id.clone()));
-        self.stored.state = TurnState::Running;
-        self.save().await?;
+        let new: Vec<String> = new.map(|started| started.call.call_id.clone()).collect();
+        if !new.is_empty() {
+            self.stored.begun.extend(new.iter().cloned());
+            self.journal.begun(&self.stored, new).await?;
+        }
 
         let tools = self.deps.routers.tools()?;
         let extra = self.extra_arguments();
@@ -137,7 +138,7 @@ impl Run {
             let Some(result) = results.next().await else { break };
             let (content, metadata) = result?;
             let content = bounded(content);
-            self.stored.calls += 1;
+            self.stored.usage.calls += 1;
             let response = ToolResponse {
                 call_id: call.call_id.clone(),
                 tool_name: call.tool_name.clone(),

@@ -3,6 +3,7 @@
 mod calls;
 mod documents;
 mod history;
+mod journal;
 mod records;
 mod run;
 mod toolset;
@@ -27,8 +28,8 @@ use chaski_api::{
 use chaski_provider::{
     Agents, AgentsProvider, Context, Deps, Lifecycle, Provider, ProviderConfig, Spec, TurnReply,
 };
-use chaski_store::{Batch, Condition, Database, Held, Order, Owner, Place, SqliteRows};
-use records::{SCHEMA, StoredAgent, StoredSession, StoredTurn, TurnState};
+use chaski_store::{Batch, Condition, Database, Held, Owner, Place, SqliteRows};
+use records::{SCHEMA, StoredAgent, StoredEntry, StoredSession, StoredTurn, TurnState};
 use run::{new_id, now};
 use serde_json::{Value, json};
 use std::{
@@ -38,8 +39,6 @@ use std::{
 
 /// The most records of a page, where the caller does not say.
 const PAGE: usize = 100;
-/// The most turns of a session that are read.
-const TURNS: usize = 10_000;
 
 const DOCS: &str = "\
 Agents with sessions, turns and steps. Everything is kept in the SQLite file of `persistence_store` and belongs to the
@@ -171,24 +170,6 @@ impl MetaReference {
             .filter(|held| held.record.agent_id == agent_id)
             .ok_or_else(|| Error::not_found(format!("Session {id} not found")))
     }
-
-    /// The turns of a session, the oldest first.
-    async fn turns(&self, owner: &Owner, session_id: &str) -> Result<Vec<StoredTurn>> {
-        let query = Database::query::<StoredTurn>(owner)
-            .with(Condition::is("session", session_id))
-            .order(Order::OldestFirst)
-            .limit(TURNS);
-        let page = self.database.list(query).await?;
-        Ok(page.records.into_iter().map(|held| held.record).collect())
-    }
-
-    async fn turn(&self, owner: &Owner, request: &TurnRequest) -> Result<Option<Held<StoredTurn>>> {
-        let held = self.database.get::<StoredTurn>(owner, &request.turn_id).await?;
-        Ok(held.filter(|held| {
-            held.record.agent_id == request.agent_id
-                && held.record.turn.session_id == request.session_id
-        }))
-    }
 }
 
 fn place(after: Option<String>) -> Place {
@@ -237,7 +218,9 @@ impl Agents for MetaReference {
     async fn delete_agent(&self, cx: &Context, agent_id: &str) -> Result<()> {
         let owner = cx.owner();
         let of_agent = || vec![Condition::is("agent", agent_id)];
+        let sessions = Condition::among::<StoredSession>("session", "id", of_agent());
         let batch = Batch::default()
+            .clear::<StoredEntry>(&owner, vec![sessions])
             .clear::<StoredAgent>(&owner, vec![Condition::is("id", agent_id)])
             .clear::<StoredSession>(&owner, of_agent())
             .clear::<StoredTurn>(&owner, of_agent());
@@ -287,12 +270,12 @@ impl Agents for MetaReference {
             .turn_ids
             .as_deref()
             .map(|ids| ids.split(',').map(str::trim).filter(|id| !id.is_empty()).collect());
-        let shown = turns.into_iter().filter(|stored| match &wanted {
-            Some(ids) => ids.contains(&stored.turn.turn_id.as_str()),
+        let shown = turns.into_iter().filter(|kept| match &wanted {
+            Some(ids) => ids.contains(&kept.row.record.turn.turn_id.as_str()),
             // The caller was told that it failed; it can still be read by its id.
-            None => stored.state != TurnState::Failed,
+            None => kept.row.record.state != TurnState::Failed,
         });
-        let turns: Vec<Turn> = shown.map(|stored| stored.turn).collect();
+        let turns: Vec<Turn> = shown.map(|kept| kept.whole().turn).collect();
         Ok(Session { turns, ..held.record.session })
     }
 
@@ -304,7 +287,8 @@ impl Agents for MetaReference {
         }
         let batch = Batch::default()
             .clear::<StoredSession>(&owner, vec![Condition::is("id", id)])
-            .clear::<StoredTurn>(&owner, vec![Condition::is("session", id)]);
+            .clear::<StoredTurn>(&owner, vec![Condition::is("session", id)])
+            .clear::<StoredEntry>(&owner, vec![Condition::is("session", id)]);
         Ok(self.database.apply(batch).await?)
     }
 
@@ -317,7 +301,9 @@ impl Agents for MetaReference {
     }
 
     async fn get_turn(&self, cx: &Context, request: TurnRequest) -> Result<Option<Turn>> {
-        Ok(self.turn(&cx.owner(), &request).await?.map(|held| held.record.turn))
+        let TurnRequest { agent_id, session_id, turn_id } = request;
+        let kept = self.turn(&cx.owner(), &session_id, &turn_id).await?;
+        Ok(kept.filter(|kept| kept.row.record.agent_id == agent_id).map(|kept| kept.whole().turn))
     }
 
     async fn get_step(&self, cx: &Context, request: StepRequest) -> Result<AgentStepResponse> {

@@ -1,11 +1,13 @@
 //! Agents, sessions and turns as they are kept.
 
 use chaski_api::{
-    agents::{Agent, AgentToolGroup, Session, Turn},
+    Issue, Wire,
+    agents::{Agent, AgentToolGroup, Session, Step, Turn},
     inference::{ToolCall, ToolConfig},
 };
 use chaski_store::{Cell, Column, Index, Record, Schema, Table};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 static AGENTS: Table = Table { name: "agents", since: 1, columns: &[], indexes: &[] };
@@ -21,9 +23,16 @@ static TURNS: Table = Table {
     columns: &[Column::text("agent", 1), Column::text("session", 1), Column::text("state", 1)],
     indexes: &[Index::narrow(&["session"]), Index::narrow(&["agent"])],
 };
+static ENTRIES: Table = Table {
+    name: "agent_turn_entries",
+    since: 2,
+    columns: &[Column::text("session", 2), Column::text("turn", 2)],
+    indexes: &[Index::narrow(&["session", "turn"])],
+};
 
 /// The tables of agents.
-pub(super) const SCHEMA: Schema = Schema { version: 1, tables: &[&AGENTS, &SESSIONS, &TURNS] };
+pub(super) const SCHEMA: Schema =
+    Schema { version: 2, tables: &[&AGENTS, &SESSIONS, &TURNS, &ENTRIES] };
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,27 +100,104 @@ impl TurnState {
     }
 }
 
-/// A turn with what is needed to go on with it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct StoredTurn {
-    pub(super) agent_id: String,
-    pub(super) turn: Turn,
-    pub(super) state: TurnState,
-    /// What the turn was given in place of what the agent has.
-    pub(super) toolgroups: Vec<AgentToolGroup>,
-    pub(super) tool_config: Option<ToolConfig>,
-    /// Files of the turn for the code interpreter, by name.
-    pub(super) files: serde_json::Map<String, serde_json::Value>,
+/// How much a turn has used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Usage {
     /// How often the model was asked.
     pub(super) iterations: i64,
     /// The calls of tools, those of the client not counted.
     pub(super) calls: i64,
     /// The tokens of all inferences.
     pub(super) tokens: i64,
+}
+
+/// A turn with what is needed to go on with it. Its steps are entries of their own, so that a step
+/// costs the same however many there are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StoredTurn {
+    pub(super) agent_id: String,
+    /// In the row without steps, unless it was written by version 1 of the schema.
+    pub(super) turn: Turn,
+    pub(super) state: TurnState,
+    /// What the turn was given in place of what the agent has.
+    pub(super) toolgroups: Vec<AgentToolGroup>,
+    pub(super) tool_config: Option<ToolConfig>,
+    /// Files of the turn for the code interpreter, by name.
+    pub(super) files: Map<String, Value>,
+    #[serde(flatten)]
+    pub(super) usage: Usage,
     /// The calls that the client is to answer.
     pub(super) pending: Vec<ToolCall>,
     /// The ids of calls that began. One without an answer is never run again.
     pub(super) begun: BTreeSet<String>,
+}
+
+impl StoredTurn {
+    /// What is kept in the row.
+    pub(super) fn row(&mut self) -> Self {
+        let steps = std::mem::take(&mut self.turn.steps);
+        let row = self.clone();
+        self.turn.steps = steps;
+        row
+    }
+
+    /// Takes in what happened after the row was written.
+    pub(super) fn add(&mut self, entry: StoredEntry) {
+        self.usage = entry.usage;
+        self.begun.extend(entry.begun);
+        self.turn.steps.extend(entry.step);
+    }
+}
+
+/// What happened next in a turn: a step ended, or calls of tools began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StoredEntry {
+    /// Made of the turn and the place, so that there is one entry at each place.
+    pub(super) id: String,
+    pub(super) session_id: String,
+    pub(super) turn_id: String,
+    #[serde(deserialize_with = "step")]
+    pub(super) step: Option<Step>,
+    /// The ids of the calls that began.
+    pub(super) begun: Vec<String>,
+    /// What the turn has used so far.
+    pub(super) usage: Usage,
+}
+
+fn step<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Step>, D::Error> {
+    let Some(value) = Option::<Value>::deserialize(deserializer)? else { return Ok(None) };
+    let problems = |issues: Vec<Issue>| {
+        let issues: Vec<String> = issues.iter().map(ToString::to_string).collect();
+        D::Error::custom(issues.join("; "))
+    };
+    Step::from_json(value).map(Some).map_err(problems)
+}
+
+impl StoredEntry {
+    /// The entry of a turn at `place`, counted from 0.
+    pub(super) fn at(place: usize, turn: &StoredTurn) -> Self {
+        let Turn { session_id, turn_id, .. } = &turn.turn;
+        Self {
+            id: format!("{turn_id}/{place}"),
+            session_id: session_id.clone(),
+            turn_id: turn_id.clone(),
+            step: None,
+            begun: Vec::new(),
+            usage: turn.usage,
+        }
+    }
+}
+
+impl Record for StoredEntry {
+    const TABLE: &'static Table = &ENTRIES;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![self.session_id.as_str().into(), self.turn_id.as_str().into()]
+    }
 }
 
 impl Record for StoredTurn {

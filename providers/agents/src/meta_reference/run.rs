@@ -5,6 +5,7 @@
 
 use super::{
     Busy, history,
+    journal::Journal,
     records::{StoredTurn, TurnState},
     toolset::Toolset,
     watch::Repetition,
@@ -22,12 +23,11 @@ use chaski_api::{
     safety::{SafetyViolation, ViolationLevel},
 };
 use chaski_provider::{Context, Deps, OpenSpan, Reply};
-use chaski_store::{Database, Held};
 use futures_util::{StreamExt, future::try_join_all};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::{sync::Arc, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -50,15 +50,14 @@ pub(super) struct Run {
     pub(super) cx: Context,
     /// The span of the turn.
     pub(super) span: OpenSpan,
-    pub(super) database: Database,
     pub(super) config: Arc<AgentConfig>,
     pub(super) tool_config: ToolConfig,
     pub(super) toolset: Toolset,
     /// The turns before, the oldest first.
     pub(super) before: Arc<Vec<Turn>>,
-    pub(super) held: Held<StoredTurn>,
-    /// As it is kept with the next change.
     pub(super) stored: StoredTurn,
+    /// Where that is kept.
+    pub(super) journal: Journal,
     /// The vector database of the session, if it has one.
     pub(super) vector_db: Option<String>,
     pub(super) events: mpsc::Sender<Result<TurnStreamChunk>>,
@@ -83,33 +82,16 @@ impl Run {
             // The caller has left: nobody waits for the model and the tools any more.
             () = events.closed() => {
                 self.span.set("interrupted", true);
-                self.end_as(TurnState::Interrupted).await;
+                self.journal.end_without_answer(TurnState::Interrupted).await;
                 return;
             }
         };
         if let Err(error) = outcome {
             let state = if events.is_closed() { TurnState::Interrupted } else { TurnState::Failed };
-            self.end_as(state).await;
+            self.journal.end_without_answer(state).await;
             self.busy = None;
             self.span.fail();
             let _gone = events.send(Err(error)).await;
-        }
-    }
-
-    /// Notes how a turn ended that has no answer. What the database has counts: a change that was
-    /// on its way when the caller left may have been made.
-    async fn end_as(&self, state: TurnState) {
-        let id = self.stored.turn.turn_id.as_str();
-        let noted = async {
-            let held = self.database.get::<StoredTurn>(self.held.owner(), id).await?;
-            let Some(held) = held.filter(|held| held.record.state == TurnState::Running) else {
-                return Ok(());
-            };
-            let ended = StoredTurn { state, ..held.record.clone() };
-            self.database.replace(&held, &ended).await
-        };
-        if let Err(error) = noted.await.map_err(Error::from) {
-            tracing::warn!(target: "agents", turn = id, "the end of a turn cannot be kept: {}", error.chain());
         }
     }
 
@@ -134,7 +116,7 @@ impl Run {
         };
         self.stored.turn.output_message = answer;
         self.stored.turn.completed_at = Some(now());
-        self.save().await?;
+        self.journal.end(&mut self.stored).await?;
         // Whoever sees the end may begin the next turn.
         self.busy = None;
         let turn = self.stored.turn.clone();
@@ -197,10 +179,10 @@ impl Run {
         let budget = self.config.budget.as_ref();
         let over = |limit: Option<i64>, value: i64| limit.is_some_and(|limit| value >= limit);
         let seconds = i64::try_from(self.began.elapsed().as_secs()).unwrap_or(i64::MAX);
-        self.stored.iterations >= most
+        self.stored.usage.iterations >= most
             || budget.is_some_and(|budget| {
-                over(budget.tokens.as_ref().map(|most| most.0), self.stored.tokens)
-                    || over(budget.tool_calls.as_ref().map(|most| most.0), self.stored.calls)
+                over(budget.tokens.as_ref().map(|most| most.0), self.stored.usage.tokens)
+                    || over(budget.tool_calls.as_ref().map(|most| most.0), self.stored.usage.calls)
                     || over(budget.seconds.as_ref().map(|most| most.0), seconds)
             })
             || Repetition::of(&self.stored.turn).is_endless()
@@ -215,7 +197,7 @@ impl Run {
         span.note(&answer);
         drop(span);
         let answer = answer?;
-        self.stored.iterations += 1;
+        self.stored.usage.iterations += 1;
         let step = InferenceStep {
             turn_id: self.stored.turn.turn_id.clone(),
             step_id,
@@ -244,7 +226,7 @@ impl Run {
                     let chunk = chunk?.into_value()?;
                     for metric in chunk.metrics.iter().flatten() {
                         if metric.metric == "total_tokens" {
-                            self.stored.tokens += metric.value.as_i64().unwrap_or_default();
+                            self.stored.usage.tokens += metric.value.as_i64().unwrap_or_default();
                         }
                     }
                     let is_middle = chunk.event.event_type == ChatEventType::Progress;
@@ -357,15 +339,6 @@ impl Run {
         }))
     }
 
-    /// Keeps the turn as it is now.
-    pub(super) async fn save(&mut self) -> Result<()> {
-        self.database.replace(&self.held, &self.stored).await?;
-        let id = self.stored.turn.turn_id.as_str();
-        let held = self.database.get::<StoredTurn>(self.held.owner(), id).await?;
-        self.held = held.ok_or_else(|| Error::not_found(format!("Turn {id} not found")))?;
-        Ok(())
-    }
-
     pub(super) async fn start(
         &self,
         step_type: StepType,
@@ -378,8 +351,8 @@ impl Run {
 
     /// Keeps a step, and says that it has ended.
     pub(super) async fn complete(&mut self, step: Step) -> Result<()> {
+        self.journal.step(&self.stored, &step).await?;
         self.stored.turn.steps.push(step.clone());
-        self.save().await?;
         self.send(TurnEventPayload::StepComplete(StepComplete {
             step_type: step.step_type(),
             step_id: step.id().to_owned(),
@@ -394,9 +367,33 @@ impl Run {
     }
 }
 
-/// The JSON text of what a span carries.
+/// The JSON text of what a span carries, or as much of it as a span can.
 pub(super) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    let mut text = Beginning(Vec::new());
+    // A value that is too long fails when there is enough of it.
+    let _cut = serde_json::to_writer(&mut text, value);
+    String::from_utf8(text.0).unwrap_or_else(|cut| {
+        let end = cut.utf8_error().valid_up_to();
+        String::from_utf8_lossy(&cut.as_bytes()[..end]).into_owned()
+    })
+}
+
+/// The beginning of a text. Conversations are long, and are noted with each step.
+struct Beginning(Vec<u8>);
+
+/// More bytes than a span takes, so that it says that something is left out.
+const BEGINNING: usize = 32 * 1024;
+
+impl io::Write for Beginning {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(BEGINNING - self.0.len());
+        self.0.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A message of the agent without calls.

@@ -70,6 +70,9 @@ impl Toolset {
         }
         let of_agent = config.toolgroups.as_deref().unwrap_or_default();
         let wanted = if of_turn.is_empty() { of_agent } else { of_turn };
+        if wanted.is_empty() {
+            return Ok(set);
+        }
         let known: Vec<String> = tools.groups().into_iter().map(|group| group.identifier).collect();
         let split = |name: &str| -> (String, Option<String>) {
             if known.iter().any(|known| known == name) {

@@ -2,18 +2,19 @@
 
 use super::{
     Busy, MetaReference, documents, history,
-    records::{StoredSession, StoredTurn, TurnState},
+    journal::{Journal, Kept},
+    records::{StoredSession, StoredTurn, TurnState, Usage},
     run::{Run, json, new_id, now, said},
     toolset::{CODE_INTERPRETER, KNOWLEDGE_SEARCH, Toolset},
 };
 use chaski_api::{
     Error, Result,
     agents::{
-        AgentConfig, Document, Step, StepComplete, StepType, ToolExecutionStep, ToolResponse, Turn,
-        TurnEventPayload, TurnMessage, TurnStreamChunk,
+        AgentConfig, AgentToolGroup, Document, Step, StepComplete, StepType, ToolExecutionStep,
+        ToolResponse, Turn, TurnEventPayload, TurnMessage, TurnStreamChunk,
     },
     endpoints::{
-        agents::{CreateTurnRequest, ResumeTurnRequest, TurnRequest},
+        agents::{CreateTurnRequest, ResumeTurnRequest},
         rag_tool::InsertDocumentsRequest,
     },
     inference::{StopReason, ToolCall, ToolResponseMessage},
@@ -35,13 +36,29 @@ const WAITING: usize = 64;
 /// The tokens of the chunks of documents, as in the reference.
 const CHUNK: i64 = 512;
 
-/// What stands before the first event of a turn.
+/// What a turn is run with.
 struct Prepared {
     config: Arc<AgentConfig>,
     toolset: Toolset,
     before: Vec<Turn>,
     session: Held<StoredSession>,
     busy: Busy,
+}
+
+/// A session that is taken for a turn.
+struct Taken {
+    config: AgentConfig,
+    session: Held<StoredSession>,
+    busy: Busy,
+    /// Its turns, the oldest first.
+    turns: Vec<Kept>,
+}
+
+/// A turn, and the events that come before those of its run.
+struct Begun {
+    stored: StoredTurn,
+    journal: Journal,
+    first: Vec<TurnStreamChunk>,
 }
 
 impl MetaReference {
@@ -53,8 +70,8 @@ impl MetaReference {
         let CreateTurnRequest { agent_id, session_id, messages, .. } = request;
         let toolgroups = request.toolgroups.unwrap_or_default();
         let owner = cx.owner();
-        let mut prepared =
-            self.prepare(cx, &owner, &agent_id, &session_id, &toolgroups, None).await?;
+        let taken = self.take(&owner, &agent_id, &session_id).await?;
+        let mut prepared = self.prepare(cx, taken, &toolgroups).await?;
         let turn = Turn {
             turn_id: new_id(),
             session_id,
@@ -72,18 +89,16 @@ impl MetaReference {
             toolgroups,
             tool_config: request.tool_config,
             files: Map::new(),
-            iterations: 0,
-            calls: 0,
-            tokens: 0,
+            usage: Usage::default(),
             pending: Vec::new(),
             begun: BTreeSet::new(),
         };
         let documents = request.documents.unwrap_or_default();
         self.take_in(cx, &mut prepared, &mut stored, &documents).await?;
-        self.database.insert(&owner, &stored).await?;
-        let held = self.read_anew(&owner, &stored.turn.turn_id).await?;
+        let journal = Journal::begin(self.database.clone(), owner, &stored).await?;
         let span = cx.spans.start("create_and_execute_turn");
-        self.reply(cx, span, prepared, held, Vec::new(), request.stream == Some(true)).await
+        let begun = Begun { stored, journal, first: Vec::new() };
+        self.reply(cx, span, prepared, begun, request.stream == Some(true)).await
     }
 
     pub(super) async fn go_on(
@@ -92,98 +107,57 @@ impl MetaReference {
         request: ResumeTurnRequest,
     ) -> Result<TurnReply> {
         let ResumeTurnRequest { agent_id, session_id, turn_id, tool_responses, stream } = request;
-        let owner = cx.owner();
-        self.agent(&owner, &agent_id).await?;
-        let which = TurnRequest { agent_id, session_id, turn_id };
-        let turn = self.turn(&owner, &which).await?;
-        let Some(held) = turn else {
-            return Err(Error::not_found(format!("Turn {} not found", which.turn_id)));
+        let mut taken = self.take(&cx.owner(), &agent_id, &session_id).await?;
+        let place = taken.turns.iter().position(|kept| kept.row.record.turn.turn_id == turn_id);
+        let mut from_it = taken.turns.split_off(place.unwrap_or(taken.turns.len())).into_iter();
+        let Some(kept) = from_it.next() else {
+            return Err(Error::not_found(format!("Turn {turn_id} not found")));
         };
-        let TurnRequest { agent_id, session_id, turn_id } = which;
-        let groups = held.record.toolgroups.clone();
-        let prepared = self
-            .prepare(cx, &owner, &agent_id, &session_id, &groups, Some(turn_id.as_str()))
-            .await?;
-        // Read again now that no other turn of the session is under way.
-        let held = self.read_anew(&owner, &turn_id).await?;
-        let mut stored = held.record.clone();
-        let step = match stored.state {
-            TurnState::AwaitingInput => Some(answered(&mut stored, tool_responses)?),
-            // A client that reads calls from the text of an answer has run them after its end.
-            TurnState::Complete
-                if is_news(&stored, &tool_responses)
-                    && self.is_last(&owner, &session_id, &turn_id).await? =>
-            {
-                let calls = tool_responses.iter().map(|response| ToolCall {
-                    call_id: response.call_id.clone(),
-                    tool_name: response.tool_name.clone(),
-                    arguments: Map::new(),
-                });
-                let calls = calls.collect();
-                Some(executed(&mut stored, calls, tool_responses))
-            }
-            TurnState::Complete => {
-                return Err(Error::invalid(format!(
-                    "the turn `{turn_id}` is complete; there is nothing to go on with"
-                )));
-            }
-            TurnState::Running | TurnState::Interrupted | TurnState::Failed => {
-                if !tool_responses.is_empty() {
-                    return Err(Error::invalid(format!(
-                        "the turn `{turn_id}` waits for no tools; send empty `tool_responses` to go \
-                         on with it"
-                    )));
-                }
-                None
-            }
+        let is_last = from_it.next().is_none();
+        let groups = kept.row.record.toolgroups.clone();
+        let prepared = self.prepare(cx, taken, &groups).await?;
+        let edit = |turn: &mut StoredTurn| {
+            let step = resumed(turn, tool_responses, is_last)?;
+            turn.state = TurnState::Running;
+            turn.turn.completed_at = None;
+            Ok(step.map(Step::ToolExecution))
         };
-        stored.state = TurnState::Running;
-        stored.turn.completed_at = None;
-        self.database.replace(&held, &stored).await?;
-        let held = self.read_anew(&owner, &turn_id).await?;
+        let (journal, stored, step) = Journal::resume(self.database.clone(), kept, edit).await?;
         let first = step.map(|step| {
             TurnStreamChunk::from(TurnEventPayload::StepComplete(StepComplete {
                 step_type: StepType::ToolExecution,
-                step_id: step.step_id.clone(),
-                step_details: Step::ToolExecution(step),
+                step_id: step.id().to_owned(),
+                step_details: step,
             }))
         });
-        let (span, first) = (cx.spans.start("resume_turn"), first.into_iter().collect());
-        self.reply(cx, span, prepared, held, first, stream == Some(true)).await
+        let span = cx.spans.start("resume_turn");
+        let begun = Begun { stored, journal, first: first.into_iter().collect() };
+        self.reply(cx, span, prepared, begun, stream == Some(true)).await
     }
 
-    /// Whether no turn of the session came after this one.
-    async fn is_last(&self, owner: &Owner, session_id: &str, turn_id: &str) -> Result<bool> {
-        let turns = self.turns(owner, session_id).await?;
-        Ok(turns.last().is_some_and(|last| last.turn.turn_id == turn_id))
-    }
-
-    async fn read_anew(&self, owner: &Owner, turn_id: &str) -> Result<Held<StoredTurn>> {
-        let held = self.database.get::<StoredTurn>(owner, turn_id).await?;
-        held.ok_or_else(|| Error::not_found(format!("Turn {turn_id} not found")))
-    }
-
-    /// Finds all that a turn needs. `resumed` is the turn that is gone on with.
-    async fn prepare(
-        &self,
-        cx: &Context,
-        owner: &Owner,
-        agent_id: &str,
-        session_id: &str,
-        toolgroups: &[chaski_api::agents::AgentToolGroup],
-        resumed: Option<&str>,
-    ) -> Result<Prepared> {
+    /// Takes a session for a turn, until the turn has ended.
+    async fn take(&self, owner: &Owner, agent_id: &str, session_id: &str) -> Result<Taken> {
         let config = self.agent(owner, agent_id).await?.record.agent.agent_config;
         let session = self.session(owner, agent_id, session_id).await?;
         let busy = self.occupy(session_id)?;
+        let turns = self.turns(owner, session_id).await?;
+        Ok(Taken { config, session, busy, turns })
+    }
+
+    /// Finds the tools of a turn after the turns of `taken`.
+    async fn prepare(
+        &self,
+        cx: &Context,
+        taken: Taken,
+        toolgroups: &[AgentToolGroup],
+    ) -> Result<Prepared> {
+        let Taken { config, session, busy, turns } = taken;
         let tools = self.deps.routers.tools()?;
         let toolset = Toolset::of(tools.as_ref(), cx, &config, toolgroups).await?;
-        let turns = self.turns(owner, session_id).await?;
         let before = turns
             .into_iter()
-            .take_while(|stored| resumed != Some(stored.turn.turn_id.as_str()))
-            .filter(|stored| stored.state != TurnState::Failed)
-            .map(|stored| stored.turn)
+            .filter(|kept| kept.row.record.state != TurnState::Failed)
+            .map(|kept| kept.whole().turn)
             .collect();
         Ok(Prepared { config: Arc::new(config), toolset, before, session, busy })
     }
@@ -241,33 +215,30 @@ impl MetaReference {
         if let Some(id) = &prepared.session.record.vector_db {
             return Ok(id.clone());
         }
-        let owner = prepared.session.owner().clone();
         let mut session = prepared.session.record.clone();
         let id = format!("{SESSION_VECTOR_DB}{}", session.session.session_id);
         self.deps.routers.retrieval()?.ensure(cx, &id, &self.embedding_model).await?;
         session.vector_db = Some(id.clone());
         self.database.replace(&prepared.session, &session).await?;
-        let anew = self.database.get::<StoredSession>(&owner, &session.session.session_id).await?;
-        prepared.session =
-            anew.ok_or_else(|| Error::not_found("the session was removed while its turn began"))?;
+        prepared.session = prepared.session.replaced(session);
         Ok(id)
     }
 
-    /// Runs a turn, whose events begin with `first`, and gives them or the turn.
+    /// Runs a turn, and gives its events or the turn.
     async fn reply(
         &self,
         cx: &Context,
         mut span: OpenSpan,
         prepared: Prepared,
-        held: Held<StoredTurn>,
-        first: Vec<TurnStreamChunk>,
+        begun: Begun,
         stream: bool,
     ) -> Result<TurnReply> {
         let Prepared { config, toolset, before, session, busy } = prepared;
+        let Begun { stored, journal, first } = begun;
         let of_agent = config.tool_config.clone().unwrap_or_default();
-        let turn = &held.record.turn;
+        let turn = &stored.turn;
         span.set_with("session_id", || turn.session_id.clone());
-        span.set_with("agent_id", || held.record.agent_id.clone());
+        span.set_with("agent_id", || stored.agent_id.clone());
         span.set_with("turn_id", || turn.turn_id.clone());
         span.set_content("request", || json(&turn.input_messages));
         let (events, mut received) = mpsc::channel(WAITING);
@@ -275,13 +246,12 @@ impl MetaReference {
             deps: self.deps.clone(),
             cx: cx.within(&span),
             span,
-            database: self.database.clone(),
-            tool_config: held.record.tool_config.clone().unwrap_or(of_agent),
+            tool_config: stored.tool_config.clone().unwrap_or(of_agent),
             config,
             toolset,
             before: Arc::new(before),
-            stored: held.record.clone(),
-            held,
+            stored,
+            journal,
             vector_db: session.record.vector_db.clone(),
             events,
             began: Instant::now(),
@@ -305,6 +275,42 @@ impl MetaReference {
         }
         let turn = end.ok_or_else(|| Error::internal("a turn ended without an answer"))?;
         Ok(Reply::Full(Payload::Value(turn)))
+    }
+}
+
+/// Notes what a client answered with which a turn is to go on; gives the step that this is.
+///
+/// # Errors
+/// `InvalidRequest` where the turn does not wait for these answers.
+fn resumed(
+    stored: &mut StoredTurn,
+    responses: Vec<ToolResponse>,
+    is_last: bool,
+) -> Result<Option<ToolExecutionStep>> {
+    let turn_id = &stored.turn.turn_id;
+    match stored.state {
+        TurnState::AwaitingInput => answered(stored, responses).map(Some),
+        // A client that reads calls from the text of an answer has run them after its end.
+        TurnState::Complete if is_last && is_news(stored, &responses) => {
+            let calls = responses.iter().map(|response| ToolCall {
+                call_id: response.call_id.clone(),
+                tool_name: response.tool_name.clone(),
+                arguments: Map::new(),
+            });
+            let calls = calls.collect();
+            Ok(Some(executed(stored, calls, responses)))
+        }
+        TurnState::Complete => Err(Error::invalid(format!(
+            "the turn `{turn_id}` is complete; there is nothing to go on with"
+        ))),
+        TurnState::Running | TurnState::Interrupted | TurnState::Failed => {
+            if responses.is_empty() {
+                return Ok(None);
+            }
+            Err(Error::invalid(format!(
+                "the turn `{turn_id}` waits for no tools; send empty `tool_responses` to go on with it"
+            )))
+        }
     }
 }
 
@@ -340,7 +346,7 @@ fn is_news(stored: &StoredTurn, responses: &[ToolResponse]) -> bool {
     !responses.is_empty() && responses.iter().all(|response| seen.insert(&response.call_id))
 }
 
-/// Adds the step in which the client ran `calls`.
+/// Notes that the client ran `calls`; gives the step.
 fn executed(
     stored: &mut StoredTurn,
     calls: Vec<ToolCall>,
@@ -358,6 +364,5 @@ fn executed(
         let ToolResponse { call_id, content, .. } = response;
         TurnMessage::Tool(ToolResponseMessage { call_id, content })
     }));
-    stored.turn.steps.push(Step::ToolExecution(step.clone()));
     step
 }

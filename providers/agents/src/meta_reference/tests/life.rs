@@ -150,4 +150,8 @@ async fn a_server_that_dies_leaves_what_it_had_told() {
     assert_eq!(whole.steps.len(), 3);
     assert!(next.invoked().is_empty(), "the tool is not run again");
     assert_eq!(whole.output_message.content.texts("").as_deref(), Some("done"));
+    // Where the first one lives on after all, it leaves the turn alone.
+    drop(events);
+    left(&world).await;
+    assert_eq!(next.session().await.turns, [whole]);
 }

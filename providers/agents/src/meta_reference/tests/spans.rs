@@ -132,3 +132,14 @@ async fn a_turn_whose_caller_leaves_ends_its_spans_and_says_so() {
     assert!(world.resume(&turn_id, json!([])).await.error.is_none());
     assert_eq!(kept.text("resume_turn", "turn_id"), turn_id);
 }
+
+#[test]
+fn no_more_is_written_for_a_span_than_it_takes() {
+    let whole = json!({ "a": ["b", 1] });
+    assert_eq!(run::json(&whole), whole.to_string());
+    for text in ["é".repeat(1 << 20), format!("x{}", "é".repeat(1 << 20))] {
+        let cut = run::json(&text);
+        assert!(cut.len() > 30_000 && cut.len() <= 32 * 1024, "{}", cut.len());
+        assert!(cut.ends_with('é'));
+    }
+}
