@@ -24,6 +24,8 @@ use tokio::{net::TcpStream, task::JoinHandle};
 
 /// Agents that have a turn at the same time.
 const AGENTS: usize = 200;
+/// A server that fails with so many is asked again with fewer.
+const FEWER: [usize; 4] = [AGENTS, 50, 10, 1];
 /// Turns of each agent, one after another: many are a second or two of work for Chaski, one is a minute
 /// of work for the reference.
 const TURNS: usize = 20;
@@ -33,6 +35,8 @@ const TURNS_OF_PEER: usize = 1;
 #[derive(Debug, Serialize)]
 struct Row {
     who: String,
+    /// Those that have a turn at the same time.
+    agents: usize,
     turns: usize,
     turns_per_second: f64,
     cpu_milliseconds_per_turn: f64,
@@ -55,16 +59,20 @@ pub(crate) async fn measure(binary: &Path, folder: &Path, peers: &Path) -> Resul
     let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
     let setup = Setup { agents: true, ..Setup::default() };
     let server = Server::in_front_of(binary, upstream.port, setup).await?;
-    let mut rows = vec![run("Chaski", &server, TURNS).await?];
+    let mut rows = vec![run("Chaski", &server, AGENTS, TURNS).await?];
     drop(server);
     for (folder, peer) in peers::installed(peers)? {
         if !peer.agents {
             continue;
         }
-        if let Some(server) = peers::started(&folder, &peer, upstream.port).await {
-            match run(&peer.name, &server, TURNS_OF_PEER).await {
-                Ok(row) => rows.push(row),
-                Err(error) => eprintln!("{} is left out: {error:#}", peer.name),
+        for agents in FEWER {
+            let Some(server) = peers::started(&folder, &peer, upstream.port).await else { break };
+            match run(&peer.name, &server, agents, TURNS_OF_PEER).await {
+                Ok(row) => {
+                    rows.push(row);
+                    break;
+                }
+                Err(error) => eprintln!("{} fails with {agents} agents: {error:#}", peer.name),
             }
         }
     }
@@ -76,10 +84,14 @@ pub(crate) async fn measure(binary: &Path, folder: &Path, peers: &Path) -> Resul
 }
 
 /// The turns of all agents on a server.
-async fn run(who: &str, server: &Server, turns: usize) -> Result<Row> {
+async fn run(who: &str, server: &Server, count: usize, turns: usize) -> Result<Row> {
     // One that is not counted, so that everything is loaded.
     Agent::made(server.port).await?.turn().await?;
-    let agents = try_join_all((0..AGENTS).map(|_| Agent::made(server.port))).await?;
+    // One after another: the reference refuses some of many that come at once.
+    let mut agents = Vec::new();
+    for _ in 0..count {
+        agents.push(Agent::made(server.port).await?);
+    }
     let (before_megabytes, cpu, began) = (server.memory()?, server.cpu()?, Instant::now());
     try_join_all(agents.into_iter().map(async |mut agent| {
         for _ in 0..turns {
@@ -90,10 +102,11 @@ async fn run(who: &str, server: &Server, turns: usize) -> Result<Row> {
     .await?;
     let (seconds, cpu) = (began.elapsed().as_secs_f64(), server.cpu()?.saturating_sub(cpu));
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-    let done = (AGENTS * turns) as f64;
+    let done = (count * turns) as f64;
     Ok(Row {
         who: who.to_owned(),
-        turns: AGENTS * turns,
+        agents: count,
+        turns: count * turns,
         turns_per_second: done / seconds,
         cpu_milliseconds_per_turn: cpu.as_secs_f64() * 1000.0 / done,
         before_megabytes,
@@ -213,19 +226,20 @@ impl Results {
             ),
             String::new(),
             format!(
-                "{AGENTS} agents at the same time. A turn is a new session, a question, a call of a tool of the \
+                "{AGENTS} agents at the same time, or as many as a server bears. A turn is a new session, a question, a call of a tool of the \
                  client, its answer, and the answer of the model; all events are streamed and everything is \
                  kept in SQLite. The model is the fixed upstream; the server has one core."
             ),
             String::new(),
-            "| Server | Turns | Turns/s | CPU ms a turn | Memory before, MB | after, MB |"
+            "| Server | Agents | Turns | Turns/s | CPU ms a turn | Memory before, MB | after, MB |"
                 .to_owned(),
-            "| --- | ---: | ---: | ---: | ---: | ---: |".to_owned(),
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |".to_owned(),
         ];
         out.extend(self.rows.iter().map(|row| {
             format!(
-                "| {} | {} | {:.1} | {:.2} | {:.0} | {:.0} |",
+                "| {} | {} | {} | {:.1} | {:.2} | {:.0} | {:.0} |",
                 row.who,
+                row.agents,
                 row.turns,
                 row.turns_per_second,
                 row.cpu_milliseconds_per_turn,

@@ -13,7 +13,10 @@ use std::{
     rc::Rc,
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, task::LocalSet};
+use tokio::{net::TcpStream, sync::Semaphore, task::LocalSet};
+
+/// The most connections of a load at a fixed rate. Requests beyond them wait, and their time counts.
+const CONNECTIONS: usize = 512;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -96,7 +99,8 @@ impl Load {
             workers.push(tokio::task::spawn_local(async move {
                 let mut connection = load.connect().await?;
                 while began.elapsed() < duration {
-                    load.one(&mut connection, &outcome).await?;
+                    connection.ready().await?;
+                    load.one(&mut connection, Instant::now(), &outcome).await?;
                 }
                 anyhow::Ok(())
             }));
@@ -110,21 +114,28 @@ impl Load {
     async fn open(&self, per_second: u32, duration: Duration) -> Result<Outcome> {
         let outcome = Rc::new(RefCell::new(Outcome::default()));
         let idle: Rc<RefCell<Vec<Connection>>> = Rc::default();
+        let connections = Rc::new(Semaphore::new(CONNECTIONS));
         let began = Instant::now();
-        let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
-        // Late requests are sent at once, so that a stall is not left out of the numbers.
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
+        let between = Duration::from_secs(1) / per_second;
+        let mut due = began;
         let mut open = Vec::new();
         while began.elapsed() < duration {
-            ticks.tick().await;
+            // The timer counts in milliseconds, which would send many at once and then nothing.
+            while Instant::now() < due {
+                tokio::task::yield_now().await;
+            }
+            let sent = due;
+            due += between;
             let (load, outcome, idle) = (self.clone(), outcome.clone(), idle.clone());
+            let connections = Rc::clone(&connections);
             open.push(tokio::task::spawn_local(async move {
+                let _one_of_them = connections.acquire().await?;
                 let kept = idle.borrow_mut().pop();
                 let mut connection = match kept {
                     Some(connection) => connection,
                     None => load.connect().await?,
                 };
-                load.one(&mut connection, &outcome).await?;
+                load.one(&mut connection, sent, &outcome).await?;
                 idle.borrow_mut().push(connection);
                 anyhow::Ok(())
             }));
@@ -143,7 +154,7 @@ impl Load {
         let began = Instant::now();
         let mut connection = self.connect().await?;
         for _ in 0..requests {
-            self.one(&mut connection, &outcome).await?;
+            self.one(&mut connection, Instant::now(), &outcome).await?;
         }
         Ok(finish(&outcome, began))
     }
@@ -156,7 +167,13 @@ impl Load {
         Ok(connection)
     }
 
-    async fn one(&self, connection: &mut Connection, outcome: &RefCell<Outcome>) -> Result<()> {
+    /// One request, whose times count from the moment `sent`.
+    async fn one(
+        &self,
+        connection: &mut Connection,
+        sent: Instant,
+        outcome: &RefCell<Outcome>,
+    ) -> Result<()> {
         let mut request = Request::post(&*self.path)
             .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/json");
@@ -165,7 +182,6 @@ impl Load {
         }
         let request = request.body(Full::new(self.body.clone()))?;
         connection.ready().await?;
-        let sent = Instant::now();
         let response = connection.send_request(request).await?;
         let status = response.status();
         let mut body = response.into_body();

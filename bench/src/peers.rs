@@ -62,35 +62,43 @@ pub(crate) async fn started(folder: &Path, peer: &Peer, upstream: u16) -> Option
         .ok()
 }
 
-/// The rows of all peers that start. One that does not is named and left out.
+/// The rows of all peers that start and answer. One that does not is named and left out.
 pub(crate) async fn measure(folder: &Path) -> Result<Vec<Row>> {
     let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
     let mut rows = Vec::new();
     for (folder, peer) in installed(folder)? {
         let Some(server) = started(&folder, &peer, upstream.port).await else { continue };
-        let port = upstream.port.to_string();
-        let headers = peer.headers.iter();
-        let headers = headers.map(|(name, value)| (name.clone(), value.replace("UPSTREAM", &port)));
-        let target = Target {
-            name: peer.name.as_str().into(),
-            path: peer.path.as_str().into(),
-            headers: headers.collect(),
-            model: peer.model.as_str().into(),
-            llama_stack: peer.llama_stack,
-            port: server.port,
-            server: Some(&server),
-            exact: false,
-        };
-        let kinds: &[Kind] =
-            if peer.streams { &[Kind::Plain, Kind::Stream] } else { &[Kind::Plain] };
-        for _ in 0..ROUNDS {
-            for kind in kinds {
-                for concurrency in [1, 16] {
-                    let pace = Pace::Closed { concurrency };
-                    rows.push(target.measure(*kind, pace, QUESTION).await?);
-                }
-            }
+        match measure_one(&peer, &server, upstream.port).await {
+            Ok(measured) => rows.extend(measured),
+            Err(error) => eprintln!("{} is left out: {error:#}", peer.name),
         }
     }
     Ok(report::medians(rows))
+}
+
+async fn measure_one(peer: &Peer, server: &Server, upstream: u16) -> Result<Vec<Row>> {
+    let port = upstream.to_string();
+    let headers = peer.headers.iter();
+    let headers = headers.map(|(name, value)| (name.clone(), value.replace("UPSTREAM", &port)));
+    let target = Target {
+        name: peer.name.as_str().into(),
+        path: peer.path.as_str().into(),
+        headers: headers.collect(),
+        model: peer.model.as_str().into(),
+        llama_stack: peer.llama_stack,
+        port: server.port,
+        server: Some(server),
+        exact: false,
+    };
+    let kinds: &[Kind] = if peer.streams { &[Kind::Plain, Kind::Stream] } else { &[Kind::Plain] };
+    let mut rows = Vec::new();
+    for _ in 0..ROUNDS {
+        for kind in kinds {
+            for concurrency in [1, 16] {
+                let pace = Pace::Closed { concurrency };
+                rows.push(target.measure(*kind, pace, QUESTION).await?);
+            }
+        }
+    }
+    Ok(rows)
 }

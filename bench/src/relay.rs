@@ -169,18 +169,21 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     }
     let full_speed = report::medians(full_speed);
 
-    // Half of what each way can do, on its own and straight to the upstream at the same rate.
+    // Half of what each way can do, on its own and straight to the upstream at the same rate, which is one
+    // at which the generator is not busy itself.
     let mut half_load = Vec::new();
     for _ in 0..ROUNDS {
         for kind in [Kind::Plain, Kind::Stream] {
             for target in targets.iter().filter(|target| target.server.is_some()) {
                 let most = report::highest(&full_speed, &target.name, kind);
+                let generator = report::highest(&full_speed, DIRECT, kind);
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,
                     reason = "a rate of requests is small and above zero"
                 )]
-                let pace = Pace::Open { per_second: (most / 2.0).max(1.0) as u32 };
+                let pace =
+                    Pace::Open { per_second: (most / 2.0).min(generator / 3.0).max(1.0) as u32 };
                 half_load.push(targets[0].measure(kind, pace, QUESTION).await?);
                 half_load.push(target.measure(kind, pace, QUESTION).await?);
             }

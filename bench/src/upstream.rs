@@ -3,7 +3,10 @@
 use anyhow::Result;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Response, header::CONTENT_TYPE};
+use http::{
+    Response,
+    header::{CONNECTION, CONTENT_TYPE},
+};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Frame, Incoming},
@@ -88,13 +91,17 @@ async fn answer(
         return Ok(json(r#"{"principal":"bench"}"#));
     }
     if !is_chat {
-        return Ok(json(MODELS));
+        let mut models = json(MODELS);
+        // The reference asks once in an event loop that it then closes, connections and all: its next
+        // request fails when it takes up a connection of that loop.
+        models.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
+        return Ok(models);
     }
     pause(thinking).await;
     if has(&body, ENDLESS.as_bytes()) {
         return Ok(endless());
     }
-    if has(&body, br#""tools":"#) && !has(&body, br#""role":"tool""#) {
+    if has(&body, br#""tools":["#) && !has(&body, br#""role":"tool""#) {
         return Ok(call());
     }
     let wants_stream = has(&body, br#""stream":true"#);
@@ -107,10 +114,12 @@ fn has(body: &[u8], wanted: &[u8]) -> bool {
 
 /// A call of the tool `get_weather`, as events.
 fn call() -> Response<Body> {
-    let head = r#"{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"get_weather","arguments":""}}]}"#;
+    let head = r#"{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"get_weather","arguments":""}}]}"#;
     let arguments =
         r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"city\": \"Quito\"}"}}]}"#;
-    let text = event(head, "null") + &event(arguments, "null");
+    // As vLLM does; the reference takes its first event for a beginning without contents.
+    let first = event(r#"{"role":"assistant","content":""}"#, "null");
+    let text = first + &event(head, "null") + &event(arguments, "null");
     let text = text + &event("{}", r#""tool_calls""#) + "data: [DONE]\n\n";
     streamed(stream::once(async { Ok::<_, Infallible>(Frame::data(Bytes::from(text))) }))
 }
