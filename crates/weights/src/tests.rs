@@ -1,9 +1,12 @@
 //! Fetching against a scripted client: resuming, checking, and the words when nothing works.
 
-use crate::{Fetch, FetchFailure, Fetched, Progress, Source, Store};
+use crate::{
+    Fetch, FetchFailure, Fetched, Progress, Source, Store, assemble::hex, catalogue::Assembly,
+};
 use bytes::Bytes;
 use chaski_llm::gguf::{Tensor, Value, write};
 use futures_util::{StreamExt, future::BoxFuture, stream};
+use sha2::{Digest, Sha256};
 use std::sync::Mutex;
 
 /// Serves one file at every address, and cuts the connection after some bytes the first time.
@@ -157,6 +160,29 @@ async fn a_file_with_another_checksum_is_refused() {
     assert!(error.message.contains("Hugging Face: what came is not the expected file"), "{error}");
     assert!(error.message.contains("b179c9523d0e"), "{error}");
     assert_eq!(files(&store), [".lock"]);
+}
+
+#[tokio::test]
+async fn a_file_for_which_the_engine_is_slow_is_kept_in_another_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path());
+    let weights = crate::Catalogue::find("smollm2-135m-instruct").unwrap();
+    let sha256: &'static str = Box::leak(hex(&Sha256::digest(toy())).into());
+    let weights: &'static crate::Weights = Box::leak(Box::new(crate::Weights {
+        origins: &weights.origins[..1],
+        assembly: Assembly::Widened { sha256 },
+        ..*weights
+    }));
+    let http = OneFile::of(toy());
+    let pulled = store.pull(&http, &Source::Named(weights), &Notes::default()).await.unwrap();
+    let described = store.describe("smollm2-135m-instruct").unwrap();
+    let kept = hex(&Sha256::digest(std::fs::read(pulled.path).unwrap()));
+    // What is written down is the checksum of what is there.
+    assert_eq!(described.sha256, Some(kept));
+    assert_eq!(
+        files(&store),
+        [".lock", "smollm2-135m-instruct.gguf", "smollm2-135m-instruct.json"]
+    );
 }
 
 #[tokio::test]

@@ -5,10 +5,12 @@
 mod bert;
 mod read;
 pub mod tiny;
+mod widen;
 mod write;
 
 pub use bert::{BertFiles, BertShape, convert_bert};
 pub use read::Header;
+pub use widen::widen;
 pub use write::{Tensor, Value, write};
 
 use serde::Serialize;

@@ -24,28 +24,75 @@ pub struct Header {
     pub(super) head: bool,
 }
 
+/// Where the parts of a GGUF file are, in bytes from its beginning.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// The value of `general.file_type`, where it has the usual type.
+    pub(super) file_type_at: Option<u64>,
+    /// The list of tensors.
+    pub(super) tensors_at: u64,
+    pub(super) tensors: Vec<Placed>,
+    /// The learned numbers. Offsets of tensors count from here.
+    pub(super) data_at: u64,
+    pub(super) alignment: u64,
+    size: u64,
+}
+
+/// A tensor in a file.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) name: String,
+    /// The fastest-moving dimension first.
+    pub(super) shape: Vec<u64>,
+    /// How its numbers are stored, in the numbering of `ggml_type`.
+    pub(super) kind: u32,
+    pub(super) offset: u64,
+}
+
+impl Layout {
+    /// Reads the layout of the file at `path`.
+    ///
+    /// # Errors
+    /// Those of [`Header::read`].
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        Ok(read(path)?.1)
+    }
+
+    /// The bytes from a tensor to the one behind it, or to the end of the file.
+    pub(super) fn bytes(&self, tensor: &Placed) -> u64 {
+        let offsets = self.tensors.iter().map(|other| other.offset);
+        let next = offsets.filter(|offset| *offset > tensor.offset).min();
+        let end = next.unwrap_or_else(|| self.size.saturating_sub(self.data_at));
+        end.saturating_sub(tensor.offset)
+    }
+}
+
+fn read(path: &Path) -> Result<(Header, Layout)> {
+    let broken = |why: &str| Error::Broken {
+        message: format!("`{}` is not a usable GGUF file: {why}", path.display()),
+    };
+    let io = |error: std::io::Error| {
+        if error.kind() == std::io::ErrorKind::UnexpectedEof {
+            return broken("it ends too early");
+        }
+        broken(&error.to_string())
+    };
+    let file = File::open(path).map_err(io)?;
+    let size = file.metadata().map_err(io)?.len();
+    let mut source = Source { file: BufReader::with_capacity(1 << 16, file), size };
+    source.header().map_err(|fault| match fault {
+        Fault::Io(error) => io(error),
+        Fault::Form(why) => broken(why),
+    })
+}
+
 impl Header {
     /// Reads the header of the file at `path`.
     ///
     /// # Errors
     /// When the file cannot be read, is not GGUF, or is shorter than its header says.
     pub fn read(path: &Path) -> Result<Self> {
-        let broken = |why: &str| Error::Broken {
-            message: format!("`{}` is not a usable GGUF file: {why}", path.display()),
-        };
-        let io = |error: std::io::Error| {
-            if error.kind() == std::io::ErrorKind::UnexpectedEof {
-                return broken("it ends too early");
-            }
-            broken(&error.to_string())
-        };
-        let file = File::open(path).map_err(io)?;
-        let size = file.metadata().map_err(io)?.len();
-        let mut source = Source { file: BufReader::with_capacity(1 << 16, file), size };
-        source.header().map_err(|fault| match fault {
-            Fault::Io(error) => io(error),
-            Fault::Form(why) => broken(why),
-        })
+        Ok(read(path)?.0)
     }
 
     pub fn number(&self, key: &str) -> Option<u64> {
@@ -101,7 +148,7 @@ struct Source {
 }
 
 impl Source {
-    fn header(&mut self) -> Result<Header, Fault> {
+    fn header(&mut self) -> Result<(Header, Layout), Fault> {
         if self.bytes::<4>()? != *b"GGUF" {
             return Err(Fault::Form("it does not begin with `GGUF`"));
         }
@@ -112,10 +159,13 @@ impl Source {
         if tensors > MAX_ENTRIES || entries > MAX_ENTRIES {
             return Err(Fault::Form("it has too many entries"));
         }
-        let mut header = Header::default();
+        let (mut header, mut layout) = (Header::default(), Layout::default());
         for _ in 0..entries {
             let key = self.text()?;
             let kind = self.u32()?;
+            if key == "general.file_type" && kind == 4 {
+                layout.file_type_at = Some(self.file.stream_position()?);
+            }
             match self.value(kind, 0)? {
                 Item::Number(number) => _ = header.numbers.insert(key, number),
                 Item::Text(text) => _ = header.texts.insert(key, text),
@@ -124,6 +174,7 @@ impl Source {
             }
         }
         let mut last_offset = 0;
+        layout.tensors_at = self.file.stream_position()?;
         for _ in 0..tensors {
             let name = self.text()?;
             header.head |= matches!(name.as_str(), "cls.weight" | "cls.output.weight");
@@ -131,13 +182,15 @@ impl Source {
             if dimensions > 8 {
                 return Err(Fault::Form("a tensor has too many dimensions"));
             }
-            let mut count = 1_u64;
+            let mut shape = Vec::new();
             for _ in 0..dimensions {
-                count = count.saturating_mul(self.u64()?);
+                shape.push(self.u64()?);
             }
-            self.u32()?;
-            last_offset = last_offset.max(self.u64()?);
+            let count = shape.iter().fold(1_u64, |count, size| count.saturating_mul(*size));
+            let (kind, offset) = (self.u32()?, self.u64()?);
+            last_offset = last_offset.max(offset);
             header.parameters = header.parameters.saturating_add(count);
+            layout.tensors.push(Placed { name, shape, kind, offset });
         }
         let alignment = header.number("general.alignment").unwrap_or(32).clamp(1, 1 << 20);
         let start = self.file.stream_position()?.next_multiple_of(alignment);
@@ -145,7 +198,7 @@ impl Source {
             return Err(Fault::Form("it is shorter than its header says"));
         }
         header.weight_bytes = self.size.saturating_sub(start);
-        Ok(header)
+        Ok((header, Layout { data_at: start, alignment, size: self.size, ..layout }))
     }
 
     fn value(&mut self, kind: u32, depth: u32) -> Result<Item, Fault> {
