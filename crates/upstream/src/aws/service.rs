@@ -7,7 +7,7 @@ use super::{
     signature::{self, Signed},
     sts::TokenService,
 };
-use crate::{Http, Request, Response, client::secret_header};
+use crate::{Http, Request, Response, TraceParent, client::secret_header};
 use bytes::Bytes;
 use chaski_api::{Error, ErrorKind, Result, Secret};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -45,12 +45,14 @@ pub struct ServiceOptions {
 }
 
 /// A request to a service, before it is signed.
-struct Call {
+struct Call<'a> {
     method: Method,
     url: Url,
     headers: HeaderMap,
     body: Bytes,
     deadline: Option<Instant>,
+    /// Not signed, since proxies on the way may be part of the trace.
+    trace: Option<&'a TraceParent>,
 }
 
 /// A service of AWS in one region.
@@ -119,7 +121,8 @@ impl Service {
         self.chain.credentials().await.map(drop)
     }
 
-    /// Sends a JSON body; the path is given by its segments, in plain text.
+    /// Sends a JSON body; the path is given by its segments, in plain text. `trace` is the span that
+    /// the call belongs to.
     ///
     /// # Errors
     /// What the service answers, with its code, or that it does not answer.
@@ -128,10 +131,12 @@ impl Service {
         path: &[&str],
         body: Bytes,
         deadline: Option<Instant>,
+        trace: Option<&TraceParent>,
     ) -> Result<Response> {
         let json = HeaderValue::from_static("application/json");
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
-        self.call(Call { method: Method::POST, url: self.at(path)?, headers, body, deadline }).await
+        let url = self.at(path)?;
+        self.call(Call { method: Method::POST, url, headers, body, deadline, trace }).await
     }
 
     /// Asks for what is at a path, given like that of [`Self::post`], with these parameters.
@@ -152,10 +157,10 @@ impl Service {
             .collect();
         url.set_query((!pairs.is_empty()).then(|| pairs.join("&")).as_deref());
         let (headers, body) = (HeaderMap::new(), Bytes::new());
-        self.call(Call { method: Method::GET, url, headers, body, deadline }).await
+        self.call(Call { method: Method::GET, url, headers, body, deadline, trace: None }).await
     }
 
-    async fn call(&self, mut call: Call) -> Result<Response> {
+    async fn call(&self, mut call: Call<'_>) -> Result<Response> {
         if let Some(key) = &self.key {
             call.headers.insert(header::AUTHORIZATION, key.clone());
             return self.send(&call, &call.headers).await?.0;
@@ -188,7 +193,7 @@ impl Service {
         Ok(url)
     }
 
-    fn signed(&self, call: &Call, credentials: &Credentials) -> Result<HeaderMap> {
+    fn signed(&self, call: &Call<'_>, credentials: &Credentials) -> Result<HeaderMap> {
         let signed = Signed {
             method: &call.method,
             url: &call.url,
@@ -202,12 +207,13 @@ impl Service {
     }
 
     /// The successful answer or the error, and whether other credentials may help.
-    async fn send(&self, call: &Call, headers: &HeaderMap) -> Result<(Result<Response>, bool)> {
+    async fn send(&self, call: &Call<'_>, headers: &HeaderMap) -> Result<(Result<Response>, bool)> {
         let mut request = Request::new(self.name, call.method.clone(), call.url.clone());
         if call.method == Method::POST {
             request = request.json(call.body.clone());
         }
-        request = request.headers(headers).retries(self.retries).deadline(call.deadline);
+        request = request.headers(headers).retries(self.retries);
+        request = request.deadline(call.deadline).trace(call.trace);
         if let Some(limit) = self.read_timeout {
             request = request.first_byte_timeout(limit).read_timeout(limit);
         }

@@ -1,10 +1,11 @@
 //! Where credentials come from, and calls with them.
 
 use super::*;
-use crate::{Http, HttpOptions};
+use crate::{Http, HttpOptions, TraceParent};
 use bytes::Bytes;
 use chaski_api::{Error, ErrorKind, Result, Secret};
 use chaski_testkit::{Answer, FakeUpstream, Seen};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -42,7 +43,8 @@ async fn service(
 }
 
 async fn post(service: &Service) -> Result<Bytes> {
-    let response = service.post(&["model", "a:b/c", "converse"], Bytes::from("{}"), None).await?;
+    let path = ["model", "a:b/c", "converse"];
+    let response = service.post(&path, Bytes::from("{}"), None, None).await?;
     response.bytes(1024).await
 }
 
@@ -116,6 +118,24 @@ async fn questions_are_signed_with_their_parameters_and_carry_no_body() {
     assert!(seen.body.is_empty());
     assert_eq!((signed_with(&seen).0.as_str(), seen.header("content-type")), ("AKENV", ""));
     assert!(seen.header("authorization").contains("SignedHeaders=host;x-amz-date, Signature="));
+}
+
+#[tokio::test]
+async fn the_span_of_a_call_is_told_and_not_signed() {
+    let upstream = FakeUpstream::answering(Answer::json(json!({}))).await;
+    let variables = [("AWS_ACCESS_KEY_ID", "AKENV"), ("AWS_SECRET_ACCESS_KEY", "s")];
+    let service = service(&upstream, &variables, Sources::default()).await.unwrap();
+    let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [("traceparent", given), ("tracestate", "a=1")];
+    let headers = headers
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    let parent = TraceParent::read(&HeaderMap::from_iter(headers));
+    let path = ["model", "m", "converse"];
+    service.post(&path, Bytes::from("{}"), None, parent.as_ref()).await.unwrap();
+    let seen = upstream.only_request();
+    assert_eq!((seen.header("traceparent"), seen.header("tracestate")), (given, "a=1"));
+    let signed = "SignedHeaders=content-type;host;x-amz-date, Signature=";
+    assert!(seen.header("authorization").contains(signed));
 }
 
 #[tokio::test]
@@ -465,7 +485,7 @@ async fn errors_carry_the_status_the_code_and_the_message_of_the_service() {
     assert_eq!(error.code.as_deref(), Some("ValidationException"));
     assert_eq!(error.message, "The provided model identifier is invalid.");
     for id in ["", ".", ".."] {
-        let error = service.post(&["model", id], Bytes::new(), None).await.err().unwrap();
+        let error = service.post(&["model", id], Bytes::new(), None, None).await.err().unwrap();
         assert_eq!(error.kind, ErrorKind::InvalidRequest, "{id}");
     }
 }

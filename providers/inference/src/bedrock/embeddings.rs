@@ -148,7 +148,7 @@ async fn ask(
 ) -> Result<Vectors> {
     let body = Bytes::from((family.body)(texts, request).to_string());
     let path = ["model", request.model(), "invoke"];
-    let response = service.post(&path, body, cx.deadline).await?;
+    let response = service.post(&path, body, cx.deadline, cx.spans.parent()).await?;
     let answer = (family.vectors)(read(response).await?)
         .ok_or_else(|| broken("sent vectors that cannot be understood"))?;
     if answer.vectors.len() != texts.len() {

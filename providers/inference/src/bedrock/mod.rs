@@ -104,7 +104,8 @@ impl Inference for Bedrock {
         let body = request::translate(&request)?;
         let operation = if request.stream() { "converse-stream" } else { "converse" };
         let path = ["model", request.model(), operation];
-        let response = self.service.post(&path, Bytes::from(body.to_string()), cx.deadline).await?;
+        let body = Bytes::from(body.to_string());
+        let response = self.service.post(&path, body, cx.deadline, cx.spans.parent()).await?;
         let head = Head::of_chat(request.model());
         if !request.stream() {
             let answer = read(response).await?;

@@ -186,7 +186,8 @@ impl Safety for Bedrock {
         let body = json!({ "source": source, "content": content });
         let path = ["guardrail", &shield.provider_resource_id, "version", version, "apply"];
         let body = Bytes::from(body.to_string());
-        let applied: Applied = read(self.runtime.post(&path, body, cx.deadline).await?).await?;
+        let answer = self.runtime.post(&path, body, cx.deadline, cx.spans.parent()).await?;
+        let applied: Applied = read(answer).await?;
         match applied.action.as_str() {
             "NONE" => Ok(RunShieldResponse { violation: None }),
             "GUARDRAIL_INTERVENED" => Ok(RunShieldResponse {
