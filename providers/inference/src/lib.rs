@@ -43,6 +43,7 @@ mod text_generation;
 mod tgi;
 mod together;
 mod vllm;
+mod translated;
 
 use chaski_provider::{Entry, InferenceProvider};
 

@@ -185,3 +185,10 @@ impl ChatMessage {
         Self { content: Some(content.into()), ..Self::empty() }
     }
 }
+impl Usage {
+    pub const fn of(prompt_tokens: i64, completion_tokens: i64) -> Self {
+        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
+        Self { prompt_tokens, completion_tokens, total_tokens }
+    }
+}
+

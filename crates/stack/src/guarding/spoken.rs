@@ -187,7 +187,7 @@ fn refusal(text: &str) -> ChatMessage {
 }
 
 fn nothing() -> Usage {
-    Usage { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
+    Usage::of(0, 0)
 }
 
 fn now() -> i64 {

@@ -4,14 +4,17 @@ mod answer;
 mod request;
 
 use super::models::NAME;
-use crate::head::{Head, usage_wanted};
+use crate::{
+    head::{Head, usage_wanted},
+    translated::{self, Source},
+};
 use chaski_api::{
     Error, ErrorKind, Result,
     openai::{ChatChunk, ChatRequest},
 };
 use chaski_provider::{ChatReply, Context, EventStream, Payload, Reply};
 use chaski_upstream::{ByteStream, Http, Request, Url, framing::JsonLines};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -43,70 +46,47 @@ pub(super) async fn chat(
     Ok(Reply::Full(Payload::Value(answer::completion(head, answer)?)))
 }
 
-/// Where a stream stands.
-struct Progress {
+/// The lines of an answer, as far as they were read.
+struct Reading {
     source: ByteStream,
     lines: JsonLines,
     translator: answer::Translator,
-    /// Translated and not sent yet: one line may become several events.
-    ready: VecDeque<ChatChunk>,
-    over: bool,
 }
 
 fn events(source: ByteStream, head: Head, usage: bool) -> EventStream<Payload<ChatChunk>> {
-    let progress = Progress {
-        source,
-        lines: JsonLines::new(LINE_BYTES),
-        translator: answer::Translator::new(head, usage),
-        ready: VecDeque::new(),
-        over: false,
-    };
-    stream::unfold(progress, |mut progress| async move {
-        let event = progress.next().await.transpose()?;
-        Some((event.map(Payload::Value), progress))
-    })
-    .boxed()
+    let translator = answer::Translator::new(head, usage);
+    let reading = Reading { source, lines: JsonLines::new(LINE_BYTES), translator };
+    translated::events(reading).map(|event| event.map(Payload::Value)).boxed()
 }
 
-impl Progress {
-    /// The next event; nothing at the end, and after an error.
-    async fn next(&mut self) -> Result<Option<ChatChunk>> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(Some(event));
-            }
-            if self.over {
-                return Ok(None);
-            }
-            let read = self.read().await;
-            self.over |= read.is_err() || self.translator.is_done();
-            read?;
-        }
-    }
+impl Source for Reading {
+    type Event = ChatChunk;
 
-    /// Reads on until there is a line, and translates it.
-    async fn read(&mut self) -> Result<()> {
+    async fn read(&mut self, ready: &mut VecDeque<ChatChunk>) -> Result<bool> {
         loop {
             if let Some(line) = self.lines.next_line() {
                 let line = line.map_err(|error| unclear().caused_by(error))?;
-                return self.translate(&line);
+                return self.translate(&line, ready);
             }
             if let Some(piece) = self.source.next().await {
                 self.lines.feed(piece?);
             } else if let Some(line) = self.lines.finish() {
-                return self.translate(&line);
+                return self.translate(&line, ready);
             } else {
                 let message = "Ollama ended its answer before it was complete";
                 return Err(Error::new(ErrorKind::Upstream { status: None }, message));
             }
         }
     }
+}
 
-    fn translate(&mut self, line: &[u8]) -> Result<()> {
+impl Reading {
+    /// Says whether the line was the last one.
+    fn translate(&mut self, line: &[u8], ready: &mut VecDeque<ChatChunk>) -> Result<bool> {
         let answer: answer::Answer =
             serde_json::from_slice(line).map_err(|error| unclear().caused_by(error))?;
-        self.ready.extend(self.translator.translate(answer)?);
-        Ok(())
+        ready.extend(self.translator.translate(answer)?);
+        Ok(self.translator.is_done())
     }
 }
 

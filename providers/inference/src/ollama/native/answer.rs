@@ -141,9 +141,5 @@ fn finish_reason(answer: &Answer, called: bool) -> String {
 }
 
 fn usage(answer: &Answer) -> Usage {
-    Usage {
-        prompt_tokens: answer.prompt_eval_count,
-        completion_tokens: answer.eval_count,
-        total_tokens: answer.prompt_eval_count.saturating_add(answer.eval_count),
-    }
+    Usage::of(answer.prompt_eval_count, answer.eval_count)
 }

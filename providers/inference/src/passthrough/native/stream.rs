@@ -4,7 +4,10 @@ use super::{
     answer::{chat_logprobs, finish_reason, function_call, text_logprobs, usage},
     broken,
 };
-use crate::head::Head;
+use crate::{
+    head::Head,
+    translated::{self, Source},
+};
 use chaski_api::{
     Error, ErrorKind, Result, Wire,
     inference::{
@@ -15,7 +18,7 @@ use chaski_api::{
 };
 use chaski_provider::{EventStream, Payload};
 use chaski_upstream::{ByteStream, Response, framing::Events};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -180,16 +183,12 @@ fn error_in(event: &Value) -> Option<Error> {
     Some(Error::new(kind, said))
 }
 
-/// Where a stream stands.
-struct Progress<T: Translation> {
+/// The answer, as far as it was read.
+struct Answer<T: Translation> {
     source: ByteStream,
     events: Events,
     translation: T,
-    /// Translated and not sent yet.
-    ready: VecDeque<T::To>,
-    /// The answer is complete.
     complete: bool,
-    over: bool,
 }
 
 /// The events of an answer.
@@ -205,55 +204,36 @@ pub(super) fn events<T: Translation>(
         let what = format!("answered with `{media_type}` in place of `{MEDIA_TYPE}`");
         return Err(broken(&what));
     }
-    let progress = Progress {
-        source: response.stream(),
-        events: Events::new(EVENT_BYTES),
-        translation,
-        ready: VecDeque::new(),
-        complete: false,
-        over: false,
-    };
-    let events = stream::unfold(progress, |mut progress| async move {
-        let event = progress.next().await.transpose()?;
-        Some((event.map(Payload::Value), progress))
-    });
-    Ok(events.boxed())
+    let (source, events) = (response.stream(), Events::new(EVENT_BYTES));
+    let answer = Answer { source, events, translation, complete: false };
+    Ok(translated::events(answer).map(|event| event.map(Payload::Value)).boxed())
 }
 
-impl<T: Translation> Progress<T> {
-    /// The next event; nothing at the end, and after an error.
-    async fn next(&mut self) -> Result<Option<T::To>> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(Some(event));
-            }
-            if self.over {
-                return Ok(None);
-            }
-            let read = self.read().await;
-            self.over |= read.is_err();
-            read?;
-        }
-    }
+impl<T: Translation> Source for Answer<T> {
+    type Event = T::To;
 
-    /// Reads on until there is an event, and translates it.
-    async fn read(&mut self) -> Result<()> {
+    async fn read(&mut self, ready: &mut VecDeque<T::To>) -> Result<bool> {
         loop {
             if let Some(event) = self.events.next_event() {
                 let event = event.map_err(|error| unclear().caused_by(error))?;
-                return self.translate(&event.data);
+                return self.translate(&event.data, ready).map(|()| false);
             }
             if let Some(piece) = self.source.next().await.transpose()? {
                 self.events.feed(piece);
             } else if let Some(event) = self.events.finish() {
-                return self.translate(&event.data);
+                return self.translate(&event.data, ready).map(|()| false);
+            } else if self.complete {
+                self.translation.end(ready);
+                return Ok(true);
             } else {
-                return self.end();
+                return Err(broken("ended its answer before it was complete"));
             }
         }
     }
+}
 
-    fn translate(&mut self, data: &[u8]) -> Result<()> {
+impl<T: Translation> Answer<T> {
+    fn translate(&mut self, data: &[u8], ready: &mut VecDeque<T::To>) -> Result<()> {
         let data = data.trim_ascii();
         // The reference sends no `[DONE]`, its successors do.
         if data.is_empty() || data == b"[DONE]" {
@@ -264,16 +244,7 @@ impl<T: Translation> Progress<T> {
         if let Some(error) = error_in(&event) {
             return Err(error);
         }
-        self.complete |= self.translation.event(event, &mut self.ready)?;
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<()> {
-        if !self.complete {
-            return Err(broken("ended its answer before it was complete"));
-        }
-        self.over = true;
-        self.translation.end(&mut self.ready);
+        self.complete |= self.translation.event(event, ready)?;
         Ok(())
     }
 }
