@@ -41,9 +41,10 @@ mod tests;
 mod text_embeddings_inference;
 mod text_generation;
 mod tgi;
+mod thoughts;
 mod together;
-mod vllm;
 mod translated;
+mod vllm;
 
 use chaski_provider::{Entry, InferenceProvider};
 

@@ -17,6 +17,12 @@ crate::wire! {
         pub signature: String,
     }
 
+    /// Encrypted thoughts.
+    pub struct RedactedThinkingBlock {
+        /// The encrypted thoughts.
+        pub data: String,
+    }
+
     /// A call of a tool by the model.
     pub struct ToolUseBlock {
         /// The id that the result of the tool refers to.
@@ -31,6 +37,7 @@ crate::wire! {
     pub union ContentBlock by "type" {
         Text(TextBlock) = "text",
         Thinking(ThinkingBlock) = "thinking",
+        RedactedThinking(RedactedThinkingBlock) = "redacted_thinking",
         ToolUse(ToolUseBlock) = "tool_use",
     }
 
@@ -120,6 +127,12 @@ crate::wire! {
         pub thinking: String,
     }
 
+    /// The signature of the thoughts.
+    pub struct SignatureDelta {
+        /// What is added.
+        pub signature: String,
+    }
+
     /// More of the arguments of a call.
     pub struct InputJsonDelta {
         /// A piece of JSON text.
@@ -130,6 +143,7 @@ crate::wire! {
     pub union BlockDelta by "type" {
         Text(TextBlockDelta) = "text_delta",
         Thinking(ThinkingBlockDelta) = "thinking_delta",
+        Signature(SignatureDelta) = "signature_delta",
         InputJson(InputJsonDelta) = "input_json_delta",
     }
 

@@ -6,6 +6,22 @@ use super::{
 };
 use serde_json::Value;
 
+/// The member of a request that says in Anthropic's form how the model thinks. Not part of OpenAI's
+/// API.
+pub const THINKING: &str = "thinking";
+/// The member of a request that says how calls of tools are written in a prompt, as Llama Stack's
+/// `tool_config` says it. Not part of OpenAI's API.
+pub const TOOL_PROMPT_FORMAT: &str = "tool_prompt_format";
+/// The member of a request that says what the system message is to the instructions for tools, as
+/// Llama Stack's `tool_config` says it. Not part of OpenAI's API.
+pub const SYSTEM_MESSAGE_BEHAVIOR: &str = "system_message_behavior";
+/// What other faces add to requests for the providers that know it.
+pub const ADDED: &[&str] = &[THINKING, TOOL_PROMPT_FORMAT, SYSTEM_MESSAGE_BEHAVIOR];
+/// The member of a message with the thoughts that a model wants back as it gave them: Anthropic's
+/// blocks `thinking`, with their `signature`, and `redacted_thinking`. In a stream a block comes as
+/// a whole, at its end. Not part of OpenAI's API.
+pub const THINKING_BLOCKS: &str = "thinking_blocks";
+
 open_body! {
     /// A chat with a model (OpenAI API, "Create chat completion").
     ChatRequest, &[
@@ -175,6 +191,13 @@ impl ChatRequest {
     }
 }
 
+impl Usage {
+    pub const fn of(prompt_tokens: i64, completion_tokens: i64) -> Self {
+        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
+        Self { prompt_tokens, completion_tokens, total_tokens }
+    }
+}
+
 impl ChatMessage {
     /// A message, or an addition to one, that says nothing.
     pub fn empty() -> Self {
@@ -185,10 +208,3 @@ impl ChatMessage {
         Self { content: Some(content.into()), ..Self::empty() }
     }
 }
-impl Usage {
-    pub const fn of(prompt_tokens: i64, completion_tokens: i64) -> Self {
-        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
-        Self { prompt_tokens, completion_tokens, total_tokens }
-    }
-}
-

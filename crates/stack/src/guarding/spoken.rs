@@ -4,8 +4,8 @@ use super::{AT_ONCE, Asked, Guard};
 use chaski_api::{
     Error, ErrorKind, Result, Wire,
     openai::{
-        ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatMessage, TextChoice,
-        TextCompletion, Usage,
+        ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatMessage, THINKING_BLOCKS,
+        TextChoice, TextCompletion, Usage,
     },
 };
 use chaski_provider::Payload;
@@ -66,6 +66,12 @@ fn piece(choice: &Value) -> Piece {
             ("function_call", Value::Object(_)) => {
                 write_call(value, &mut piece.text);
                 piece.calls = true;
+            }
+            // Signatures and encrypted thoughts are nothing to read.
+            (THINKING_BLOCKS, Value::Array(blocks)) => {
+                for thinking in blocks.iter().filter_map(|block| block.get("thinking")) {
+                    write_texts(thinking, &mut piece.text);
+                }
             }
             _ => write_texts(value, &mut piece.text),
         }

@@ -260,6 +260,7 @@ async fn what_a_model_says_thinks_and_calls_is_judged() {
         json!({ "content": "x", "reasoning_content": "bad" }),
         json!({ "content": "x", "unheard_of": [{ "of": "bad" }] }),
         json!({ "content": null, "tool_calls": [{ "id": "1", "type": "function", "function": function }] }),
+        json!({ "content": "x", "thinking_blocks": [{ "type": "thinking", "thinking": "bad" }] }),
     ] {
         world.answers(message);
         let answer = world.chat(ask("a bad question")).await.unwrap();
@@ -269,7 +270,7 @@ async fn what_a_model_says_thinks_and_calls_is_judged() {
         assert_eq!(choice["message"]["content"], Value::Null);
         assert_eq!(choice["message"]["tool_calls"], Value::Null);
     }
-    assert_eq!(world.judged()[3], "\"mail({\\\"to\\\":\\\"bad\\\"}\"");
+    assert_eq!(world.judged()[4], "\"mail({\\\"to\\\":\\\"bad\\\"}\"");
 }
 
 #[tokio::test]
@@ -461,6 +462,13 @@ async fn completions_have_the_refusal_in_their_text() {
     let refused = full(json!(["fine", "bad"])).await.unwrap();
     assert_eq!(refused.choices.len(), 2);
     assert_eq!(refused.choices[1].text, "no");
+    let signed = json!({ "thinking_blocks": [
+        { "type": "thinking", "thinking": "hm", "signature": "bad" },
+        { "type": "redacted_thinking", "data": "bad" },
+    ] });
+    let signed = self::event(0, signed, None).to_string();
+    let pieces = spoken::pieces::<ChatChunk>(&Payload::Raw(signed.into())).unwrap();
+    assert_eq!(pieces[0].text, "hm");
     assert_eq!(refused.choices[1].finish_reason.as_deref(), Some("content_filter"));
     let error = full(json!([1, 2])).await.unwrap_err();
     assert!(error.message.contains("a prompt of token ids"), "{error}");

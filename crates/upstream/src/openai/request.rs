@@ -1,7 +1,7 @@
 //! From a request of this stack to the body that the upstream is sent.
 
 use super::{Dialect, JsonSchema, Logprobs, Translated};
-use chaski_api::openai::Body;
+use chaski_api::openai::{ADDED, Body, THINKING_BLOCKS};
 use serde_json::{Value, json};
 
 /// Fits the body to the dialect. `max_tokens` is the limit where the request has none.
@@ -13,6 +13,7 @@ pub(super) fn fit(body: &mut Body, dialect: &Dialect, max_tokens: Option<i64>) {
         let short = short.into();
         body.insert("model".to_owned(), short);
     }
+    leave_out_added(body);
     for field in dialect.left_out {
         body.shift_remove(field);
     }
@@ -36,6 +37,26 @@ pub(super) fn fit(body: &mut Body, dialect: &Dialect, max_tokens: Option<i64>) {
         body.insert("temperature".to_owned(), lowest.into());
     }
     extend(body, dialect);
+}
+
+/// Leaves out what other faces have added: OpenAI's API knows none of it. What came in OpenAI's form
+/// goes on as it came.
+fn leave_out_added(body: &mut Body) {
+    for field in ADDED {
+        if body.text(field).is_none() {
+            body.shift_remove(field);
+        }
+    }
+    let made_here = body.text("messages").is_none();
+    let thought = |message: &Value| message.get(THINKING_BLOCKS).is_some();
+    let messages = body.get("messages").filter(|_| made_here).and_then(Value::as_array);
+    if !messages.is_some_and(|messages| messages.iter().any(thought)) {
+        return;
+    }
+    let messages = body.get_mut("messages").and_then(Value::as_array_mut);
+    for message in messages.into_iter().flatten().filter_map(Value::as_object_mut) {
+        message.shift_remove(THINKING_BLOCKS);
+    }
 }
 
 /// Fits the body of a request for vectors. Llama Stack's `task_type` and `text_truncation` are not
@@ -164,6 +185,27 @@ mod tests {
     fn a_request_in_the_upstreams_own_dialect_is_not_changed() {
         let body = json!({ "model": "openai/m", "top_k": 3, "unknown": { "a": [1, null] } });
         check(&Dialect::OPENAI, None, body.clone(), body);
+    }
+
+    #[test]
+    fn what_other_faces_add_is_left_out() {
+        let thoughts = json!([{ "type": "thinking", "thinking": "hm", "signature": "s" }]);
+        let given = json!({
+            "messages": [
+                { "role": "assistant", "content": "a", "thinking_blocks": thoughts },
+                { "role": "user", "content": "b" },
+            ],
+            "thinking": { "type": "adaptive" },
+            "tool_prompt_format": "json",
+            "system_message_behavior": "replace",
+        });
+        let left = json!({ "messages": [
+            { "role": "assistant", "content": "a" }, { "role": "user", "content": "b" },
+        ] });
+        check(&Dialect::OPENAI, None, given.clone(), left);
+        let mut came = Body::scan(&given.to_string().into()).unwrap();
+        fit(&mut came, &Dialect::OPENAI, None);
+        assert_eq!(Value::from(came), given);
     }
 
     #[test]

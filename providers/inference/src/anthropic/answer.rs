@@ -1,9 +1,9 @@
 //! Answers: from Anthropic's form to OpenAI's.
 
 use super::{api::broken, request::Form};
-use crate::local::now;
+use crate::{local::now, thoughts::Thought};
 use bytes::Bytes;
-use chaski_api::Result;
+use chaski_api::{Result, openai::THINKING_BLOCKS};
 use serde_json::{Map, Value, json};
 
 /// The answer as the JSON text of a chat completion.
@@ -18,6 +18,7 @@ pub(super) fn completion(answer: &[u8], form: Form) -> Result<Bytes> {
         return Err(unclear());
     };
     let (mut text, mut thoughts, mut calls) = (String::new(), String::new(), Vec::new());
+    let signed: Vec<Thought> = blocks.iter().filter_map(Thought::read).collect();
     for block in &blocks {
         let said = |key: &str| block[key].as_str().unwrap_or_default();
         match said("type") {
@@ -29,7 +30,7 @@ pub(super) fn completion(answer: &[u8], form: Form) -> Result<Bytes> {
                 "type": "function",
                 "function": { "name": said("name"), "arguments": input(block) },
             })),
-            // Encrypted thoughts, and what tools of Anthropic's own did.
+            // What tools of Anthropic's own did.
             _ => {}
         }
     }
@@ -41,6 +42,9 @@ pub(super) fn completion(answer: &[u8], form: Form) -> Result<Bytes> {
     message.insert("refusal".to_owned(), if refusal.is_string() { refusal } else { Value::Null });
     if !thoughts.is_empty() {
         message.insert("reasoning_content".to_owned(), thoughts.into());
+    }
+    if !signed.is_empty() {
+        message.insert(THINKING_BLOCKS.to_owned(), Thought::member(&signed));
     }
     if !calls.is_empty() {
         message.insert("tool_calls".to_owned(), calls.into());

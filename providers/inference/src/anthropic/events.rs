@@ -5,9 +5,9 @@ use super::{
     api::broken,
     request::Form,
 };
-use crate::local::now;
+use crate::{local::now, thoughts::Thought};
 use bytes::Bytes;
-use chaski_api::Result;
+use chaski_api::{Result, openai::THINKING_BLOCKS};
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
@@ -21,7 +21,11 @@ pub(super) type Out = VecDeque<Bytes>;
 #[derive(Debug)]
 enum Block {
     Text,
-    Thoughts,
+    /// Thoughts, as far as they have come, and their signature.
+    Thoughts {
+        thinking: String,
+        signature: String,
+    },
     /// A call; its number, what it began with, and whether arguments have come.
     Call {
         number: usize,
@@ -110,7 +114,17 @@ impl Translation {
         };
         let (kind, delta) = match said("type") {
             "text" => (Block::Text, json!({ "content": said("text") })),
-            "thinking" => (Block::Thoughts, json!({ "reasoning_content": said("thinking") })),
+            "thinking" => {
+                let (thinking, signature) = (said("thinking"), said("signature").to_owned());
+                let delta = json!({ "reasoning_content": thinking });
+                (Block::Thoughts { thinking: thinking.to_owned(), signature }, delta)
+            }
+            "redacted_thinking" => {
+                if let Some(thought) = Thought::read(block) {
+                    self.put(wanted_back(thought), None, out);
+                }
+                return;
+            }
             "tool_use" if self.form.forced => {
                 let block = Block::Answer { begun_with: begun_with(), has_arguments: false };
                 (block, Value::Null)
@@ -143,8 +157,12 @@ impl Translation {
         let delta = match self.blocks.get_mut(&index) {
             Some(Block::Text) if forced => None,
             Some(Block::Text) => piece("text").map(|piece| json!({ "content": piece })),
-            Some(Block::Thoughts) => {
-                piece("thinking").map(|piece| json!({ "reasoning_content": piece }))
+            Some(Block::Thoughts { thinking, signature }) => {
+                *signature += piece("signature").unwrap_or_default();
+                piece("thinking").map(|piece| {
+                    *thinking += piece;
+                    json!({ "reasoning_content": piece })
+                })
             }
             Some(Block::Call { number, has_arguments, .. }) => piece("partial_json").map(|piece| {
                 *has_arguments = true;
@@ -171,9 +189,12 @@ impl Translation {
             Some(Block::Answer { begun_with, has_arguments: false }) => {
                 json!({ "content": whole(begun_with) })
             }
+            Some(Block::Thoughts { thinking, signature }) if !signature.is_empty() => {
+                wanted_back(Thought::Signed { thinking, signature })
+            }
             Some(
                 Block::Text
-                | Block::Thoughts
+                | Block::Thoughts { .. }
                 | Block::Call { has_arguments: true, .. }
                 | Block::Answer { has_arguments: true, .. },
             )
@@ -216,6 +237,11 @@ impl Translation {
         }
         chunk.to_string().into()
     }
+}
+
+/// What the model wants back of its thoughts.
+fn wanted_back(thought: Thought) -> Value {
+    json!({ THINKING_BLOCKS: Thought::member(&[thought]) })
 }
 
 fn arguments(number: usize, piece: &str) -> Value {

@@ -4,6 +4,7 @@
 //! role that follow each other are one turn.
 
 use super::tools::wrong;
+use crate::thoughts::Thought;
 use chaski_api::{Error, Result};
 use serde_json::{Map, Value, json};
 
@@ -31,10 +32,15 @@ impl Turns {
         Ok(turns)
     }
 
-    /// Whether the last call of a tool was made by this chat's model, and was answered.
-    pub(super) fn in_the_middle_of_calls(&self) -> bool {
-        let last = self.messages.last().and_then(|message| message["content"].as_array());
-        last.is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_result"))
+    /// Whether the chat ends with results of tools that the model called without thoughts, or with
+    /// thoughts that are not there.
+    pub(super) fn lacks_thoughts(&self) -> bool {
+        let [.., called, last] = self.messages.as_slice() else { return false };
+        let thinks = |block: &Value| {
+            matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"))
+        };
+        content(last).iter().any(|block| block["type"] == "tool_result")
+            && !content(called).first().is_some_and(thinks)
     }
 
     fn add(&mut self, index: usize, mut message: Value) -> Result<()> {
@@ -58,6 +64,11 @@ impl Turns {
                     for (number, call) in calls.iter().enumerate() {
                         said.push(tool_use(index, number, call)?);
                     }
+                }
+                // Thoughts alone are no answer.
+                if !said.is_empty() {
+                    let thoughts = Thought::of_message(&message);
+                    said.splice(..0, thoughts.iter().map(Thought::block));
                 }
                 self.say("assistant", said);
             }
@@ -107,6 +118,11 @@ impl Turns {
             self.messages.pop();
         }
     }
+}
+
+/// The blocks of a message in Anthropic's form.
+fn content(message: &Value) -> &[Value] {
+    message["content"].as_array().map_or(&[], Vec::as_slice)
 }
 
 fn at(index: usize, field: &str, problem: &str) -> Error {

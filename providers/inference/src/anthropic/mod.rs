@@ -55,6 +55,8 @@ Serves the models of [Anthropic](https://docs.anthropic.com) by its Messages API
   that the model must call. With such a model, a schema and `tools` exclude each other.
 - `reasoning_effort` switches thinking on, and the thoughts come as `reasoning_content`. It has no effect
   together with a forced tool call. A field `thinking` is passed on as it is.
+- Models want their thoughts back after calls of tools: send the message of the model with its
+  `thinking_blocks`, as it came. In a stream a block comes as a whole, at its end.
 - `base_url` leads to another server that speaks the Messages API; a key is optional there.
 ";
 

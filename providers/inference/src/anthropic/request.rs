@@ -199,10 +199,9 @@ fn thinking(
             Some(json!({ "type": "adaptive" }))
         }
         Thinks::WithBudget => {
-            // Half is left for the answer. Between calls, the model wants its signed thoughts back,
-            // which OpenAI's form does not carry.
+            // Half is left for the answer. Between calls, the model wants its signed thoughts back.
             let budget = budget.min(max_tokens / 2);
-            let possible = budget >= LEAST_BUDGET && !turns.in_the_middle_of_calls();
+            let possible = budget >= LEAST_BUDGET && !turns.lacks_thoughts();
             possible.then(|| json!({ "type": "enabled", "budget_tokens": budget }))
         }
     }

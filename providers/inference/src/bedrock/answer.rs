@@ -1,11 +1,15 @@
 //! From Converse's answers to OpenAI's.
 
 use super::broken;
-use crate::head::Head;
+use crate::{
+    head::Head,
+    thoughts::{self, Thought},
+};
 use chaski_api::{
     Result,
     openai::{ChatChoice, ChatCompletion, ChatMessage, FunctionCall, FunctionToolCall, Usage},
 };
+use chaski_provider::Payload;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -54,11 +58,31 @@ struct ToolUse {
 #[serde(rename_all = "camelCase", default)]
 struct Reasoning {
     reasoning_text: Option<ReasoningText>,
+    /// Encrypted, in base64.
+    redacted_content: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 struct ReasoningText {
     text: String,
+    /// Some models sign their thoughts, and want them back so.
+    #[serde(default)]
+    signature: Option<String>,
+}
+
+impl Reasoning {
+    /// What is to be read of it, and what the model wants back.
+    fn read(self) -> (Option<String>, Option<Thought>) {
+        let encrypted = self.redacted_content.map(|data| Thought::Encrypted { data });
+        match self.reasoning_text {
+            None => (None, encrypted),
+            Some(ReasoningText { text, signature }) => {
+                let signature = signature.filter(|signature| !signature.is_empty());
+                let thinking = text.clone();
+                (Some(text), signature.map(|signature| Thought::Signed { thinking, signature }))
+            }
+        }
+    }
 }
 
 /// The tokens, those of a cached part of the prompt apart.
@@ -77,12 +101,7 @@ pub(super) struct TokenUsage {
 
 impl From<TokenUsage> for Usage {
     fn from(usage: TokenUsage) -> Self {
-        let prompt_tokens = usage.input + usage.read_from_cache + usage.written_to_cache;
-        Self {
-            prompt_tokens,
-            completion_tokens: usage.output,
-            total_tokens: prompt_tokens + usage.output,
-        }
+        Self::of(usage.input + usage.read_from_cache + usage.written_to_cache, usage.output)
     }
 }
 
@@ -90,12 +109,16 @@ impl From<TokenUsage> for Usage {
 ///
 /// # Errors
 /// `Upstream` if the answer is none: the model wrote something that Bedrock cannot read.
-pub(super) fn completion(head: Head, answer: Answer) -> Result<ChatCompletion> {
-    let (mut texts, mut thoughts, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+pub(super) fn completion(head: Head, answer: Answer) -> Result<Payload<ChatCompletion>> {
+    let (mut texts, mut calls) = (Vec::new(), Vec::new());
+    let (mut thoughts, mut signed) = (Vec::new(), Vec::new());
     for block in answer.output.message.content {
         texts.extend(block.text);
-        let thought = block.reasoning_content.and_then(|reasoning| reasoning.reasoning_text);
-        thoughts.extend(thought.map(|thought| thought.text));
+        if let Some(reasoning) = block.reasoning_content {
+            let (thought, wanted_back) = reasoning.read();
+            thoughts.extend(thought);
+            signed.extend(wanted_back);
+        }
         calls.extend(block.tool_use.map(|call| FunctionToolCall {
             index: None,
             id: Some(call.id),
@@ -115,7 +138,7 @@ pub(super) fn completion(head: Head, answer: Answer) -> Result<ChatCompletion> {
         tool_calls: (!calls.is_empty()).then_some(calls),
     };
     let choice = ChatChoice { index: 0, message, logprobs: None, finish_reason };
-    Ok(head.chat(vec![choice], Some(answer.usage.into())))
+    thoughts::with(head.chat(vec![choice], Some(answer.usage.into())), &signed)
 }
 
 /// OpenAI's word for why an answer ended.

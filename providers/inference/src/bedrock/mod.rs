@@ -63,6 +63,10 @@ them there.
 - Chats go through the Converse API, with tools, images (PNG, JPEG, GIF, WebP), reasoning and JSON
   schemas as far as the model has them. Images at addresses are fetched by this server; private
   addresses are refused unless `server.egress_allow` lists them.
+- Models of Anthropic think if a request says so in their form:
+  `\"thinking\": {\"type\": \"enabled\", \"budget_tokens\": 4096}`. They want their thoughts back after calls
+  of tools: send the message of the model with its `thinking_blocks`, as it came. In a stream a block
+  comes as a whole, at its end.
 - `top_k` is sent to the models that take it. What Converse does not have is left out: `seed`,
   penalties, `min_p`, `logit_bias`, `user`. Several answers (`n`) and log probabilities are refused.
 - Embeddings go through InvokeModel, for the models of Amazon Titan and of Cohere.
@@ -109,7 +113,7 @@ impl Inference for Bedrock {
         let head = Head::of_chat(request.model());
         if !request.stream() {
             let answer = read(response).await?;
-            return Ok(Reply::Full(Payload::Value(answer::completion(head, answer)?)));
+            return Ok(Reply::Full(answer::completion(head, answer)?));
         }
         let media_type = response.media_type();
         if media_type != stream::MEDIA_TYPE {

@@ -1,9 +1,10 @@
 //! From OpenAI's request to Converse's (Bedrock runtime API, "Converse").
 
 use super::{NAME, tools};
+use crate::thoughts::Thought;
 use chaski_api::{
     Error, Result,
-    openai::{Body, ChatRequest},
+    openai::{Body, ChatRequest, THINKING},
 };
 use serde_json::{Map, Value, json};
 
@@ -17,7 +18,7 @@ const INFERENCE: &[(&str, &str)] = &[
 ];
 /// What the ids of models contain that take `top_k`, with the path to their own name for it.
 const TOP_K: &[(&str, &[&str])] = &[
-    ("anthropic.", &["top_k"]),
+    (ANTHROPIC, &["top_k"]),
     ("mistral.", &["top_k"]),
     ("cohere.", &["k"]),
     ("amazon.nova", &["inferenceConfig", "topK"]),
@@ -30,6 +31,8 @@ const IMAGES: &[(&str, &str)] = &[
     ("image/gif", "gif"),
     ("image/webp", "webp"),
 ];
+/// What the ids of the models contain that are told how to think by the field `thinking`.
+const ANTHROPIC: &str = "anthropic.";
 /// Converse's own field for what only one model has; taken from requests as it is.
 const ADDITIONAL: &str = "additionalModelRequestFields";
 
@@ -103,6 +106,11 @@ fn inference(body: &Body) -> Map<String, Value> {
 
 fn additional(body: &Body, model: &str) -> Map<String, Value> {
     let mut out = body.get(ADDITIONAL).and_then(Value::as_object).cloned().unwrap_or_default();
+    if let Some(thinking) = body.get(THINKING).filter(|thinking| !thinking.is_null())
+        && model.contains(ANTHROPIC)
+    {
+        out.entry(THINKING).or_insert_with(|| thinking.clone());
+    }
     let top_k = body.get("top_k").and_then(Value::as_i64).filter(|top_k| *top_k > 0);
     let place = TOP_K.iter().find(|(part, _)| model.contains(part)).map(|(_, path)| *path);
     match (top_k, place) {
@@ -191,6 +199,11 @@ impl Chat {
                 for call in calls.into_iter().flatten() {
                     said.push(self.call(call)?);
                 }
+                // Thoughts alone are no answer.
+                if !said.is_empty() {
+                    let thoughts = Thought::of_message(message).into_iter().map(reasoning);
+                    said.splice(..0, thoughts);
+                }
                 self.turn("assistant", said);
             }
             Some("tool" | "function") => {
@@ -254,6 +267,17 @@ fn blocks(content: Option<&Value>) -> Result<Vec<Value>> {
             Err(Error::invalid("has a `content` that is neither a text nor a list of parts"))
         }
     }
+}
+
+/// Thoughts of the model as it gave them.
+fn reasoning(thought: Thought) -> Value {
+    let content = match thought {
+        Thought::Signed { thinking, signature } => {
+            json!({ "reasoningText": { "text": thinking, "signature": signature } })
+        }
+        Thought::Encrypted { data } => json!({ "redactedContent": data }),
+    };
+    json!({ "reasoningContent": content })
 }
 
 fn text(text: &Value) -> Option<Value> {

@@ -4,7 +4,12 @@ use super::{
     answer::{TokenUsage, finish_reason},
     broken, failure, unclear,
 };
-use crate::head::Head;
+use crate::{
+    head::Head,
+    thoughts::{self, Thought},
+    translated::{self, Source},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chaski_api::{
     Result,
     openai::{ChatChunk, ChatChunkChoice, ChatMessage, FunctionCall, FunctionToolCall},
@@ -14,13 +19,15 @@ use chaski_upstream::{
     ByteStream,
     framing::{AwsMessage, AwsMessages},
 };
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::VecDeque;
 
 pub(super) const MEDIA_TYPE: &str = "application/vnd.amazon.eventstream";
 /// The longest message: a tool call may carry a whole file, though in pieces.
 const MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+/// The longest thoughts of one block, which wait for their signature.
+const THOUGHTS_BYTES: usize = 8 * 1024 * 1024;
 
 /// What begins a block.
 #[derive(Debug, Deserialize)]
@@ -58,7 +65,7 @@ struct Addition {
 struct Delta {
     text: Option<String>,
     tool_use: Option<ToolInput>,
-    reasoning_content: Option<Thought>,
+    reasoning_content: Option<Reasoning>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,10 +74,14 @@ struct ToolInput {
     input: String,
 }
 
+/// A piece of thoughts: of their text, of their signature, or of what stands for them encrypted.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Thought {
+#[serde(rename_all = "camelCase", default)]
+struct Reasoning {
     text: Option<String>,
+    signature: Option<String>,
+    /// In base64.
+    redacted_content: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,18 +109,56 @@ struct Call {
     filled: bool,
 }
 
+/// The thoughts of a block under way.
+#[derive(Default)]
+struct Thoughts {
+    thinking: String,
+    signature: String,
+    encrypted: Vec<u8>,
+}
+
+impl Thoughts {
+    /// # Errors
+    /// `Upstream` if they are too long, or not what they should be.
+    fn add(&mut self, piece: &Reasoning) -> Result<()> {
+        let Reasoning { text, signature, redacted_content } = piece;
+        self.thinking += text.as_deref().unwrap_or_default();
+        self.signature += signature.as_deref().unwrap_or_default();
+        if let Some(encrypted) = redacted_content {
+            let encrypted = STANDARD.decode(encrypted);
+            self.encrypted.extend(encrypted.map_err(|error| unclear().caused_by(error))?);
+        }
+        if self.thinking.len() + self.signature.len() + self.encrypted.len() > THOUGHTS_BYTES {
+            return Err(broken(&format!("sent thoughts of more than {THOUGHTS_BYTES} bytes")));
+        }
+        Ok(())
+    }
+
+    /// What the model wants back of them.
+    fn end(self) -> Option<Thought> {
+        if !self.encrypted.is_empty() {
+            return Some(Thought::Encrypted { data: STANDARD.encode(self.encrypted) });
+        }
+        let (thinking, signature) = (self.thinking, self.signature);
+        (!signature.is_empty()).then_some(Thought::Signed { thinking, signature })
+    }
+}
+
+type Out = VecDeque<Payload<ChatChunk>>;
+
 /// Translates the messages of one stream.
 struct Translator {
     head: Head,
     usage: bool,
     calls: Vec<Call>,
+    thoughts: Thoughts,
     started: bool,
     /// The answer is complete. The tokens come after that, and then the end.
     stopped: bool,
 }
 
 impl Translator {
-    fn translate(&mut self, message: &AwsMessage, out: &mut VecDeque<ChatChunk>) -> Result<()> {
+    fn translate(&mut self, message: &AwsMessage, out: &mut Out) -> Result<()> {
         if let Some(error) = failure::in_message(message) {
             return Err(error);
         }
@@ -129,10 +178,12 @@ impl Translator {
                 if let Some(text) = delta.text {
                     self.add(ChatMessage::text(text), out);
                 }
-                if let Some(thought) = delta.reasoning_content.and_then(|thought| thought.text) {
-                    let delta =
-                        ChatMessage { reasoning_content: Some(thought), ..ChatMessage::empty() };
-                    self.add(delta, out);
+                if let Some(piece) = delta.reasoning_content {
+                    self.thoughts.add(&piece)?;
+                    if piece.text.is_some() {
+                        let reasoning_content = piece.text;
+                        self.add(ChatMessage { reasoning_content, ..ChatMessage::empty() }, out);
+                    }
                 }
                 if let Some(ToolInput { input }) = delta.tool_use
                     && !input.is_empty()
@@ -142,6 +193,10 @@ impl Translator {
             }
             "contentBlockStop" => {
                 let BlockStop { content_block_index } = read(message)?;
+                if let Some(thought) = std::mem::take(&mut self.thoughts).end() {
+                    let chunk = self.next(ChatMessage::empty());
+                    out.push_back(thoughts::with(chunk, &[thought])?);
+                }
                 let last = self.calls.last();
                 if last.is_some_and(|call| call.block == content_block_index && !call.filled) {
                     self.fill(content_block_index, "{}".to_owned(), out)?;
@@ -151,12 +206,14 @@ impl Translator {
                 let MessageStop { stop_reason } = read(message)?;
                 let reason = finish_reason(&stop_reason, !self.calls.is_empty())?;
                 self.stopped = true;
-                out.push_back(self.head.chunk(choice(ChatMessage::empty(), Some(reason)), None));
+                let last = self.head.chunk(choice(ChatMessage::empty(), Some(reason)), None);
+                out.push_back(Payload::Value(last));
             }
             "metadata" => {
                 let Metadata { usage } = read(message)?;
                 if self.usage {
-                    out.push_back(self.head.chunk(Vec::new(), Some(usage.into())));
+                    let last = self.head.chunk(Vec::new(), Some(usage.into()));
+                    out.push_back(Payload::Value(last));
                 }
             }
             other => {
@@ -167,7 +224,7 @@ impl Translator {
     }
 
     /// Adds to the arguments of the call in a block.
-    fn fill(&mut self, block: i64, arguments: String, out: &mut VecDeque<ChatChunk>) -> Result<()> {
+    fn fill(&mut self, block: i64, arguments: String, out: &mut Out) -> Result<()> {
         // Blocks come one after another.
         let call = self.calls.last_mut().filter(|call| call.block == block);
         call.ok_or_else(|| broken("sent the arguments of a call that has not begun"))?.filled =
@@ -177,18 +234,24 @@ impl Translator {
     }
 
     /// A piece of the last call.
-    fn call(&mut self, id: Option<String>, function: FunctionCall, out: &mut VecDeque<ChatChunk>) {
+    fn call(&mut self, id: Option<String>, function: FunctionCall, out: &mut Out) {
         let index = self.calls.len().saturating_sub(1);
         let kind = id.is_some().then(|| "function".to_owned());
         let call = FunctionToolCall { index: i64::try_from(index).ok(), id, kind, function };
         self.add(ChatMessage { tool_calls: Some(vec![call]), ..ChatMessage::empty() }, out);
     }
 
-    fn add(&mut self, mut delta: ChatMessage, out: &mut VecDeque<ChatChunk>) {
+    fn add(&mut self, delta: ChatMessage, out: &mut Out) {
+        let chunk = self.next(delta);
+        out.push_back(Payload::Value(chunk));
+    }
+
+    /// The next event of the message.
+    fn next(&mut self, mut delta: ChatMessage) -> ChatChunk {
         if !std::mem::replace(&mut self.started, true) {
             delta.role = Some("assistant".to_owned());
         }
-        out.push_back(self.head.chunk(choice(delta, None), None));
+        self.head.chunk(choice(delta, None), None)
     }
 }
 
@@ -201,14 +264,11 @@ fn read<T: DeserializeOwned>(message: &AwsMessage) -> Result<T> {
     serde_json::from_slice(&message.payload).map_err(|error| unclear().caused_by(error))
 }
 
-/// Where a stream stands.
-struct Progress {
+/// The answer, as far as it was read.
+struct Reading {
     source: ByteStream,
     messages: AwsMessages,
     translator: Translator,
-    /// Translated and not sent yet: one message may become several events.
-    ready: VecDeque<ChatChunk>,
-    over: bool,
 }
 
 /// The events of an answer; the last carries the tokens, if `usage` asks for them.
@@ -217,47 +277,31 @@ pub(super) fn events(
     head: Head,
     usage: bool,
 ) -> EventStream<Payload<ChatChunk>> {
-    let translator = Translator { head, usage, calls: Vec::new(), started: false, stopped: false };
+    let translator = Translator {
+        head,
+        usage,
+        calls: Vec::new(),
+        thoughts: Thoughts::default(),
+        started: false,
+        stopped: false,
+    };
     let messages = AwsMessages::new(MESSAGE_BYTES);
-    let progress = Progress { source, messages, translator, ready: VecDeque::new(), over: false };
-    stream::unfold(progress, |mut progress| async move {
-        let event = progress.next().await.transpose()?;
-        Some((event.map(Payload::Value), progress))
-    })
-    .boxed()
+    translated::events(Reading { source, messages, translator }).boxed()
 }
 
-impl Progress {
-    /// The next event; nothing at the end, and after an error.
-    async fn next(&mut self) -> Result<Option<ChatChunk>> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(Some(event));
-            }
-            if self.over {
-                return Ok(None);
-            }
-            let read = self.read().await;
-            self.over |= read.is_err();
-            read?;
-        }
-    }
+impl Source for Reading {
+    type Event = Payload<ChatChunk>;
 
-    /// Reads on until there is a message, and translates it.
-    async fn read(&mut self) -> Result<()> {
+    async fn read(&mut self, ready: &mut Out) -> Result<bool> {
         loop {
             if let Some(message) = self.messages.next_message() {
                 let message = message.map_err(|error| unclear().caused_by(error))?;
-                return self.translator.translate(&message, &mut self.ready);
+                return self.translator.translate(&message, ready).map(|()| false);
             }
-            match self.source.next().await.transpose() {
-                Ok(Some(piece)) => self.messages.feed(piece),
-                Ok(None) if self.translator.stopped && self.messages.is_complete() => {
-                    self.over = true;
-                    return Ok(());
-                }
-                Ok(None) => return Err(broken("ended its answer before it was complete")),
-                Err(error) => return Err(error),
+            match self.source.next().await.transpose()? {
+                Some(piece) => self.messages.feed(piece),
+                None if self.translator.stopped && self.messages.is_complete() => return Ok(true),
+                None => return Err(broken("ended its answer before it was complete")),
             }
         }
     }

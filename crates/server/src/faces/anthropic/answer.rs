@@ -43,7 +43,9 @@ pub(super) fn message(payload: Payload<ChatCompletion>, wanted: &Wanted) -> Resu
     let said = choice.message;
 
     let mut content = Vec::new();
-    if let Some(thinking) =
+    if wanted.signed && !more.thoughts.is_empty() {
+        content.extend(more.thoughts.iter().cloned());
+    } else if let Some(thinking) =
         said.reasoning_content.filter(|text| wanted.thinking && !text.is_empty())
     {
         content.push(ContentBlock::Thinking(ThinkingBlock { thinking, signature: String::new() }));

@@ -55,12 +55,18 @@ impl Translation {
     /// # Errors
     /// `Upstream` if the chunk cannot be understood or passed on.
     pub(super) fn chunk(&mut self, chunk: Payload<ChatChunk>, out: &mut Out) -> Result<()> {
-        let Said { value: chunk, more } = Said::read(chunk)?;
+        let Said { value: chunk, mut more } = Said::read(chunk)?;
+        let thoughts = std::mem::take(&mut more.thoughts);
         self.start(&chunk.id, out);
         for choice in chunk.choices {
             // The other answers of a request for several have no place in this form.
             if choice.index == 0 {
                 self.choice(choice);
+            }
+        }
+        if self.wanted.signed {
+            for thought in thoughts {
+                self.segments.thought(thought);
             }
         }
         if let Some(usage) = &chunk.usage {

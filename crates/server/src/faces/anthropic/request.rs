@@ -7,7 +7,7 @@ use chaski_api::{
         Effort, MessagesBody, MessagesRequest, MessagesTool, MessagesToolChoice, OutputFormat,
         Thinking,
     },
-    openai::ChatRequest,
+    openai::{ChatRequest, THINKING},
 };
 use serde_json::{Map, Value, json};
 
@@ -28,6 +28,8 @@ pub(super) struct Wanted {
     pub(super) model: String,
     /// Whether thoughts are shown.
     pub(super) thinking: bool,
+    /// Whether thoughts come that the model wants back.
+    pub(super) signed: bool,
     pub(super) stop_sequences: Vec<String>,
 }
 
@@ -38,12 +40,13 @@ pub(super) struct Wanted {
 /// models of Anthropic can do.
 pub(super) fn translate(request: MessagesRequest) -> Result<Translated> {
     let mut reader = Reader::rooted("body");
+    let thinking = request.body.get(THINKING).filter(|thinking| !thinking.is_null()).cloned();
     let body = MessagesBody::read(request.body.into(), &mut reader);
-    let translated = body.and_then(|body| read(body, &mut reader));
+    let translated = body.and_then(|body| read(body, thinking, &mut reader));
     reader.finish(translated).map_err(Error::malformed)
 }
 
-fn read(body: MessagesBody, reader: &mut Reader) -> Option<Translated> {
+fn read(body: MessagesBody, thinking: Option<Value>, reader: &mut Reader) -> Option<Translated> {
     let foreign = |reader: &mut Reader, name: &'static str| {
         let message = "only models of Anthropic can do that; leave it out";
         reader.key(name, |reader| reader.issue::<()>("unsupported", message));
@@ -87,6 +90,7 @@ fn read(body: MessagesBody, reader: &mut Reader) -> Option<Translated> {
     set("reasoning_effort", output.as_ref().and_then(|output| output.effort).map(effort));
     let format = output.and_then(|output| output.format).or(body.output_format);
     set("response_format", format.map(response_format));
+    set(THINKING, thinking);
     set("user", body.metadata.and_then(|metadata| metadata.user_id).map(Into::into));
 
     let display = match body.thinking {
@@ -94,8 +98,12 @@ fn read(body: MessagesBody, reader: &mut Reader) -> Option<Translated> {
         Some(Thinking::Adaptive(adaptive)) => Some(adaptive.display),
         Some(Thinking::Disabled(_)) | None => None,
     };
+    let signed = display.is_some();
     let thinking = display.is_some_and(|display| display.as_deref() != Some(OMITTED));
-    Some(Translated { chat, wanted: Wanted { model: body.model, thinking, stop_sequences } })
+    Some(Translated {
+        chat,
+        wanted: Wanted { model: body.model, thinking, signed, stop_sequences },
+    })
 }
 
 /// The tools as functions.

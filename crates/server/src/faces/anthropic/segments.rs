@@ -12,8 +12,8 @@ use chaski_api::{
     Result,
     anthropic::{
         BlockDelta, ContentBlock, ContentBlockDelta, ContentBlockStart, ContentBlockStop,
-        InputJsonDelta, MessagesEvent, Ping, TextBlock, TextBlockDelta, ThinkingBlock,
-        ThinkingBlockDelta, ToolUseBlock,
+        InputJsonDelta, MessagesEvent, Ping, RedactedThinkingBlock, SignatureDelta, TextBlock,
+        TextBlockDelta, ThinkingBlock, ThinkingBlockDelta, ToolUseBlock,
     },
     openai::FunctionToolCall,
 };
@@ -37,7 +37,13 @@ pub(super) enum Text {
 #[derive(Debug)]
 enum Content {
     Text(Text),
-    Call { id: String, name: String, arguments: Nesting },
+    /// Encrypted thoughts, which wait and are sent as a whole.
+    Encrypted,
+    Call {
+        id: String,
+        name: String,
+        arguments: Nesting,
+    },
 }
 
 #[derive(Debug)]
@@ -47,6 +53,8 @@ struct Segment {
     open: bool,
     /// What was not sent yet.
     held: String,
+    /// The signature of thoughts, which ends them.
+    signature: Option<String>,
 }
 
 /// A call that has begun.
@@ -76,12 +84,39 @@ impl Segments {
 
     /// Adds a piece of a text.
     pub(super) fn text(&mut self, kind: Text, piece: &str) {
-        let same = |segment: &&mut Segment| matches!(segment.content, Content::Text(other) if other == kind);
+        let same = |segment: &&mut Segment| {
+            let same = matches!(segment.content, Content::Text(other) if other == kind);
+            same && segment.signature.is_none()
+        };
         match self.queue.back_mut().filter(same) {
             Some(last) => last.held.push_str(piece),
             None => self.begin(Content::Text(kind), piece),
         }
         self.held_bytes += piece.len();
+    }
+
+    /// Adds thoughts that the model wants back: the signature to those that have come in pieces.
+    pub(super) fn thought(&mut self, block: ContentBlock) {
+        match block {
+            ContentBlock::Thinking(ThinkingBlock { thinking, signature }) => {
+                let unsigned = self.queue.back().is_some_and(|segment| {
+                    matches!(segment.content, Content::Text(Text::Thoughts))
+                        && segment.signature.is_none()
+                });
+                if !unsigned {
+                    self.text(Text::Thoughts, &thinking);
+                }
+                self.held_bytes += signature.len();
+                if let Some(last) = self.queue.back_mut() {
+                    last.signature = Some(signature);
+                }
+            }
+            ContentBlock::RedactedThinking(RedactedThinkingBlock { data }) => {
+                self.begin(Content::Encrypted, &data);
+                self.held_bytes += data.len();
+            }
+            ContentBlock::Text(_) | ContentBlock::ToolUse(_) => {}
+        }
     }
 
     /// Adds a piece of a call.
@@ -117,7 +152,8 @@ impl Segments {
     }
 
     fn begin(&mut self, content: Content, piece: &str) {
-        self.queue.push_back(Segment { content, open: false, held: piece.to_owned() });
+        let held = piece.to_owned();
+        self.queue.push_back(Segment { content, open: false, held, signature: None });
         self.held_bytes += PART_BYTES;
     }
 
@@ -134,7 +170,7 @@ impl Segments {
             self.held_bytes = self.held_bytes.saturating_sub(first.held.len());
             first.send(self.done, out);
             let complete = match &first.content {
-                Content::Text(_) => true,
+                Content::Text(_) | Content::Encrypted => true,
                 Content::Call { arguments, .. } => arguments.is_complete(),
             };
             if !complete || self.queue.len() == 1 {
@@ -168,8 +204,12 @@ impl Segments {
     /// Ends the first part.
     fn close(&mut self, out: &mut Out) {
         let index = number(self.done);
+        if let Some(signature) = self.queue.pop_front().and_then(|first| first.signature) {
+            self.held_bytes = self.held_bytes.saturating_sub(signature.len());
+            let delta = BlockDelta::Signature(SignatureDelta { signature });
+            out.push_back(MessagesEvent::ContentBlockDelta(ContentBlockDelta { index, delta }));
+        }
         out.push_back(MessagesEvent::ContentBlockStop(ContentBlockStop { index }));
-        self.queue.pop_front();
         self.done += 1;
         self.held_bytes = self.held_bytes.saturating_sub(PART_BYTES);
     }
@@ -181,7 +221,7 @@ impl Segment {
         let index = number(part);
         if !self.open {
             self.open = true;
-            let content_block = self.content.empty_block();
+            let content_block = self.content.begun(&mut self.held);
             let start = ContentBlockStart { index, content_block };
             out.push_back(MessagesEvent::ContentBlockStart(start));
             if part == 0 {
@@ -197,13 +237,18 @@ impl Segment {
 }
 
 impl Content {
-    fn empty_block(&mut self) -> ContentBlock {
+    /// The block at its beginning; takes of `held` what stands in it already.
+    fn begun(&mut self, held: &mut String) -> ContentBlock {
         match self {
             Self::Text(Text::Answer) => ContentBlock::Text(TextBlock { text: String::new() }),
             Self::Text(Text::Thoughts) => ContentBlock::Thinking(ThinkingBlock {
                 thinking: String::new(),
                 signature: String::new(),
             }),
+            Self::Encrypted => {
+                let data = std::mem::take(held);
+                ContentBlock::RedactedThinking(RedactedThinkingBlock { data })
+            }
             Self::Call { id, name, .. } => ContentBlock::ToolUse(ToolUseBlock {
                 id: if id.is_empty() { call_id() } else { std::mem::take(id) },
                 name: name.clone(),
@@ -214,7 +259,10 @@ impl Content {
 
     fn delta(&self, piece: String) -> BlockDelta {
         match self {
-            Self::Text(Text::Answer) => BlockDelta::Text(TextBlockDelta { text: piece }),
+            // Nothing is added to encrypted thoughts.
+            Self::Text(Text::Answer) | Self::Encrypted => {
+                BlockDelta::Text(TextBlockDelta { text: piece })
+            }
             Self::Text(Text::Thoughts) => {
                 BlockDelta::Thinking(ThinkingBlockDelta { thinking: piece })
             }

@@ -7,9 +7,10 @@ use super::documents::{self, Part};
 use chaski_api::{
     Reader,
     anthropic::{
-        InputBlock, InputMessage, InputRole, ResultPart, TextInput, TextOr, ToolResultInput,
-        ToolUseBlock,
+        InputBlock, InputMessage, InputRole, RedactedThinkingInput, ResultPart, TextInput, TextOr,
+        ThinkingInput, ToolResultInput, ToolUseBlock,
     },
+    openai::THINKING_BLOCKS,
 };
 use serde_json::{Map, Value, json};
 
@@ -19,7 +20,16 @@ const FAILED: &str = "Error: ";
 /// The turn that is being put together.
 enum Turn {
     User(Vec<Part>),
-    Assistant { texts: Vec<String>, calls: Vec<Value> },
+    Assistant(Said),
+}
+
+/// What the model said.
+#[derive(Default)]
+struct Said {
+    texts: Vec<String>,
+    calls: Vec<Value>,
+    /// Those that show where they come from, for models that want them back.
+    thoughts: Vec<Value>,
 }
 
 /// The messages in OpenAI's form, the system's first.
@@ -94,7 +104,7 @@ fn user(
     }
     match turn {
         Some(Turn::User(before)) => before.append(&mut parts),
-        Some(Turn::Assistant { .. }) | None => end(turn.replace(Turn::User(parts)), out),
+        Some(Turn::Assistant(_)) | None => end(turn.replace(Turn::User(parts)), out),
     }
 }
 
@@ -104,16 +114,24 @@ fn assistant(
     out: &mut Vec<Value>,
     reader: &mut Reader,
 ) {
-    let (mut texts, mut calls) = (Vec::new(), Vec::new());
+    let mut said = Said::default();
     match content {
-        TextOr::Text(text) => texts.push(text),
+        TextOr::Text(text) => said.texts.push(text),
         TextOr::Parts(blocks) => reader.key("content", |reader| {
             for (index, block) in blocks.into_iter().enumerate() {
                 reader.index(index, |reader| match block {
-                    InputBlock::Text(text) => texts.push(text.text),
-                    InputBlock::ToolUse(call) => calls.push(tool_call(call)),
-                    // Upstreams of OpenAI's form take no thoughts back.
-                    InputBlock::Thinking(_) | InputBlock::RedactedThinking(_) => {}
+                    InputBlock::Text(text) => said.texts.push(text.text),
+                    InputBlock::ToolUse(call) => said.calls.push(tool_call(call)),
+                    // No model takes back what it cannot recognise.
+                    InputBlock::Thinking(thought) if thought.signature.is_empty() => {}
+                    InputBlock::Thinking(ThinkingInput { thinking, signature }) => {
+                        said.thoughts.push(json!({
+                            "type": "thinking", "thinking": thinking, "signature": signature,
+                        }));
+                    }
+                    InputBlock::RedactedThinking(RedactedThinkingInput { data }) => {
+                        said.thoughts.push(json!({ "type": "redacted_thinking", "data": data }));
+                    }
                     InputBlock::Image(_) => misplaced("image", "user", reader),
                     InputBlock::Document(_) => misplaced("document", "user", reader),
                     InputBlock::SearchResult(_) => misplaced("search_result", "user", reader),
@@ -123,13 +141,12 @@ fn assistant(
         }),
     }
     match turn {
-        Some(Turn::Assistant { texts: before, calls: calls_before }) => {
-            before.append(&mut texts);
-            calls_before.append(&mut calls);
+        Some(Turn::Assistant(before)) => {
+            before.texts.append(&mut said.texts);
+            before.calls.append(&mut said.calls);
+            before.thoughts.append(&mut said.thoughts);
         }
-        Some(Turn::User(_)) | None => {
-            end(turn.replace(Turn::Assistant { texts, calls }), out);
-        }
+        Some(Turn::User(_)) | None => end(turn.replace(Turn::Assistant(said)), out),
     }
 }
 
@@ -171,7 +188,7 @@ fn end(turn: Option<Turn>, out: &mut Vec<Value>) {
         Some(Turn::User(parts)) => {
             out.push(json!({ "role": "user", "content": documents::content(parts) }));
         }
-        Some(Turn::Assistant { texts, calls }) => {
+        Some(Turn::Assistant(Said { texts, calls, thoughts })) => {
             let text = texts.join("\n");
             if text.is_empty() && calls.is_empty() {
                 return;
@@ -182,6 +199,9 @@ fn end(turn: Option<Turn>, out: &mut Vec<Value>) {
             message.insert("content".to_owned(), content);
             if !calls.is_empty() {
                 message.insert("tool_calls".to_owned(), calls.into());
+            }
+            if !thoughts.is_empty() {
+                message.insert(THINKING_BLOCKS.to_owned(), thoughts.into());
             }
             out.push(message.into());
         }

@@ -1,6 +1,10 @@
 //! What an upstream of OpenAI's form answered, with what Anthropic's clients want to know besides.
 
-use chaski_api::{Result, Wire, anthropic::MessagesUsage, openai::Usage};
+use chaski_api::{
+    Result, Wire,
+    anthropic::{ContentBlock, MessagesUsage, RedactedThinkingBlock, ThinkingBlock},
+    openai::Usage,
+};
 use chaski_provider::Payload;
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,6 +20,8 @@ pub(super) struct Said<T> {
 pub(super) struct More {
     /// The text that ended the answer.
     pub(super) stop: Option<String>,
+    /// The thoughts that the model wants back, as it gave them.
+    pub(super) thoughts: Vec<ContentBlock>,
     /// The tokens of the prompt that a cache held.
     cached: Option<i64>,
 }
@@ -32,6 +38,15 @@ struct Probe {
 struct ProbedChoice {
     // vLLM's, a text or the number of a token.
     stop_reason: Value,
+    #[serde(alias = "delta")]
+    message: Option<ProbedMessage>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ProbedMessage {
+    // Of models of Anthropic.
+    thinking_blocks: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -54,16 +69,38 @@ impl<T: Wire> Said<T> {
             Payload::Value(_) => More::default(),
             Payload::Raw(text) => {
                 let probe = serde_json::from_slice::<Probe>(text).unwrap_or_default();
-                let stop = probe.choices.into_iter().next().map(|choice| choice.stop_reason);
+                let ProbedChoice { stop_reason, message } =
+                    probe.choices.into_iter().next().unwrap_or_default();
                 let details = probe.usage.and_then(|usage| usage.prompt_tokens_details);
                 More {
-                    stop: stop.and_then(|stop| stop.as_str().map(str::to_owned)),
+                    stop: stop_reason.as_str().map(str::to_owned),
+                    thoughts: message.map_or_else(Vec::new, |said| thoughts(&said.thinking_blocks)),
                     cached: details.and_then(|details| details.cached_tokens),
                 }
             }
         };
         Ok(Self { value: payload.into_value()?, more })
     }
+}
+
+/// The signed and the encrypted thoughts among these.
+fn thoughts(blocks: &Value) -> Vec<ContentBlock> {
+    let text = |block: &Value, key: &str| block[key].as_str().unwrap_or_default().to_owned();
+    let blocks = blocks.as_array().into_iter().flatten();
+    blocks
+        .filter_map(|block| match block["type"].as_str()? {
+            "thinking" => {
+                let (thinking, signature) = (text(block, "thinking"), text(block, "signature"));
+                let thoughts = ThinkingBlock { thinking, signature };
+                (!thoughts.signature.is_empty()).then_some(ContentBlock::Thinking(thoughts))
+            }
+            "redacted_thinking" => {
+                let data = text(block, "data");
+                Some(ContentBlock::RedactedThinking(RedactedThinkingBlock { data }))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 impl More {

@@ -43,6 +43,13 @@ fn every_block_has_its_place_in_the_completion() {
                 "message": {
                     "role": "assistant", "content": "I will look it up.", "refusal": null,
                     "reasoning_content": "The user wants the weather.",
+                    "thinking_blocks": [
+                        {
+                            "type": "thinking", "thinking": "The user wants the weather.",
+                            "signature": "EqQBCgIYAhIM",
+                        },
+                        { "type": "redacted_thinking", "data": "EmwKAhgBEgy3" },
+                    ],
                     "tool_calls": [
                         call("toolu_01A09q90qw90lq917835lq9", "get_weather", "{\"city\":\"Paris\",\"days\":2}"),
                         call("toolu_02", "get_time", "{}"),
@@ -142,6 +149,10 @@ fn every_event_has_its_chunk() {
         [
             json!({ "role": "assistant", "content": "" }),
             json!({ "reasoning_content": "Hm, \u{4e16}\u{754c}." }),
+            json!({ "thinking_blocks": [{
+                "type": "thinking", "thinking": "Hm, \u{4e16}\u{754c}.",
+                "signature": "EqQBCgIYAhIM",
+            }] }),
             json!({ "content": "Okay" }),
             json!({ "content": ", let's check." }),
             call(0, "toolu_01T1x1fJ34qAmk2tNTrN7Up6", "get_weather"),

@@ -237,7 +237,18 @@ fn an_effort_becomes_thoughts_where_the_model_has_them() {
         { "role": "tool", "tool_call_id": "a", "content": "y" },
     ] });
     assert_eq!(fields(MIDDLE, between_calls.clone()), json!({}));
-    assert_eq!(fields(NEW, between_calls)["thinking"], json!({ "type": "adaptive" }));
+    assert_eq!(fields(NEW, between_calls.clone())["thinking"], json!({ "type": "adaptive" }));
+    let thoughts = json!([
+        { "type": "thinking", "thinking": "hm", "signature": "s" },
+        { "type": "redacted_thinking", "data": "x" },
+    ]);
+    let mut told = between_calls;
+    told["messages"][1]["thinking_blocks"] = thoughts.clone();
+    let sent = Value::Object(asked(MIDDLE, told).unwrap().body);
+    assert_eq!(sent["thinking"]["type"], "enabled");
+    let content = sent["messages"][1]["content"].as_array().unwrap();
+    assert_eq!(content[..2], thoughts.as_array().unwrap()[..]);
+    assert_eq!(content[2]["type"], "tool_use");
     let forced = json!({ "reasoning_effort": "low", "tool_choice": "required",
         "tools": [{ "type": "function", "function": { "name": "f" } }] });
     assert_eq!(fields(NEW, forced)["thinking"], Value::Null);

@@ -9,7 +9,7 @@ use chaski_api::{
     Error, ErrorKind,
     openai::{ChatChunk, ChatCompletion},
 };
-use chaski_provider::{Context, Reply};
+use chaski_provider::{Context, Payload, Reply};
 use chaski_testkit::{Answer, FakeUpstream};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -38,6 +38,11 @@ async fn ask(upstream: &FakeUpstream) -> Result<ChatCompletion, Error> {
 
 /// The events of a stream, and what ended it.
 async fn hear(upstream: &FakeUpstream) -> (Vec<ChatChunk>, Option<Error>) {
+    let (heard, error) = listen(upstream).await;
+    (heard.into_iter().map(|event| event.into_value().unwrap()).collect(), error)
+}
+
+async fn listen(upstream: &FakeUpstream) -> (Vec<Payload<ChatChunk>>, Option<Error>) {
     let mut request = hello(MODEL);
     request.body.insert("stream".to_owned(), true.into());
     request.body.insert("stream_options".to_owned(), json!({ "include_usage": true }));
@@ -49,7 +54,7 @@ async fn hear(upstream: &FakeUpstream) -> (Vec<ChatChunk>, Option<Error>) {
     let mut heard = Vec::new();
     while let Some(event) = events.next().await {
         match event {
-            Ok(event) => heard.push(event.into_value().unwrap()),
+            Ok(event) => heard.push(event),
             Err(error) => {
                 assert!(events.next().await.is_none(), "an error is the last item");
                 return (heard, Some(error));
@@ -81,6 +86,72 @@ async fn an_answer_with_reasoning_text_and_a_call_is_translated() {
     assert_eq!(answer.model, MODEL);
     let seen = upstream.only_request();
     assert_eq!(seen.path, "/model/us.anthropic.claude-sonnet-4-20250514-v1%3A0/converse");
+}
+
+#[tokio::test]
+async fn thoughts_that_the_model_wants_back_come_as_it_gave_them() {
+    let fixture = include_str!("../fixtures/converse.json");
+    let upstream = FakeUpstream::answering(Answer::new("application/json", fixture)).await;
+    let reply = bedrock(&upstream).await.chat(&Context::default(), hello(MODEL)).await.unwrap();
+    let Reply::Full(answer) = reply else { panic!("no stream was asked for") };
+    let answer: Value = serde_json::from_slice(&answer.into_bytes()).unwrap();
+    let thoughts = json!([
+        { "type": "thinking", "thinking": "The user wants the weather.",
+          "signature": "EpYCCkgIA" },
+        { "type": "redacted_thinking", "data": "RW13S0FoZ0I=" },
+    ]);
+    assert_eq!(answer["choices"][0]["message"]["thinking_blocks"], thoughts);
+
+    let delta = |block: i64, content: Value| {
+        let delta = json!({ "reasoningContent": content });
+        event("contentBlockDelta", &json!({ "contentBlockIndex": block, "delta": delta }))
+    };
+    let stop = |block: i64| event("contentBlockStop", &json!({ "contentBlockIndex": block }));
+    let messages = [
+        event("messageStart", &json!({ "role": "assistant" })),
+        delta(0, json!({ "text": "The user wants" })),
+        delta(0, json!({ "text": " the weather." })),
+        delta(0, json!({ "signature": "EpYC" })),
+        delta(0, json!({ "signature": "CkgIA" })),
+        stop(0),
+        delta(1, json!({ "redactedContent": "RW13Sw==" })),
+        delta(1, json!({ "redactedContent": "QWhnQg==" })),
+        stop(1),
+        delta(2, json!({ "text": "unsigned" })),
+        stop(2),
+        event("messageStop", &json!({ "stopReason": "end_turn" })),
+    ];
+    let upstream = FakeUpstream::answering(stream(&messages)).await;
+    let (heard, error) = listen(&upstream).await;
+    assert!(error.is_none(), "{error:?}");
+    let heard: Vec<Value> = heard
+        .into_iter()
+        .map(|event| serde_json::from_slice(&event.into_bytes()).unwrap())
+        .collect();
+    let blocks: Vec<&Value> = heard
+        .iter()
+        .filter_map(|event| event["choices"][0]["delta"]["thinking_blocks"].as_array())
+        .flatten()
+        .collect();
+    assert_eq!(blocks, thoughts.as_array().unwrap().iter().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn thoughts_that_cannot_be_kept_are_an_error() {
+    let delta = |content: Value| {
+        let delta = json!({ "reasoningContent": content });
+        event("contentBlockDelta", &json!({ "contentBlockIndex": 0, "delta": delta }))
+    };
+    let endless = vec![delta(json!({ "text": "x".repeat(1 << 20) })); 9];
+    for (messages, expected) in [
+        (vec![delta(json!({ "redactedContent": "?" }))], "cannot be understood"),
+        (endless, "thoughts of more than 8388608 bytes"),
+    ] {
+        let (_, error) = hear(&FakeUpstream::answering(stream(&messages)).await).await;
+        let error = error.unwrap();
+        assert_eq!(error.kind, ErrorKind::Upstream { status: None });
+        assert!(error.message.contains(expected), "{error}");
+    }
 }
 
 #[tokio::test]

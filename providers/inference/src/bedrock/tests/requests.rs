@@ -74,6 +74,49 @@ fn a_chat_becomes_turns_of_user_and_assistant() {
 }
 
 #[test]
+fn thoughts_go_back_before_what_the_model_said() {
+    let thoughts = json!([
+        { "type": "thinking", "thinking": "hm", "signature": "EpYC" },
+        { "type": "redacted_thinking", "data": "RW13" },
+        { "type": "thinking", "thinking": "unsigned", "signature": null },
+        { "type": "something_new" },
+    ]);
+    let call = json!({ "id": "c1", "function": { "name": "f", "arguments": "{}" } });
+    let out = translated(
+        json!([
+            { "role": "user", "content": "hello" },
+            { "role": "assistant", "content": "Let me see.", "tool_calls": [call],
+              "thinking_blocks": thoughts },
+            { "role": "tool", "tool_call_id": "c1", "content": "sunny" },
+            { "role": "assistant", "content": null, "thinking_blocks": thoughts },
+        ]),
+        json!({}),
+    );
+    let said = json!([
+        { "reasoningContent": { "reasoningText": { "text": "hm", "signature": "EpYC" } } },
+        { "reasoningContent": { "redactedContent": "RW13" } },
+        { "text": "Let me see." },
+        { "toolUse": { "toolUseId": "c1", "name": "f", "input": {} } },
+    ]);
+    assert_eq!(out["messages"][1], sent("assistant", said));
+    assert_eq!(out["messages"].as_array().unwrap().len(), 3, "thoughts alone are no turn");
+}
+
+#[test]
+fn models_of_anthropic_are_told_how_to_think() {
+    let thinking = json!({ "type": "enabled", "budget_tokens": 2048 });
+    for (model, expected) in [
+        ("us.anthropic.claude-sonnet-4-20250514-v1:0", json!({ "thinking": thinking })),
+        ("meta.llama3-1-8b-instruct-v1:0", Value::Null),
+    ] {
+        let mut request = ChatRequest::new(model, hello().as_array().unwrap().clone());
+        request.body.insert("thinking".to_owned(), thinking.clone());
+        let out = translate(&request).unwrap();
+        assert_eq!(out["additionalModelRequestFields"], expected, "{model}");
+    }
+}
+
+#[test]
 fn parameters_get_converses_names_and_those_it_lacks_are_left_out() {
     let more = json!({
         "max_tokens": 5, "max_completion_tokens": 7, "temperature": 0.5, "top_p": 0.9,

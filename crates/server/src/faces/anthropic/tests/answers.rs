@@ -11,7 +11,7 @@ use chaski_provider::Payload;
 use serde_json::{Value, json};
 
 pub(super) fn wanted() -> Wanted {
-    Wanted { model: "m".into(), thinking: true, stop_sequences: vec!["END".into()] }
+    Wanted { model: "m".into(), thinking: true, signed: true, stop_sequences: vec!["END".into()] }
 }
 
 fn completion(message: Value, finish: &str) -> Value {
@@ -58,6 +58,24 @@ async fn an_answer_has_its_blocks_in_order() {
     let silent = Wanted { thinking: false, ..wanted() };
     let message = answered(&completion(said, "tool_calls"), &silent).await.unwrap();
     assert_eq!(message["content"][0]["type"], "text");
+}
+
+#[tokio::test]
+async fn thoughts_that_a_model_wants_back_come_as_it_gave_them() {
+    let thoughts = json!([
+        { "type": "thinking", "thinking": "hm", "signature": "s" },
+        { "type": "redacted_thinking", "data": "x" },
+    ]);
+    let mut blocks = thoughts.as_array().unwrap().clone();
+    blocks.push(json!({ "type": "thinking", "thinking": "unsigned", "signature": null }));
+    let said = json!({ "content": "a", "reasoning_content": "hm", "thinking_blocks": blocks });
+    let message = answered(&completion(said.clone(), "stop"), &wanted()).await.unwrap();
+    let content = message["content"].as_array().unwrap();
+    assert_eq!(content[..2], thoughts.as_array().unwrap()[..]);
+    assert_eq!((content.len(), &content[2]["text"]), (3, &json!("a")));
+    let unasked = Wanted { thinking: false, signed: false, ..wanted() };
+    let message = answered(&completion(said, "stop"), &unasked).await.unwrap();
+    assert_eq!(message["content"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

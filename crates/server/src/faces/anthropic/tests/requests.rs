@@ -183,6 +183,7 @@ fn calls_and_results_stand_where_openai_wants_them() {
         { "role": "user", "content": "weather?" },
         { "role": "assistant", "content": [
             { "type": "thinking", "thinking": "hm", "signature": "s" },
+            { "type": "thinking", "thinking": "of another model", "signature": "" },
             { "type": "redacted_thinking", "data": "x" },
             { "type": "text", "text": "I look." },
             { "type": "tool_use", "id": "t1", "name": "f", "input": { "b": 1, "a": [2] } },
@@ -204,6 +205,9 @@ fn calls_and_results_stand_where_openai_wants_them() {
                 { "id": "t1", "type": "function",
                   "function": { "name": "f", "arguments": r#"{"b":1,"a":[2]}"# } },
                 { "id": "t2", "type": "function", "function": { "name": "g", "arguments": "{}" } },
+            ], "thinking_blocks": [
+                { "type": "thinking", "thinking": "hm", "signature": "s" },
+                { "type": "redacted_thinking", "data": "x" },
             ] },
             { "role": "tool", "tool_call_id": "t1", "content": "sunny" },
             { "role": "tool", "tool_call_id": "t2", "content": "Error: no" },

@@ -36,7 +36,7 @@ fn short(event: &Value) -> String {
         }
         "content_block_delta" => {
             let delta = &event["delta"];
-            let texts = ["text", "thinking", "partial_json"];
+            let texts = ["text", "thinking", "partial_json", "signature"];
             let piece = texts.iter().find_map(|key| delta[key].as_str()).unwrap();
             format!("{index}:{piece}")
         }
@@ -93,6 +93,48 @@ fn a_stream_has_the_order_of_anthropics() {
             "message_stop",
         ]
     );
+}
+
+#[test]
+fn thoughts_that_a_model_wants_back_are_signed_at_their_end() {
+    let signed = |thinking: &str, signature: &str| {
+        let block = json!({ "type": "thinking", "thinking": thinking, "signature": signature });
+        json!({ "thinking_blocks": [block] })
+    };
+    let deltas = [
+        json!({ "reasoning_content": "h" }),
+        json!({ "reasoning_content": "m" }),
+        signed("hm", "s1"),
+        json!({ "thinking_blocks": [{ "type": "redacted_thinking", "data": "x" }] }),
+        signed("silent", "s2"),
+        json!({ "content": "a" }),
+    ];
+    let expected = [
+        "start",
+        "0[thinking",
+        "ping",
+        "0:h",
+        "0:m",
+        "0:s1",
+        "0]",
+        "1[redacted_thinking",
+        "1]",
+        "2[thinking",
+        "2:silent",
+        "2:s2",
+        "2]",
+        "3[text",
+        "3:a",
+        "3]",
+    ];
+    let found = shorts(&deltas);
+    assert_eq!(found[..expected.len()], expected);
+    let events = events_of(wanted(), &deltas).unwrap();
+    let encrypted = events.iter().find(|event| event["content_block"]["data"] == "x");
+    assert!(encrypted.is_some(), "{events:?}");
+    let unasked = Wanted { thinking: false, signed: false, ..wanted() };
+    let events = events_of(unasked, &deltas).unwrap();
+    assert_eq!(short(&events[1]), "0[text");
 }
 
 #[test]
