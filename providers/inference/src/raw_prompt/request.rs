@@ -2,9 +2,12 @@
 
 use chaski_api::{
     Error, Result,
-    openai::{ChatRequest, TextCompletionRequest},
+    inference::SystemMessageBehavior,
+    openai::{ChatRequest, SYSTEM_MESSAGE_BEHAVIOR, TOOL_PROMPT_FORMAT, TextCompletionRequest},
 };
-use chaski_llama::{AnswerForm, Call, Message, Prompt, Style, Tool, ToolChoice, tokens};
+use chaski_llama::{
+    AnswerForm, Call, Message, Prompt, Style, SystemText, Tool, ToolChoice, ToolFormat, tokens,
+};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -24,7 +27,7 @@ pub(super) struct Reading {
 }
 
 /// What a chat has and a completion has not.
-const CHAT_ONLY: [&str; 8] = [
+const CHAT_ONLY: [&str; 10] = [
     "messages",
     "tools",
     "tool_choice",
@@ -33,6 +36,8 @@ const CHAT_ONLY: [&str; 8] = [
     "logprobs",
     "top_logprobs",
     "stop",
+    TOOL_PROMPT_FORMAT,
+    SYSTEM_MESSAGE_BEHAVIOR,
 ];
 
 /// The day, as the models were taught to read it.
@@ -63,6 +68,8 @@ pub(super) fn render(request: ChatRequest, max_tokens: i64, today: &str) -> Resu
     let prompt = Prompt {
         tools: &tools,
         choice,
+        format: one_of(&body, TOOL_PROMPT_FORMAT, &ToolFormat::ALL, ToolFormat::as_str)?,
+        system: system_text(&body)?,
         answer: answer_form(body.get("response_format")),
         ..Prompt::new(style, &messages, today)
     };
@@ -203,6 +210,29 @@ fn tools(body: &Map<String, Value>) -> Result<(Vec<Tool>, ToolChoice)> {
         }
     };
     Ok((tools, choice))
+}
+
+fn system_text(body: &Map<String, Value>) -> Result<SystemText> {
+    let (all, text) = (SystemMessageBehavior::ALL, SystemMessageBehavior::as_str);
+    Ok(match one_of(body, SYSTEM_MESSAGE_BEHAVIOR, all, text)? {
+        None | Some(SystemMessageBehavior::Append) => SystemText::Appended,
+        Some(SystemMessageBehavior::Replace) => SystemText::Replacing,
+    })
+}
+
+/// The one of `all` that a field names, if it is set.
+fn one_of<T: Copy>(
+    body: &Map<String, Value>,
+    field: &str,
+    all: &[T],
+    text: fn(T) -> &'static str,
+) -> Result<Option<T>> {
+    let Some(asked) = body.get(field).filter(|asked| !asked.is_null()) else { return Ok(None) };
+    let found = all.iter().copied().find(|one| asked.as_str() == Some(text(*one)));
+    found.map(Some).ok_or_else(|| {
+        let names: Vec<String> = all.iter().map(|one| format!("`{}`", text(*one))).collect();
+        wrong(field, &format!("must be one of {}, not {asked}", names.join(", ")))
+    })
 }
 
 fn answer_form(format: Option<&Value>) -> AnswerForm {

@@ -123,6 +123,55 @@ async fn a_conversation_with_calls_is_written_as_the_model_wrote_it() {
 }
 
 #[tokio::test]
+async fn a_request_says_how_calls_are_written() {
+    let upstream = FakeUpstream::answering(continued("hi", "stop")).await;
+    let call = json!({ "id": "c1", "type": "function", "function": {
+        "name": "weather", "arguments": "{\"city\": \"Lima\"}",
+    } });
+    let messages = json!([
+        { "role": "user", "content": "How is Lima?" },
+        { "role": "assistant", "content": null, "tool_calls": [call] },
+        { "role": "tool", "tool_call_id": "c1", "content": "25 C" },
+    ]);
+    for (format, listed, written) in [
+        ("json", "JSON", "{\"type\": \"function\", \"name\": \"weather\""),
+        ("function_tag", "<function=", "<function=weather>{\"city\": \"Lima\"}</function>"),
+    ] {
+        let model = "meta-llama/Llama-3.1-8B-Instruct";
+        let fields = json!({
+            "model": model, "messages": messages, "tool_prompt_format": format,
+        });
+        whole(&upstream, weather(fields)).await;
+        let sent = upstream.requests().last().unwrap().json();
+        let prompt = sent["prompt"].as_str().unwrap();
+        assert!(prompt.contains(listed) && prompt.contains(written), "{format}: {prompt}");
+        assert!(sent["tool_prompt_format"].is_null(), "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_system_message_takes_the_place_of_the_instructions_if_a_request_says_so() {
+    let upstream = FakeUpstream::answering(continued("hi", "stop")).await;
+    let messages = json!([
+        { "role": "system", "content": "Only these: {{ function_description }}" },
+        { "role": "user", "content": "How is Lima?" },
+    ]);
+    let prompts = async |behavior: &str| {
+        let fields = json!({ "messages": messages, "system_message_behavior": behavior });
+        whole(&upstream, weather(fields)).await;
+        let sent = upstream.requests().last().unwrap().json();
+        assert!(sent["system_message_behavior"].is_null(), "{sent}");
+        sent["prompt"].as_str().unwrap().to_owned()
+    };
+    let appended = prompts("append").await;
+    assert!(appended.contains("{{ function_description }}"), "{appended}");
+    let replaced = prompts("replace").await;
+    assert!(!replaced.contains("{{"), "{replaced}");
+    assert!(replaced.contains("Only these: ") && replaced.contains("\"name\": \"weather\""));
+    assert!(replaced.len() < appended.len());
+}
+
+#[tokio::test]
 async fn nobody_is_called_who_was_not_offered() {
     let text = "[weather(city=\"Lima\")]";
     let upstream = FakeUpstream::answering(continued(text, "length")).await;
@@ -250,6 +299,12 @@ async fn what_no_prompt_can_hold_is_refused_with_its_place() {
         (json!({ "messages": message("system", &json!("x")) }), "at least one message"),
         (json!({ "tool_choice": "maybe" }), "`tool_choice`: must be `none`"),
         (json!({ "tool_choice": { "function": { "name": "x" } } }), "`x` is not among the `tools`"),
+        (
+            json!({ "tool_prompt_format": "xml" }),
+            "`tool_prompt_format`: must be one of `json`, `function_tag`, `python_list`, not \"xml\"",
+        ),
+        (json!({ "tool_prompt_format": "json" }), "this model does not write calls as `json`"),
+        (json!({ "system_message_behavior": 1 }), "`system_message_behavior`: must be one of"),
         (json!({ "tools": [{}] }), "`tools[0]`: a tool needs a function with a name"),
         (
             json!({ "model": "Llama-2-7b-chat" }),

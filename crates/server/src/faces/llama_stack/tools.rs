@@ -3,8 +3,11 @@
 use crate::faces::python;
 use chaski_api::{
     Error, Result,
-    inference::{ChatCompletionRequest, Parameters, ToolChoice, ToolDefinition, ToolPromptFormat},
-    openai::Body,
+    inference::{
+        ChatCompletionRequest, Parameters, SystemMessageBehavior, ToolChoice, ToolDefinition,
+        ToolPromptFormat,
+    },
+    openai::{Body, SYSTEM_MESSAGE_BEHAVIOR, TOOL_PROMPT_FORMAT},
 };
 use serde_json::{Map, Value, json};
 
@@ -17,6 +20,8 @@ pub(super) struct ToolUse<'a> {
     choice: Option<&'a str>,
     /// How calls are written in a prompt; here it matters for counting only.
     pub(super) format: Option<ToolPromptFormat>,
+    /// Whether the system message takes the place of the instructions for tools in a prompt.
+    replaces: bool,
 }
 
 impl<'a> ToolUse<'a> {
@@ -43,12 +48,17 @@ impl<'a> ToolUse<'a> {
                 (choice, format)
             }
         };
+        let behavior =
+            request.tool_config.as_ref().and_then(|config| config.system_message_behavior);
+        let replaces = behavior == Some(SystemMessageBehavior::Replace);
         let tools = request.tools.as_deref().unwrap_or_default();
         match choice {
-            Some("none") => Ok(Self { offered: &[], choice: None, format }),
-            None | Some("auto" | "required") => Ok(Self { offered: tools, choice, format }),
+            Some("none") => Ok(Self { offered: &[], choice: None, format, replaces }),
+            None | Some("auto" | "required") => {
+                Ok(Self { offered: tools, choice, format, replaces })
+            }
             Some(name) if tools.iter().any(|tool| tool.tool_name == name) => {
-                Ok(Self { offered: tools, choice, format })
+                Ok(Self { offered: tools, choice, format, replaces })
             }
             Some(name) => {
                 let names = python::list(tools.iter().map(|tool| tool.tool_name.as_str()));
@@ -57,8 +67,16 @@ impl<'a> ToolUse<'a> {
         }
     }
 
-    /// Puts the tools into a request of OpenAI's API.
+    /// Puts the tools into a request of OpenAI's API, with what providers want to know that write
+    /// prompts.
     pub(super) fn write(&self, body: &mut Body) {
+        if let Some(format) = self.format {
+            body.insert(TOOL_PROMPT_FORMAT.to_owned(), format.as_str().into());
+        }
+        if self.replaces {
+            let replace = SystemMessageBehavior::Replace.as_str();
+            body.insert(SYSTEM_MESSAGE_BEHAVIOR.to_owned(), replace.into());
+        }
         if self.offered.is_empty() {
             return;
         }
@@ -181,6 +199,18 @@ mod tests {
             named["tool_choice"],
             json!({ "type": "function", "function": { "name": "add" } })
         );
+    }
+
+    #[test]
+    fn what_writers_of_prompts_want_to_know_is_passed_on() {
+        let config = json!({
+            "tool_prompt_format": "function_tag", "system_message_behavior": "replace",
+        });
+        let body = written(json!({ "tool_config": config })).unwrap();
+        assert_eq!(body["tool_prompt_format"], "function_tag");
+        assert_eq!(body["system_message_behavior"], "replace");
+        let body = written(json!({ "tools": null, "tool_prompt_format": "json" })).unwrap();
+        assert_eq!(body, json!({ "tool_prompt_format": "json" }));
     }
 
     #[test]
