@@ -77,6 +77,23 @@ pub struct EndpointSpec {
 }
 
 impl EndpointSpec {
+    /// What the endpoints of an API of Llama Stack have in common: they need authentication, do not
+    /// stream, and carry JSON.
+    pub const fn of(api: Api) -> Self {
+        Self {
+            api,
+            method: Method::Get,
+            path: "",
+            operation: "",
+            summary: "",
+            face: Face::LlamaStack,
+            streams: false,
+            public: false,
+            takes: Media::Json,
+            gives: Media::Json,
+        }
+    }
+
     /// A Llama Stack endpoint that needs authentication and does not stream.
     pub const fn new(
         api: Api,
@@ -85,18 +102,7 @@ impl EndpointSpec {
         operation: &'static str,
         summary: &'static str,
     ) -> Self {
-        Self {
-            api,
-            method,
-            path,
-            operation,
-            summary,
-            face: Face::LlamaStack,
-            streams: false,
-            public: false,
-            takes: Media::Json,
-            gives: Media::Json,
-        }
+        Self { method, path, operation, summary, ..Self::of(api) }
     }
 
     /// The names of the path parameters, in order.

@@ -1,7 +1,7 @@
 //! Agents, their sessions, and the turns in those.
 
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     agents::{
         Agent, AgentConfig, AgentCreateResponse, AgentList, AgentSessionCreateResponse,
         AgentStepResponse, AgentToolGroup, Document, Session, SessionList, ToolResponse, Turn,
@@ -115,148 +115,49 @@ crate::wire! {
     }
 }
 
-/// Declares an endpoint of agents that does not stream.
-macro_rules! endpoint {
-    ($name:ident, $request:ty, $response:ty, $method:ident, $path:literal, $operation:literal, $summary:literal) => {
-        pub struct $name;
-        impl Endpoint for $name {
-            type Request = $request;
-            type Response = $response;
-            type Event = ();
-            const SPEC: EndpointSpec =
-                EndpointSpec::new(Api::Agents, Method::$method, $path, $operation, $summary);
-        }
-    };
+endpoints! {
+    like EndpointSpec::of(Api::Agents);
+
+    CreateAgent(CreateAgentRequest) -> AgentCreateResponse =
+        Post "/v1/agents", "create_agent", "Makes an agent.";
+
+    ListAgents(ListAgentsRequest) -> AgentList =
+        Get "/v1/agents", "list_agents", "A page of the agents, the newest first.";
+
+    GetAgent(AgentRequest) -> Agent =
+        Get "/v1/agents/{agent_id}", "get_agent", "One agent.";
+
+    DeleteAgent(AgentRequest) -> () =
+        Delete "/v1/agents/{agent_id}", "delete_agent", "Removes an agent with all its sessions.";
+
+    ListAgentSessions(ListSessionsRequest) -> SessionList =
+        Get "/v1/agents/{agent_id}/sessions", "list_agent_sessions",
+        "A page of the sessions of an agent, the newest first, without their turns.";
+
+    CreateAgentSession(CreateSessionRequest) -> AgentSessionCreateResponse =
+        Post "/v1/agents/{agent_id}/session", "create_agent_session", "Makes a session.";
+
+    GetAgentSession(SessionRequest) -> Session =
+        Get "/v1/agents/{agent_id}/session/{session_id}", "get_agents_session",
+        "A session with its turns.";
+
+    DeleteAgentSession(SessionRequest) -> () =
+        Delete "/v1/agents/{agent_id}/session/{session_id}", "delete_agents_session",
+        "Removes a session with its turns.";
+
+    CreateAgentTurn(CreateTurnRequest) -> Turn | TurnStreamChunk =
+        Post "/v1/agents/{agent_id}/session/{session_id}/turn", "create_agent_turn",
+        "Lets the agent answer, with all that it does on the way.";
+
+    ResumeAgentTurn(ResumeTurnRequest) -> Turn | TurnStreamChunk =
+        Post "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}/resume", "resume_agent_turn",
+        "Goes on with a turn that waits for tools of the client.";
+
+    GetAgentTurn(TurnRequest) -> Option<Turn> =
+        Get "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}", "get_agents_turn",
+        "A turn; `null` if there is none of this id.";
+
+    GetAgentStep(StepRequest) -> AgentStepResponse =
+        Get "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}/step/{step_id}", "get_agents_step",
+        "A step of a turn.";
 }
-
-endpoint!(
-    CreateAgent,
-    CreateAgentRequest,
-    AgentCreateResponse,
-    Post,
-    "/v1/agents",
-    "create_agent",
-    "Makes an agent."
-);
-endpoint!(
-    ListAgents,
-    ListAgentsRequest,
-    AgentList,
-    Get,
-    "/v1/agents",
-    "list_agents",
-    "A page of the agents, the newest first."
-);
-endpoint!(GetAgent, AgentRequest, Agent, Get, "/v1/agents/{agent_id}", "get_agent", "One agent.");
-endpoint!(
-    DeleteAgent,
-    AgentRequest,
-    (),
-    Delete,
-    "/v1/agents/{agent_id}",
-    "delete_agent",
-    "Removes an agent with all its sessions."
-);
-endpoint!(
-    ListAgentSessions,
-    ListSessionsRequest,
-    SessionList,
-    Get,
-    "/v1/agents/{agent_id}/sessions",
-    "list_agent_sessions",
-    "A page of the sessions of an agent, the newest first, without their turns."
-);
-endpoint!(
-    CreateAgentSession,
-    CreateSessionRequest,
-    AgentSessionCreateResponse,
-    Post,
-    "/v1/agents/{agent_id}/session",
-    "create_agent_session",
-    "Makes a session."
-);
-endpoint!(
-    GetAgentSession,
-    SessionRequest,
-    Session,
-    Get,
-    "/v1/agents/{agent_id}/session/{session_id}",
-    "get_agents_session",
-    "A session with its turns."
-);
-endpoint!(
-    DeleteAgentSession,
-    SessionRequest,
-    (),
-    Delete,
-    "/v1/agents/{agent_id}/session/{session_id}",
-    "delete_agents_session",
-    "Removes a session with its turns."
-);
-endpoint!(
-    GetAgentTurn,
-    TurnRequest,
-    Option<Turn>,
-    Get,
-    "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}",
-    "get_agents_turn",
-    "A turn; `null` if there is none of this id."
-);
-endpoint!(
-    GetAgentStep,
-    StepRequest,
-    AgentStepResponse,
-    Get,
-    "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}/step/{step_id}",
-    "get_agents_step",
-    "A step of a turn."
-);
-
-pub struct CreateAgentTurn;
-impl Endpoint for CreateAgentTurn {
-    type Request = CreateTurnRequest;
-    type Response = Turn;
-    type Event = TurnStreamChunk;
-    const SPEC: EndpointSpec = EndpointSpec {
-        streams: true,
-        ..EndpointSpec::new(
-            Api::Agents,
-            Method::Post,
-            "/v1/agents/{agent_id}/session/{session_id}/turn",
-            "create_agent_turn",
-            "Lets the agent answer, with all that it does on the way.",
-        )
-    };
-}
-
-pub struct ResumeAgentTurn;
-impl Endpoint for ResumeAgentTurn {
-    type Request = ResumeTurnRequest;
-    type Response = Turn;
-    type Event = TurnStreamChunk;
-    const SPEC: EndpointSpec = EndpointSpec {
-        streams: true,
-        ..EndpointSpec::new(
-            Api::Agents,
-            Method::Post,
-            "/v1/agents/{agent_id}/session/{session_id}/turn/{turn_id}/resume",
-            "resume_agent_turn",
-            "Goes on with a turn that waits for tools of the client.",
-        )
-    };
-}
-
-pub const ALL: &[Described] = &[
-    Described::of::<CreateAgent>(),
-    Described::of::<ListAgents>(),
-    Described::of::<GetAgent>(),
-    Described::of::<DeleteAgent>(),
-    Described::of::<ListAgentSessions>(),
-    Described::of::<CreateAgentSession>(),
-    Described::of::<GetAgentSession>(),
-    Described::of::<DeleteAgentSession>(),
-    Described::of::<CreateAgentTurn>(),
-    Described::of::<ResumeAgentTurn>(),
-    Described::of::<GetAgentTurn>(),
-    Described::of::<GetAgentStep>(),
-];

@@ -1,56 +1,23 @@
 //! Inference in Llama Stack's form.
 
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     inference::{
         ChatCompletionRequest, ChatCompletionResponse, ChatStreamChunk, CompletionRequest,
         CompletionResponse, CompletionStreamChunk, EmbeddingsRequest, EmbeddingsResponse,
     },
 };
 
-const fn post(
-    path: &'static str,
-    operation: &'static str,
-    summary: &'static str,
-    streams: bool,
-) -> EndpointSpec {
-    let spec = EndpointSpec::new(Api::Inference, Method::Post, path, operation, summary);
-    EndpointSpec { streams, ..spec }
-}
+endpoints! {
+    like EndpointSpec::of(Api::Inference);
 
-pub struct ChatCompletion;
-impl Endpoint for ChatCompletion {
-    type Request = ChatCompletionRequest;
-    type Response = ChatCompletionResponse;
-    type Event = ChatStreamChunk;
-    const SPEC: EndpointSpec = post(
-        "/v1/inference/chat-completion",
-        "chat_completion",
-        "Generates the next message of a chat.",
-        true,
-    );
-}
+    ChatCompletion(ChatCompletionRequest) -> ChatCompletionResponse | ChatStreamChunk =
+        Post "/v1/inference/chat-completion", "chat_completion",
+        "Generates the next message of a chat.";
 
-pub struct Completion;
-impl Endpoint for Completion {
-    type Request = CompletionRequest;
-    type Response = CompletionResponse;
-    type Event = CompletionStreamChunk;
-    const SPEC: EndpointSpec =
-        post("/v1/inference/completion", "completion", "Continues a text.", true);
-}
+    Completion(CompletionRequest) -> CompletionResponse | CompletionStreamChunk =
+        Post "/v1/inference/completion", "completion", "Continues a text.";
 
-pub struct Embeddings;
-impl Endpoint for Embeddings {
-    type Request = EmbeddingsRequest;
-    type Response = EmbeddingsResponse;
-    type Event = ();
-    const SPEC: EndpointSpec =
-        post("/v1/inference/embeddings", "embeddings", "Turns texts into vectors.", false);
+    Embeddings(EmbeddingsRequest) -> EmbeddingsResponse =
+        Post "/v1/inference/embeddings", "embeddings", "Turns texts into vectors.";
 }
-
-pub const ALL: &[Described] = &[
-    Described::of::<ChatCompletion>(),
-    Described::of::<Completion>(),
-    Described::of::<Embeddings>(),
-];

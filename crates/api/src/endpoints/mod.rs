@@ -1,4 +1,45 @@
-//! Every endpoint, by group. To add one: its type in a group's file, and its line in that table.
+//! Every endpoint, by group. To add one: its declaration in the file of its group.
+
+/// Declares the endpoints of a group, as types, and lists them in `ALL`:
+/// `Name(Request) -> Response = METHOD "path", "operation", "summary";`.
+///
+/// What they have in common stands behind `like`, and what one of them has besides behind its
+/// summary. One that can stream names its events: `-> Response | Event`.
+macro_rules! endpoints {
+    (@event) => { () };
+    (@event $event:ty) => { $event };
+    (@streams) => { false };
+    (@streams $event:ty) => { true };
+    (
+        like $common:expr;
+        $(
+            $(#[doc = $doc:literal])*
+            $name:ident($request:ty) -> $response:ty $(| $event:ty)? =
+                $method:ident $path:expr, $operation:literal, $summary:expr $(, $field:ident: $value:expr)*;
+        )*
+    ) => {
+        $(
+            $(#[doc = $doc])*
+            pub struct $name;
+            impl crate::Endpoint for $name {
+                type Request = $request;
+                type Response = $response;
+                type Event = endpoints!(@event $($event)?);
+                const SPEC: EndpointSpec = EndpointSpec {
+                    method: crate::Method::$method,
+                    path: $path,
+                    operation: $operation,
+                    summary: $summary,
+                    streams: endpoints!(@streams $($event)?),
+                    $($field: $value,)*
+                    ..$common
+                };
+            }
+        )*
+
+        pub const ALL: &[crate::Described] = &[$(crate::Described::of::<$name>()),*];
+    };
+}
 
 pub mod agents;
 pub mod anthropic;

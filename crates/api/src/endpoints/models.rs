@@ -2,7 +2,7 @@
 
 use super::inspect::NoParameters;
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     models::{Model, ModelInfo, ModelList, ModelType},
 };
 use serde_json::{Map, Value};
@@ -29,65 +29,20 @@ crate::wire! {
     }
 }
 
-pub struct ListModels;
-impl Endpoint for ListModels {
-    type Request = NoParameters;
-    type Response = ModelList;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::Models,
-        Method::Get,
-        "/v1/models",
-        "list_models",
-        "All registered models.",
-    );
-}
+endpoints! {
+    like EndpointSpec::of(Api::Models);
 
-pub struct GetModel;
-impl Endpoint for GetModel {
-    type Request = ModelRequest;
-    type Response = ModelInfo;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::Models,
-        Method::Get,
-        "/v1/models/{model_id:path}",
-        "get_model",
-        "One registered model.",
-    );
-}
+    ListModels(NoParameters) -> ModelList =
+        Get "/v1/models", "list_models", "All registered models.";
 
-pub struct RegisterModel;
-impl Endpoint for RegisterModel {
-    type Request = RegisterModelRequest;
-    type Response = Model;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::Models,
-        Method::Post,
-        "/v1/models",
-        "register_model",
-        "Registers a model, or updates it; answers what is stored.",
-    );
-}
+    GetModel(ModelRequest) -> ModelInfo =
+        Get "/v1/models/{model_id:path}", "get_model", "One registered model.";
 
-pub struct UnregisterModel;
-impl Endpoint for UnregisterModel {
-    type Request = ModelRequest;
-    type Response = ();
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::Models,
-        Method::Delete,
-        "/v1/models/{model_id:path}",
-        "unregister_model",
-        "Removes a model from the registry.",
-    );
-}
+    RegisterModel(RegisterModelRequest) -> Model =
+        Post "/v1/models", "register_model",
+        "Registers a model, or updates it; answers what is stored.";
 
-pub const ALL: &[Described] = &[
-    Described::of::<ListModels>(),
-    Described::of::<GetModel>(),
-    Described::of::<RegisterModel>(),
-    Described::of::<UnregisterModel>(),
-];
+    UnregisterModel(ModelRequest) -> () =
+        Delete "/v1/models/{model_id:path}", "unregister_model",
+        "Removes a model from the registry.";
+}

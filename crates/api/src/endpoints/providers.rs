@@ -2,7 +2,7 @@
 
 use super::inspect::NoParameters;
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     inspect::{ProviderInfo, ProviderList},
 };
 
@@ -14,33 +14,13 @@ crate::wire! {
     }
 }
 
-pub struct ListProviders;
-impl Endpoint for ListProviders {
-    type Request = NoParameters;
-    type Response = ProviderList;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::Providers,
-        Method::Get,
-        "/v1/providers",
-        "list_providers",
-        "All configured providers, with health; secrets are redacted.",
-    );
-}
+endpoints! {
+    like EndpointSpec::of(Api::Providers);
 
-pub struct InspectProvider;
-impl Endpoint for InspectProvider {
-    type Request = InspectProviderRequest;
-    type Response = ProviderInfo;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::Providers,
-        Method::Get,
-        "/v1/providers/{provider_id}",
-        "inspect_provider",
-        "One configured provider.",
-    );
-}
+    ListProviders(NoParameters) -> ProviderList =
+        Get "/v1/providers", "list_providers",
+        "All configured providers, with health; secrets are redacted.";
 
-pub const ALL: &[Described] =
-    &[Described::of::<ListProviders>(), Described::of::<InspectProvider>()];
+    InspectProvider(InspectProviderRequest) -> ProviderInfo =
+        Get "/v1/providers/{provider_id}", "inspect_provider", "One configured provider.";
+}

@@ -1,7 +1,7 @@
 //! The tool that puts documents into vector databases, and contexts together from them.
 
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     inference::InterleavedContent,
     retrieval::{RagDocument, RagQueryConfig, RagQueryResult},
     wire::Between,
@@ -29,33 +29,14 @@ crate::wire! {
     }
 }
 
-pub struct InsertDocuments;
-impl Endpoint for InsertDocuments {
-    type Request = InsertDocumentsRequest;
-    type Response = ();
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::ToolRuntime,
-        Method::Post,
-        "/v1/tool-runtime/rag-tool/insert",
-        "rag_tool_insert",
-        "Cuts documents into chunks and inserts those into a vector database.",
-    );
-}
+endpoints! {
+    like EndpointSpec::of(Api::ToolRuntime);
 
-pub struct QueryContext;
-impl Endpoint for QueryContext {
-    type Request = QueryContextRequest;
-    type Response = RagQueryResult;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::ToolRuntime,
-        Method::Post,
-        "/v1/tool-runtime/rag-tool/query",
-        "rag_tool_query",
-        "Puts a context for a question together from the chunks of vector databases.",
-    );
-}
+    InsertDocuments(InsertDocumentsRequest) -> () =
+        Post "/v1/tool-runtime/rag-tool/insert", "rag_tool_insert",
+        "Cuts documents into chunks and inserts those into a vector database.";
 
-pub const ALL: &[Described] =
-    &[Described::of::<InsertDocuments>(), Described::of::<QueryContext>()];
+    QueryContext(QueryContextRequest) -> RagQueryResult =
+        Post "/v1/tool-runtime/rag-tool/query", "rag_tool_query",
+        "Puts a context for a question together from the chunks of vector databases.";
+}

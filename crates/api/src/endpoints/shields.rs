@@ -2,7 +2,7 @@
 
 use super::inspect::NoParameters;
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     inference::Message,
     safety::{RunShieldResponse, Shield, ShieldList},
 };
@@ -38,65 +38,20 @@ crate::wire! {
     }
 }
 
-pub struct ListShields;
-impl Endpoint for ListShields {
-    type Request = NoParameters;
-    type Response = ShieldList;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::Shields,
-        Method::Get,
-        "/v1/shields",
-        "list_shields",
-        "All registered shields.",
-    );
-}
+endpoints! {
+    like EndpointSpec::of(Api::Shields);
 
-pub struct GetShield;
-impl Endpoint for GetShield {
-    type Request = ShieldRequest;
-    type Response = Shield;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::Shields,
-        Method::Get,
-        "/v1/shields/{identifier:path}",
-        "get_shield",
-        "One registered shield.",
-    );
-}
+    ListShields(NoParameters) -> ShieldList =
+        Get "/v1/shields", "list_shields", "All registered shields.";
 
-pub struct RegisterShield;
-impl Endpoint for RegisterShield {
-    type Request = RegisterShieldRequest;
-    type Response = Shield;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::Shields,
-        Method::Post,
-        "/v1/shields",
-        "register_shield",
-        "Registers a shield, or updates it; answers what is stored.",
-    );
-}
+    GetShield(ShieldRequest) -> Shield =
+        Get "/v1/shields/{identifier:path}", "get_shield", "One registered shield.";
 
-pub struct RunShield;
-impl Endpoint for RunShield {
-    type Request = RunShieldRequest;
-    type Response = RunShieldResponse;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::Safety,
-        Method::Post,
-        "/v1/safety/run-shield",
-        "run_shield",
-        "What a shield says about messages.",
-    );
-}
+    RegisterShield(RegisterShieldRequest) -> Shield =
+        Post "/v1/shields", "register_shield",
+        "Registers a shield, or updates it; answers what is stored.";
 
-pub const ALL: &[Described] = &[
-    Described::of::<ListShields>(),
-    Described::of::<GetShield>(),
-    Described::of::<RegisterShield>(),
-    Described::of::<RunShield>(),
-];
+    RunShield(RunShieldRequest) -> RunShieldResponse =
+        Post "/v1/safety/run-shield", "run_shield",
+        "What a shield says about messages.", api: Api::Safety;
+}

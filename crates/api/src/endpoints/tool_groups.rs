@@ -2,7 +2,7 @@
 
 use super::inspect::NoParameters;
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     inference::Url,
     tools::{Tool, ToolGroup, ToolGroupList, ToolList},
 };
@@ -40,95 +40,27 @@ crate::wire! {
     }
 }
 
-pub struct ListToolGroups;
-impl Endpoint for ListToolGroups {
-    type Request = NoParameters;
-    type Response = ToolGroupList;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::ToolGroups,
-        Method::Get,
-        "/v1/toolgroups",
-        "list_toolgroups",
-        "All registered tool groups.",
-    );
-}
+endpoints! {
+    like EndpointSpec::of(Api::ToolGroups);
 
-pub struct GetToolGroup;
-impl Endpoint for GetToolGroup {
-    type Request = ToolGroupRequest;
-    type Response = ToolGroup;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::ToolGroups,
-        Method::Get,
-        "/v1/toolgroups/{toolgroup_id:path}",
-        "get_toolgroup",
-        "One registered tool group.",
-    );
-}
+    ListToolGroups(NoParameters) -> ToolGroupList =
+        Get "/v1/toolgroups", "list_toolgroups", "All registered tool groups.";
 
-pub struct RegisterToolGroup;
-impl Endpoint for RegisterToolGroup {
-    type Request = RegisterToolGroupRequest;
-    type Response = ();
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::ToolGroups,
-        Method::Post,
-        "/v1/toolgroups",
-        "register_toolgroup",
-        "Registers a tool group with its tools, or updates it: all of them or nothing.",
-    );
-}
+    GetToolGroup(ToolGroupRequest) -> ToolGroup =
+        Get "/v1/toolgroups/{toolgroup_id:path}", "get_toolgroup", "One registered tool group.";
 
-pub struct UnregisterToolGroup;
-impl Endpoint for UnregisterToolGroup {
-    type Request = ToolGroupRequest;
-    type Response = ();
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::ToolGroups,
-        Method::Delete,
-        "/v1/toolgroups/{toolgroup_id:path}",
-        "unregister_toolgroup",
-        "Removes a tool group with its tools.",
-    );
-}
+    RegisterToolGroup(RegisterToolGroupRequest) -> () =
+        Post "/v1/toolgroups", "register_toolgroup",
+        "Registers a tool group with its tools, or updates it: all of them or nothing.";
 
-pub struct ListTools;
-impl Endpoint for ListTools {
-    type Request = ListToolsRequest;
-    type Response = ToolList;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::ToolGroups,
-        Method::Get,
-        "/v1/tools",
-        "list_tools",
-        "All registered tools, or those of a group.",
-    );
-}
+    UnregisterToolGroup(ToolGroupRequest) -> () =
+        Delete "/v1/toolgroups/{toolgroup_id:path}", "unregister_toolgroup",
+        "Removes a tool group with its tools.";
 
-pub struct GetTool;
-impl Endpoint for GetTool {
-    type Request = ToolRequest;
-    type Response = Option<Tool>;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::ToolGroups,
-        Method::Get,
-        "/v1/tools/{tool_name:path}",
-        "get_tool",
-        "One registered tool; `null` if there is none of this name.",
-    );
-}
+    ListTools(ListToolsRequest) -> ToolList =
+        Get "/v1/tools", "list_tools", "All registered tools, or those of a group.";
 
-pub const ALL: &[Described] = &[
-    Described::of::<ListToolGroups>(),
-    Described::of::<GetToolGroup>(),
-    Described::of::<RegisterToolGroup>(),
-    Described::of::<UnregisterToolGroup>(),
-    Described::of::<ListTools>(),
-    Described::of::<GetTool>(),
-];
+    GetTool(ToolRequest) -> Option<Tool> =
+        Get "/v1/tools/{tool_name:path}", "get_tool",
+        "One registered tool; `null` if there is none of this name.";
+}

@@ -1,7 +1,7 @@
 //! Running tools.
 
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     tools::{ToolDef, ToolInvocationResult},
 };
 use serde_json::{Map, Value};
@@ -26,33 +26,15 @@ crate::wire! {
     }
 }
 
-/// A handler of its own writes the list as lines where the caller asks for those.
-pub struct ListRuntimeTools;
-impl Endpoint for ListRuntimeTools {
-    type Request = ListRuntimeToolsRequest;
-    type Response = Vec<ToolDef>;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::ToolRuntime,
-        Method::Get,
-        "/v1/tool-runtime/list-tools",
-        "list_runtime_tools",
-        "The tools that can be called: a JSON array, or one object per line for clients that accept `application/jsonl`.",
-    );
-}
+endpoints! {
+    like EndpointSpec::of(Api::ToolRuntime);
 
-pub struct InvokeTool;
-impl Endpoint for InvokeTool {
-    type Request = InvokeToolRequest;
-    type Response = ToolInvocationResult;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::ToolRuntime,
-        Method::Post,
-        "/v1/tool-runtime/invoke",
-        "invoke_tool",
-        "Calls a tool, if the arguments are what it takes.",
-    );
-}
+    /// A handler of its own writes the list as lines where the caller asks for those.
+    ListRuntimeTools(ListRuntimeToolsRequest) -> Vec<ToolDef> =
+        Get "/v1/tool-runtime/list-tools", "list_runtime_tools",
+        "The tools that can be called: a JSON array, or one object per line for clients that accept `application/jsonl`.";
 
-pub const ALL: &[Described] = &[Described::of::<ListRuntimeTools>(), Described::of::<InvokeTool>()];
+    InvokeTool(InvokeToolRequest) -> ToolInvocationResult =
+        Post "/v1/tool-runtime/invoke", "invoke_tool",
+        "Calls a tool, if the arguments are what it takes.";
+}

@@ -2,7 +2,7 @@
 
 use super::inspect::NoParameters;
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     retrieval::{VectorDb, VectorDbList},
 };
 
@@ -28,65 +28,21 @@ crate::wire! {
     }
 }
 
-pub struct ListVectorDbs;
-impl Endpoint for ListVectorDbs {
-    type Request = NoParameters;
-    type Response = VectorDbList;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::VectorDbs,
-        Method::Get,
-        "/v1/vector-dbs",
-        "list_vector_dbs",
-        "All registered vector databases.",
-    );
-}
+endpoints! {
+    like EndpointSpec::of(Api::VectorDbs);
 
-pub struct GetVectorDb;
-impl Endpoint for GetVectorDb {
-    type Request = VectorDbRequest;
-    type Response = VectorDb;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::VectorDbs,
-        Method::Get,
-        "/v1/vector-dbs/{vector_db_id:path}",
-        "get_vector_db",
-        "One registered vector database.",
-    );
-}
+    ListVectorDbs(NoParameters) -> VectorDbList =
+        Get "/v1/vector-dbs", "list_vector_dbs", "All registered vector databases.";
 
-pub struct RegisterVectorDb;
-impl Endpoint for RegisterVectorDb {
-    type Request = RegisterVectorDbRequest;
-    type Response = VectorDb;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::VectorDbs,
-        Method::Post,
-        "/v1/vector-dbs",
-        "register_vector_db",
-        "Registers a vector database, or updates it; answers what is stored.",
-    );
-}
+    GetVectorDb(VectorDbRequest) -> VectorDb =
+        Get "/v1/vector-dbs/{vector_db_id:path}", "get_vector_db",
+        "One registered vector database.";
 
-pub struct UnregisterVectorDb;
-impl Endpoint for UnregisterVectorDb {
-    type Request = VectorDbRequest;
-    type Response = ();
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::VectorDbs,
-        Method::Delete,
-        "/v1/vector-dbs/{vector_db_id:path}",
-        "unregister_vector_db",
-        "Removes a vector database with all its chunks.",
-    );
-}
+    RegisterVectorDb(RegisterVectorDbRequest) -> VectorDb =
+        Post "/v1/vector-dbs", "register_vector_db",
+        "Registers a vector database, or updates it; answers what is stored.";
 
-pub const ALL: &[Described] = &[
-    Described::of::<ListVectorDbs>(),
-    Described::of::<GetVectorDb>(),
-    Described::of::<RegisterVectorDb>(),
-    Described::of::<UnregisterVectorDb>(),
-];
+    UnregisterVectorDb(VectorDbRequest) -> () =
+        Delete "/v1/vector-dbs/{vector_db_id:path}", "unregister_vector_db",
+        "Removes a vector database with all its chunks.";
+}

@@ -1,7 +1,7 @@
 //! Inserting and querying chunks of vector databases.
 
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     inference::InterleavedContent,
     retrieval::{NewChunk, QueryChunksResponse, QueryParams},
     wire::{AtLeast, Dict},
@@ -29,32 +29,14 @@ crate::wire! {
     }
 }
 
-pub struct InsertChunks;
-impl Endpoint for InsertChunks {
-    type Request = InsertChunksRequest;
-    type Response = ();
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::VectorIo,
-        Method::Post,
-        "/v1/vector-io/insert",
-        "insert_chunks",
-        "Inserts chunks into a vector database; those with the same ids are replaced.",
-    );
-}
+endpoints! {
+    like EndpointSpec::of(Api::VectorIo);
 
-pub struct QueryChunks;
-impl Endpoint for QueryChunks {
-    type Request = QueryChunksRequest;
-    type Response = QueryChunksResponse;
-    type Event = ();
-    const SPEC: EndpointSpec = EndpointSpec::new(
-        Api::VectorIo,
-        Method::Post,
-        "/v1/vector-io/query",
-        "query_chunks",
-        "The chunks of a vector database that fit a query best.",
-    );
-}
+    InsertChunks(InsertChunksRequest) -> () =
+        Post "/v1/vector-io/insert", "insert_chunks",
+        "Inserts chunks into a vector database; those with the same ids are replaced.";
 
-pub const ALL: &[Described] = &[Described::of::<InsertChunks>(), Described::of::<QueryChunks>()];
+    QueryChunks(QueryChunksRequest) -> QueryChunksResponse =
+        Post "/v1/vector-io/query", "query_chunks",
+        "The chunks of a vector database that fit a query best.";
+}
