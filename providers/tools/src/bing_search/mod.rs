@@ -3,13 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use crate::search::{Facts, Searcher, Service, check_count, limited_to, with_parameters};
-use chaski_api::{Api, Reader, Result, Secret};
-use chaski_provider::{Deps, Provider, ProviderConfig, Spec, ToolRuntimeProvider};
+use crate::search::{Facts, Service, hosted_search, limited_to, with_parameters};
+use chaski_api::{Result, Secret};
 use chaski_upstream::{Request, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 
 const URL: &str = "https://api.bing.microsoft.com/v7.0/search";
 
@@ -23,31 +21,12 @@ Searches the web with version 7 of Bing's search API. Its tool is `web_search`, 
 - Microsoft has retired this API in August 2025. `url` can name another service that speaks it.
 ";
 
-chaski_api::wire! {
+hosted_search! {
+    provider BingSearch as "remote::bing-search", "Searches the web with Bing's API.";
     /// The configuration of `remote::bing-search`.
-    pub struct BingSearchConfig {
-        /// The key. Without one callers send their own.
-        pub api_key: Option<Secret>,
-        /// How many pages Bing is asked for.
-        pub top_k: i64 = 3,
-        /// Another address of the service.
-        pub url: String = URL.to_owned(),
-    }
-}
-
-impl ProviderConfig for BingSearchConfig {
-    fn sample(_dir: &str) -> Value {
-        json!({ "api_key": "${env.BING_SEARCH_API_KEY:}", "top_k": 3 })
-    }
-
-    fn validate(&self, reader: &mut Reader) {
-        check_count(reader, "top_k", self.top_k);
-    }
-}
-
-/// The provider `remote::bing-search`.
-pub(crate) struct BingSearch {
-    top_k: i64,
+    config BingSearchConfig with "${env.BING_SEARCH_API_KEY:}" at URL;
+    /// How many pages Bing is asked for.
+    count top_k;
 }
 
 #[derive(Deserialize)]
@@ -97,20 +76,5 @@ impl Service for BingSearch {
             shown.push(news.map(|one| limited_to(one, &["name", "url", "description"])).collect());
         }
         Ok(json!({ "query": answer.query_context.original_query, "top_k": shown }).to_string())
-    }
-}
-
-impl Provider for BingSearch {
-    type Api = dyn ToolRuntimeProvider;
-    type Config = BingSearchConfig;
-    const SPEC: Spec = Spec {
-        docs: DOCS,
-        provider_data: &[Self::FACTS.key],
-        ..Spec::new(Api::ToolRuntime, "remote::bing-search", "Searches the web with Bing's API.")
-    };
-
-    async fn build(config: BingSearchConfig, deps: Deps) -> Result<Arc<Self::Api>> {
-        let service = Self { top_k: config.top_k };
-        Searcher::provider(deps, &config.url, config.api_key.as_ref(), service)
     }
 }

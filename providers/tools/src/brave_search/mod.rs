@@ -3,13 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use crate::search::{Facts, Searcher, Service, check_count, limited_to, with_parameters};
-use chaski_api::{Api, Reader, Result, Secret};
-use chaski_provider::{Deps, Provider, ProviderConfig, Spec, ToolRuntimeProvider};
+use crate::search::{Facts, Service, hosted_search, limited_to, with_parameters};
+use chaski_api::{Result, Secret};
 use chaski_upstream::{Request, Url};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use serde_json::{Map, Value};
 
 const URL: &str = "https://api.search.brave.com/res/v1/web/search";
 
@@ -23,31 +21,12 @@ Searches the web with [Brave Search](https://api-dashboard.search.brave.com/app/
   questions with answers, infoboxes, videos, places and news, each with the fields that say what it is.
 ";
 
-chaski_api::wire! {
+hosted_search! {
+    provider BraveSearch as "remote::brave-search", "Searches the web with Brave Search.";
     /// The configuration of `remote::brave-search`.
-    pub struct BraveSearchConfig {
-        /// The key. Without one callers send their own.
-        pub api_key: Option<Secret>,
-        /// How many results a model is shown.
-        pub max_results: i64 = 3,
-        /// Another address of the service.
-        pub url: String = URL.to_owned(),
-    }
-}
-
-impl ProviderConfig for BraveSearchConfig {
-    fn sample(_dir: &str) -> Value {
-        json!({ "api_key": "${env.BRAVE_SEARCH_API_KEY:}", "max_results": 3 })
-    }
-
-    fn validate(&self, reader: &mut Reader) {
-        check_count(reader, "max_results", self.max_results);
-    }
-}
-
-/// The provider `remote::brave-search`.
-pub(crate) struct BraveSearch {
-    max_results: usize,
+    config BraveSearchConfig with "${env.BRAVE_SEARCH_API_KEY:}" at URL;
+    /// How many results a model is shown.
+    count max_results;
 }
 
 #[derive(Deserialize)]
@@ -145,20 +124,5 @@ impl Service for BraveSearch {
         let lines: Vec<String> =
             places.filter_map(|place| answer.at(place)).map(|shown| shown.to_string()).collect();
         Ok(lines.join("\n"))
-    }
-}
-
-impl Provider for BraveSearch {
-    type Api = dyn ToolRuntimeProvider;
-    type Config = BraveSearchConfig;
-    const SPEC: Spec = Spec {
-        docs: DOCS,
-        provider_data: &[Self::FACTS.key],
-        ..Spec::new(Api::ToolRuntime, "remote::brave-search", "Searches the web with Brave Search.")
-    };
-
-    async fn build(config: BraveSearchConfig, deps: Deps) -> Result<Arc<Self::Api>> {
-        let max_results = usize::try_from(config.max_results).unwrap_or_default();
-        Searcher::provider(deps, &config.url, config.api_key.as_ref(), Self { max_results })
     }
 }

@@ -1,7 +1,10 @@
 //! What services that answer queries have in common: one tool, one key, one request per call.
 
+mod hosted;
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub(crate) use hosted::hosted_search;
 
 use async_trait::async_trait;
 use chaski_api::{
