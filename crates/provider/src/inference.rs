@@ -26,32 +26,41 @@ pub type MessagesReply = Reply<MessagesResponse, MessagesEvent>;
 /// vectors are written as `encoding_format` says. Dropping a reply or a stream cancels the work.
 #[async_trait]
 pub trait Inference: Send + Sync {
-    async fn chat(&self, _cx: &Context, _request: ChatRequest) -> Result<ChatReply> {
-        Err(Error::unsupported("this provider does not support chat completions"))
+    /// What this decorates: it does everything that is not done here.
+    fn inner(&self) -> Option<&dyn Inference> {
+        None
     }
 
-    async fn completion(
-        &self,
-        _cx: &Context,
-        _request: TextCompletionRequest,
-    ) -> Result<TextReply> {
-        Err(Error::unsupported("this provider does not support completions"))
+    async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
+        match self.inner() {
+            Some(inner) => inner.chat(cx, request).await,
+            None => Err(lacking("chat completions")),
+        }
     }
 
-    async fn embeddings(
-        &self,
-        _cx: &Context,
-        _request: EmbeddingRequest,
-    ) -> Result<EmbeddingReply> {
-        Err(Error::unsupported("this provider does not support embeddings"))
+    async fn completion(&self, cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
+        match self.inner() {
+            Some(inner) => inner.completion(cx, request).await,
+            None => Err(lacking("completions")),
+        }
+    }
+
+    async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
+        match self.inner() {
+            Some(inner) => inner.embeddings(cx, request).await,
+            None => Err(lacking("embeddings")),
+        }
     }
 
     /// Scores documents. Of the request a provider sees `documents` as texts and no
     /// `return_documents`; of its answer the scores and the usage count. It may answer in any order,
     /// and with all documents or with the `top_n` best. The router does the rest for all providers,
     /// and answers for embedding models.
-    async fn rerank(&self, _cx: &Context, _request: RerankRequest) -> Result<RerankReply> {
-        Err(Error::unsupported("this provider does not support rerank"))
+    async fn rerank(&self, cx: &Context, request: RerankRequest) -> Result<RerankReply> {
+        match self.inner() {
+            Some(inner) => inner.rerank(cx, request).await,
+            None => Err(lacking("rerank")),
+        }
     }
 
     /// The answer of an upstream that speaks Anthropic's Messages API itself, as it came. Nothing
@@ -60,28 +69,41 @@ pub trait Inference: Send + Sync {
     /// `model` is the name of the model, in place of the one in the request.
     async fn messages(
         &self,
-        _cx: &Context,
-        _model: &str,
-        _request: &MessagesRequest,
+        cx: &Context,
+        model: &str,
+        request: &MessagesRequest,
     ) -> Result<Option<MessagesReply>> {
-        Ok(None)
+        match self.inner() {
+            Some(inner) => inner.messages(cx, model, request).await,
+            None => Ok(None),
+        }
     }
 
     /// How many tokens the prompt of a request in Anthropic's form has, where the upstream counts
     /// them itself. `model` is as in `messages`.
     async fn message_tokens(
         &self,
-        _cx: &Context,
-        _model: &str,
-        _request: &CountTokensRequest,
+        cx: &Context,
+        model: &str,
+        request: &CountTokensRequest,
     ) -> Result<Option<i64>> {
-        Ok(None)
+        match self.inner() {
+            Some(inner) => inner.message_tokens(cx, model, request).await,
+            None => Ok(None),
+        }
     }
 
     /// How many tokens the prompt of a chat has, where the provider can tell without answering it.
-    async fn chat_tokens(&self, _cx: &Context, _request: &ChatRequest) -> Result<Option<i64>> {
-        Ok(None)
+    async fn chat_tokens(&self, cx: &Context, request: &ChatRequest) -> Result<Option<i64>> {
+        match self.inner() {
+            Some(inner) => inner.chat_tokens(cx, request).await,
+            None => Ok(None),
+        }
     }
+}
+
+fn lacking(what: &str) -> Error {
+    Error::unsupported(format!("this provider does not support {what}"))
 }
 
 /// What an inference provider must be.

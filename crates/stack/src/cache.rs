@@ -10,13 +10,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chaski_api::{
     Result,
-    anthropic::{CountTokensRequest, MessagesRequest},
     models::{Model, ModelType},
     openai::{ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
 };
 use chaski_provider::{
-    CacheControl, ChatReply, Context, EmbeddingReply, EventStream, Inference, MessagesReply,
-    Payload, Remembered, Reply, RerankReply, Served, TextReply, Tokens, Trail,
+    CacheControl, ChatReply, Context, EmbeddingReply, EventStream, Inference, Payload, Remembered,
+    Reply, RerankReply, Served, TextReply, Tokens, Trail,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use moka::future::Cache;
@@ -280,8 +279,14 @@ fn recorded<E: chaski_api::Wire + Send + 'static>(
     .boxed()
 }
 
+/// What an upstream answers in Anthropic's own form is not remembered; the chats that the other
+/// requests in this form become are.
 #[async_trait]
 impl Inference for Remembering {
+    fn inner(&self) -> Option<&dyn Inference> {
+        Some(&*self.inner)
+    }
+
     async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
         self.answer(cx, request).await
     }
@@ -296,30 +301,6 @@ impl Inference for Remembering {
 
     async fn rerank(&self, cx: &Context, request: RerankRequest) -> Result<RerankReply> {
         self.answer(cx, request).await
-    }
-
-    // What an upstream answers in Anthropic's own form is not remembered; the chats that the other
-    // requests in this form become are.
-    async fn messages(
-        &self,
-        cx: &Context,
-        model: &str,
-        request: &MessagesRequest,
-    ) -> Result<Option<MessagesReply>> {
-        self.inner.messages(cx, model, request).await
-    }
-
-    async fn message_tokens(
-        &self,
-        cx: &Context,
-        model: &str,
-        request: &CountTokensRequest,
-    ) -> Result<Option<i64>> {
-        self.inner.message_tokens(cx, model, request).await
-    }
-
-    async fn chat_tokens(&self, cx: &Context, request: &ChatRequest) -> Result<Option<i64>> {
-        self.inner.chat_tokens(cx, request).await
     }
 }
 

@@ -14,15 +14,14 @@ use crate::config::{ModelShields, OnShieldFailure, RunConfig};
 use async_trait::async_trait;
 use chaski_api::{
     Error, ErrorKind, Result,
-    anthropic::{CountTokensRequest, MessagesRequest},
+    anthropic::MessagesRequest,
     inference::Message,
     models::ModelType,
-    openai::{ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
+    openai::{ChatRequest, TextCompletionRequest},
     safety::ViolationLevel,
 };
 use chaski_provider::{
-    ApiHeaders, ChatReply, Context, EmbeddingReply, Inference, MessagesReply, Payload, Reply,
-    RerankReply, Shields, TextReply,
+    ApiHeaders, ChatReply, Context, Inference, MessagesReply, Payload, Reply, Shields, TextReply,
 };
 use conversation::{Asked, Question};
 use futures_util::{StreamExt, TryStreamExt, stream as futures};
@@ -222,20 +221,16 @@ impl Inference for Guarding {
             Some(shields) => self.answer(cx, request, shields).await,
         }
     }
+    fn inner(&self) -> Option<&dyn Inference> {
+        Some(&*self.inner)
+    }
+
 
     async fn completion(&self, cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
         match self.of(request.model()) {
             None => self.inner.completion(cx, request).await,
             Some(shields) => self.answer(cx, request, shields).await,
         }
-    }
-
-    async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
-        self.inner.embeddings(cx, request).await
-    }
-
-    async fn rerank(&self, cx: &Context, request: RerankRequest) -> Result<RerankReply> {
-        self.inner.rerank(cx, request).await
     }
 
     async fn messages(
@@ -249,18 +244,5 @@ impl Inference for Guarding {
             return Ok(None);
         }
         self.inner.messages(cx, model, request).await
-    }
-
-    async fn message_tokens(
-        &self,
-        cx: &Context,
-        model: &str,
-        request: &CountTokensRequest,
-    ) -> Result<Option<i64>> {
-        self.inner.message_tokens(cx, model, request).await
-    }
-
-    async fn chat_tokens(&self, cx: &Context, request: &ChatRequest) -> Result<Option<i64>> {
-        self.inner.chat_tokens(cx, request).await
     }
 }
