@@ -1,6 +1,8 @@
 //! Models with shields, over a scripted model and a scripted shield.
 #![expect(clippy::needless_pass_by_value, reason = "so that the tests can write literals")]
 
+mod streams;
+
 use super::*;
 use crate::testing::config;
 use chaski_api::{
@@ -258,9 +260,9 @@ async fn what_a_model_says_thinks_and_calls_is_judged() {
     for message in [
         json!({ "content": "bad" }),
         json!({ "content": "x", "reasoning_content": "bad" }),
+        json!({ "content": "x", "thinking_blocks": [{ "type": "thinking", "thinking": "bad" }] }),
         json!({ "content": "x", "unheard_of": [{ "of": "bad" }] }),
         json!({ "content": null, "tool_calls": [{ "id": "1", "type": "function", "function": function }] }),
-        json!({ "content": "x", "thinking_blocks": [{ "type": "thinking", "thinking": "bad" }] }),
     ] {
         world.answers(message);
         let answer = world.chat(ask("a bad question")).await.unwrap();
@@ -299,60 +301,6 @@ async fn of_several_answers_only_those_objected_to_are_replaced() {
     };
     assert_eq!(heard(&of(0)), (String::new(), "no".to_owned(), json!(["content_filter"])));
     assert_eq!(heard(&of(1)), ("good end".to_owned(), String::new(), json!(["stop"])));
-}
-
-#[tokio::test]
-async fn a_stream_is_cut_off_at_the_window_that_a_shield_objects_to() {
-    let world = world(json!({ "output": ["guard"], "stream_window": 10, "stream_context": 5 }));
-    world.says(content("one two three four bad six seven eight nine"));
-    let (events, error) = world.stream(ask("hi")).await;
-    assert!(error.is_none());
-    let told = ("one two three ".to_owned(), "no".to_owned(), json!(["content_filter"]));
-    assert_eq!(heard(&events), told);
-    let last = events.last().unwrap();
-    assert_eq!((&last["id"], &last["model"]), (&json!("c"), &json!("theirs")));
-    assert_eq!(world.judged(), ["\"one two three \"", "\"hree four bad six \""]);
-    let left = Arc::clone(&world.model.left);
-    eventually("the model is left", || left.load(Ordering::SeqCst)).await;
-}
-
-#[tokio::test]
-async fn a_word_that_two_windows_share_is_found() {
-    let world = world(json!({ "output": ["guard"], "stream_window": 2, "stream_context": 4 }));
-    world.says(["a b", "a", "d", " c"].map(|piece| json!({ "content": piece })).to_vec());
-    let (events, _) = world.stream(ask("hi")).await;
-    assert_eq!(heard(&events), ("a b".to_owned(), "no".to_owned(), json!(["content_filter"])));
-}
-
-#[tokio::test]
-async fn a_stream_without_objection_comes_through_event_by_event() {
-    let world = world(json!({ "output": ["guard"] }));
-    world.says(content("one two three"));
-    let usage = json!({ "id": "c", "choices": [], "usage": { "total_tokens": 3 } });
-    world.model.events.lock().unwrap().push(Ok(usage.clone()));
-    let (events, error) = world.stream(ask("hi")).await;
-    assert!(error.is_none());
-    assert_eq!(events.len(), 5);
-    assert_eq!(heard(&events[..4]).0, "one two three");
-    assert_eq!(events[4], usage);
-}
-
-#[tokio::test]
-async fn calls_in_a_stream_wait_until_all_of_them_are_judged() {
-    let world = world(json!({ "output": ["guard"], "stream_window": 1 }));
-    let call = |index: i64, name: Value, arguments: &str| {
-        let function = json!({ "name": name, "arguments": arguments });
-        json!({ "tool_calls": [{ "index": index, "id": "c", "type": "function", "function": function }] })
-    };
-    world.says(vec![
-        call(0, json!("first"), "{\"a\":1}"),
-        call(1, json!("second"), "{\"a\":\"b"),
-        call(1, Value::Null, "ad\"}"),
-    ]);
-    let (events, error) = world.stream(ask("hi")).await;
-    assert!(error.is_none());
-    assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!(heard(&events), (String::new(), "no".to_owned(), json!(["content_filter"])));
 }
 
 #[tokio::test]
@@ -462,13 +410,6 @@ async fn completions_have_the_refusal_in_their_text() {
     let refused = full(json!(["fine", "bad"])).await.unwrap();
     assert_eq!(refused.choices.len(), 2);
     assert_eq!(refused.choices[1].text, "no");
-    let signed = json!({ "thinking_blocks": [
-        { "type": "thinking", "thinking": "hm", "signature": "bad" },
-        { "type": "redacted_thinking", "data": "bad" },
-    ] });
-    let signed = self::event(0, signed, None).to_string();
-    let pieces = spoken::pieces::<ChatChunk>(&Payload::Raw(signed.into())).unwrap();
-    assert_eq!(pieces[0].text, "hm");
     assert_eq!(refused.choices[1].finish_reason.as_deref(), Some("content_filter"));
     let error = full(json!([1, 2])).await.unwrap_err();
     assert!(error.message.contains("a prompt of token ids"), "{error}");
@@ -521,6 +462,13 @@ fn the_pieces_of_an_event_are_all_that_it_says() {
     let pieces = spoken::pieces::<ChatChunk>(&Payload::Raw(event.to_string().into())).unwrap();
     assert_eq!((pieces[0].choice, pieces[0].text.as_str()), (2, "ab"));
     assert!(!pieces[0].calls && !pieces[0].ended);
+    let signed = json!({ "thinking_blocks": [
+        { "type": "thinking", "thinking": "hm", "signature": "bad" },
+        { "type": "redacted_thinking", "data": "bad" },
+    ] });
+    let signed = self::event(0, signed, None).to_string();
+    let pieces = spoken::pieces::<ChatChunk>(&Payload::Raw(signed.into())).unwrap();
+    assert_eq!(pieces[0].text, "hm");
     assert!(spoken::pieces::<ChatChunk>(&Payload::Raw("{".into())).is_err());
     let answer = <ChatCompletion as Answered>::refused("m", 3, "no");
     assert_eq!(answer.choices.iter().map(|choice| choice.index).collect::<Vec<_>>(), [0, 1, 2]);
