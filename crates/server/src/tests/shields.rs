@@ -2,6 +2,7 @@
 
 use super::harness::{Answer, Running, chat, events_of, llama_chat, start_with};
 use crate::ServerOptions;
+use http::Method;
 use serde_json::{Value, json};
 
 async fn server(more: Value) -> Running {
@@ -120,6 +121,24 @@ async fn models_without_shields_of_their_own_have_those_of_all() {
     assert_eq!(answer["choices"][0]["finish_reason"], "content_filter");
     let answer = server.post("/v1/chat/completions", &chat("echo bad ideas", false)).await.json();
     assert_eq!(answer["choices"][0]["message"]["refusal"], "no", "its own shield still counts");
+}
+
+#[tokio::test]
+async fn nobody_takes_a_model_out_of_the_sight_of_its_shields() {
+    let server = server(json!({})).await;
+    for (path, body) in [
+        ("/v1/models", json!({ "model_id": "m", "provider_model_id": "another" })),
+        ("/v1/shields", json!({ "shield_id": "guard", "params": { "asleep": true } })),
+    ] {
+        let answer = server.post(path, &body).await;
+        assert_eq!(answer.status, 409, "{}", answer.text);
+        assert!(answer.text.contains("is declared in the configuration"), "{}", answer.text);
+    }
+    let answer = server.send(server.request(Method::DELETE, "/v1/models/m")).await;
+    assert_eq!(answer.status, 409, "{}", answer.text);
+    let body = chat("say this is bad", false);
+    let answer = server.post("/v1/chat/completions", &body).await.json();
+    assert_eq!(answer["choices"][0]["finish_reason"], "content_filter");
 }
 
 #[tokio::test]

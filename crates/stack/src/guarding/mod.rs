@@ -41,6 +41,12 @@ pub(crate) struct Guarding {
     of_others: Option<Arc<ModelShields>>,
 }
 
+/// Whether a configuration puts shields before models.
+pub(crate) fn is_wanted(config: &RunConfig) -> bool {
+    config.safety.as_ref().is_some_and(|safety| safety.shields.is_some())
+        || config.models.iter().any(|model| model.shields.is_some())
+}
+
 impl Guarding {
     /// `inner` with the shields of the configuration; nothing if no model has any.
     pub(crate) fn new(
@@ -215,16 +221,16 @@ impl Guard {
 
 #[async_trait]
 impl Inference for Guarding {
+    fn inner(&self) -> Option<&dyn Inference> {
+        Some(&*self.inner)
+    }
+
     async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
         match self.of(request.model()) {
             None => self.inner.chat(cx, request).await,
             Some(shields) => self.answer(cx, request, shields).await,
         }
     }
-    fn inner(&self) -> Option<&dyn Inference> {
-        Some(&*self.inner)
-    }
-
 
     async fn completion(&self, cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
         match self.of(request.model()) {

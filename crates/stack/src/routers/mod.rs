@@ -3,6 +3,7 @@
 mod arguments;
 mod call;
 mod choose;
+mod declared;
 mod inference;
 mod metered;
 mod models;
@@ -16,12 +17,11 @@ mod vector_io;
 
 pub(crate) use call::Call;
 pub(crate) use choose::Dice;
+pub(crate) use declared::Declared;
 pub(crate) use inference::InferenceRouter;
-pub(crate) use models::{NO_DIMENSION, declared};
-pub(crate) use shields::{ShieldRouter, declared_shields};
-pub(crate) use tool_groups::declared_tool_groups;
+pub(crate) use models::NO_DIMENSION;
+pub(crate) use shields::ShieldRouter;
 pub(crate) use tool_runtime::ToolRuntimeRouter;
-pub(crate) use vector_dbs::declared_vector_dbs;
 pub(crate) use vector_io::VectorIoRouter;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The rules of the models table beyond those of every table.
 
+use super::declared::{Declared, only};
 use crate::{RoutingTable, config::RunConfig, resolver::is_wanted};
 use chaski_api::{
     Error, Result,
@@ -43,33 +44,37 @@ impl RoutingTable<Model> {
     }
 }
 
-/// The models that a checked configuration declares. `only` is the one provider, if there is
-/// exactly one.
-pub(crate) fn declared(config: &RunConfig, only: Option<&str>) -> Vec<Model> {
-    let wanted = config.models.iter().filter(|entry| is_wanted(entry));
-    wanted
-        .filter_map(|entry| {
-            let routing = entry.routing();
-            let first = routing.as_ref().and_then(|routing| routing.targets.first());
-            let first = first.map(|target| target.provider_id.as_str());
-            let provider_id = entry.provider_id.as_deref().or(first).or(only)?;
-            let mut model = model(
-                entry.model_id.clone(),
-                entry.provider_model_id.clone(),
-                provider_id.to_owned(),
-                entry.metadata.clone(),
-                entry.model_type,
-            );
-            if let Some(cost) = &entry.cost {
-                let cost = serde_json::to_value(cost).unwrap_or_default();
-                model.metadata.insert(COST.to_owned(), cost);
-            }
-            Some(match routing {
-                Some(routing) => spread(model, routing),
-                None => model,
+impl Declared for Model {
+    const RELIED_ON: bool = true;
+
+    /// A model that names no provider is that of the only one.
+    fn declared(config: &RunConfig, hosts: &[&str]) -> Vec<Self> {
+        let only = only(hosts);
+        let wanted = config.models.iter().filter(|entry| is_wanted(entry));
+        wanted
+            .filter_map(|entry| {
+                let routing = entry.routing();
+                let first = routing.as_ref().and_then(|routing| routing.targets.first());
+                let first = first.map(|target| target.provider_id.as_str());
+                let provider_id = entry.provider_id.as_deref().or(first).or(only)?;
+                let mut model = model(
+                    entry.model_id.clone(),
+                    entry.provider_model_id.clone(),
+                    provider_id.to_owned(),
+                    entry.metadata.clone(),
+                    entry.model_type,
+                );
+                if let Some(cost) = &entry.cost {
+                    let cost = serde_json::to_value(cost).unwrap_or_default();
+                    model.metadata.insert(COST.to_owned(), cost);
+                }
+                Some(match routing {
+                    Some(routing) => spread(model, routing),
+                    None => model,
+                })
             })
-        })
-        .collect()
+            .collect()
+    }
 }
 
 /// The model with its requests going to the targets of `routing`, whose first is its own provider.

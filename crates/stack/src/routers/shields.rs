@@ -1,5 +1,6 @@
 //! Shields: each run goes to the provider of its shield.
 
+use super::declared::{Declared, only};
 use crate::{RoutingTable, config::RunConfig, resolver::is_disabled};
 use async_trait::async_trait;
 use chaski_api::{
@@ -127,24 +128,29 @@ impl RoutingTable<Shield> {
     }
 }
 
-/// The shields that a checked configuration declares. `only` is the provider, if there is one.
-pub(crate) fn declared_shields(config: &RunConfig, only: Option<&str>) -> Vec<Shield> {
-    let wanted = config.shields.iter().filter(|entry| {
-        !entry.shield_id.is_empty()
-            && entry.provider_id.as_deref().is_none_or(|id| !is_disabled(id))
-    });
-    wanted
-        .filter_map(|entry| {
-            Some(Shield {
-                identifier: entry.shield_id.clone(),
-                provider_resource_id: entry
-                    .provider_shield_id
-                    .clone()
-                    .unwrap_or_else(|| entry.shield_id.clone()),
-                provider_id: entry.provider_id.as_deref().or(only)?.to_owned(),
-                tag: ShieldTag::Shield,
-                params: Some(entry.params.clone().unwrap_or_default()),
+impl Declared for Shield {
+    const RELIED_ON: bool = true;
+
+    /// A shield that names no provider is that of the only one.
+    fn declared(config: &RunConfig, hosts: &[&str]) -> Vec<Self> {
+        let only = only(hosts);
+        let wanted = config.shields.iter().filter(|entry| {
+            !entry.shield_id.is_empty()
+                && entry.provider_id.as_deref().is_none_or(|id| !is_disabled(id))
+        });
+        wanted
+            .filter_map(|entry| {
+                Some(Self {
+                    identifier: entry.shield_id.clone(),
+                    provider_resource_id: entry
+                        .provider_shield_id
+                        .clone()
+                        .unwrap_or_else(|| entry.shield_id.clone()),
+                    provider_id: entry.provider_id.as_deref().or(only)?.to_owned(),
+                    tag: ShieldTag::Shield,
+                    params: Some(entry.params.clone().unwrap_or_default()),
+                })
             })
-        })
-        .collect()
+            .collect()
+    }
 }

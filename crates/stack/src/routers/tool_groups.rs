@@ -1,6 +1,7 @@
 //! The rules of the table of tool groups beyond those of every table: a group has all of its tools
 //! or is not there, and no two groups have tools of the same name.
 
+use super::declared::Declared;
 use crate::{RoutingTable, config::RunConfig, resolver::is_disabled};
 use chaski_api::{
     Error, Result,
@@ -80,21 +81,23 @@ impl RoutingTable<ToolGroupRecord> {
     }
 }
 
-/// The tool groups that a checked configuration declares; their tools come with their providers.
-pub(crate) fn declared_tool_groups(config: &RunConfig) -> Vec<ToolGroupRecord> {
-    let wanted = config.tool_groups.iter().filter(|entry| !is_disabled(&entry.provider_id));
-    wanted
-        .map(|entry| ToolGroupRecord {
-            identifier: entry.toolgroup_id.clone(),
-            provider_resource_id: entry.toolgroup_id.clone(),
-            provider_id: entry.provider_id.clone(),
-            tag: ToolGroupTag::ToolGroup,
-            mcp_endpoint: entry
-                .mcp_endpoint
-                .as_ref()
-                .map(|endpoint| Url { uri: endpoint.uri.clone() }),
-            args: entry.args.clone(),
-            tools: Vec::new(),
-        })
-        .collect()
+impl Declared for ToolGroupRecord {
+    /// The tools come with their providers.
+    fn declared(config: &RunConfig, _hosts: &[&str]) -> Vec<Self> {
+        let wanted = config.tool_groups.iter().filter(|entry| !is_disabled(&entry.provider_id));
+        wanted
+            .map(|entry| Self {
+                identifier: entry.toolgroup_id.clone(),
+                provider_resource_id: entry.toolgroup_id.clone(),
+                provider_id: entry.provider_id.clone(),
+                tag: ToolGroupTag::ToolGroup,
+                mcp_endpoint: entry
+                    .mcp_endpoint
+                    .as_ref()
+                    .map(|endpoint| Url { uri: endpoint.uri.clone() }),
+                args: entry.args.clone(),
+                tools: Vec::new(),
+            })
+            .collect()
+    }
 }

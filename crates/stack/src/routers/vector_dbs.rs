@@ -1,5 +1,6 @@
 //! The rules of the table of vector databases beyond those of every table.
 
+use super::declared::Declared;
 use crate::{RoutingTable, config::RunConfig, resolver::is_wanted_vector_db};
 use chaski_api::{
     Error, ErrorKind, Result,
@@ -56,26 +57,30 @@ fn resource_id(given: Option<String>, id: &str) -> String {
     given.filter(|given| !given.is_empty()).unwrap_or_else(|| id.to_owned())
 }
 
-/// The vector databases that a checked configuration declares. `first` is the first provider.
-pub(crate) fn declared_vector_dbs(config: &RunConfig, first: Option<&str>) -> Vec<VectorDb> {
-    let wanted = config.vector_dbs.iter().filter(|entry| is_wanted_vector_db(entry));
-    wanted
-        .filter_map(|entry| {
-            let model = config.models.iter().find(|model| model.model_id == entry.embedding_model);
-            let of_model = model
-                .and_then(|model| model.metadata.get("embedding_dimension"))
-                .and_then(Value::as_i64);
-            Some(VectorDb {
-                identifier: entry.vector_db_id.clone(),
-                provider_resource_id: resource_id(
-                    entry.provider_vector_db_id.clone(),
-                    &entry.vector_db_id,
-                ),
-                provider_id: entry.provider_id.as_deref().or(first)?.to_owned(),
-                tag: VectorDbTag::VectorDb,
-                embedding_model: entry.embedding_model.clone(),
-                embedding_dimension: of_model.unwrap_or(entry.embedding_dimension),
+impl Declared for VectorDb {
+    /// A vector database that names no provider is that of the first one.
+    fn declared(config: &RunConfig, hosts: &[&str]) -> Vec<Self> {
+        let first = hosts.first().copied();
+        let wanted = config.vector_dbs.iter().filter(|entry| is_wanted_vector_db(entry));
+        wanted
+            .filter_map(|entry| {
+                let model =
+                    config.models.iter().find(|model| model.model_id == entry.embedding_model);
+                let of_model = model
+                    .and_then(|model| model.metadata.get("embedding_dimension"))
+                    .and_then(Value::as_i64);
+                Some(Self {
+                    identifier: entry.vector_db_id.clone(),
+                    provider_resource_id: resource_id(
+                        entry.provider_vector_db_id.clone(),
+                        &entry.vector_db_id,
+                    ),
+                    provider_id: entry.provider_id.as_deref().or(first)?.to_owned(),
+                    tag: VectorDbTag::VectorDb,
+                    embedding_model: entry.embedding_model.clone(),
+                    embedding_dimension: of_model.unwrap_or(entry.embedding_dimension),
+                })
             })
-        })
-        .collect()
+            .collect()
+    }
 }

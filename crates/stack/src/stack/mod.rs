@@ -7,12 +7,12 @@ use crate::{
     data,
     files::Files,
     fleet::{Fleet, look_after},
-    guarding::Guarding,
+    guarding::{self, Guarding},
     instance::{Instance, OnUp},
     jobs::{Jobs, Pace},
     registry::Registry,
     resolver::{self, Availability, Plan},
-    routers::{self, Dice, InferenceRouter, ShieldRouter, ToolRuntimeRouter, VectorIoRouter},
+    routers::{Declared, Dice, InferenceRouter, ShieldRouter, ToolRuntimeRouter, VectorIoRouter},
     table::{LIST_PAUSE, Place, targets},
     vector_stores::{Parts, VectorStores},
 };
@@ -114,41 +114,15 @@ impl Stack {
         let agents = fleet.add(Api::Agents, catalog.agents, &plan, &deps);
         let telemetry = fleet.add(Api::Telemetry, catalog.telemetry, &plan, &deps);
 
-        let only = match instances.as_slice() {
-            [only] => Some(only.id.clone()),
-            _ => None,
-        };
-        let declared = routers::declared(&config, only.as_deref());
-        let discovering = discovering(&plan, &declared);
-        let models = RoutingTable::load(
-            Registry::new(Arc::clone(&store)),
-            instances.clone(),
-            discovering,
-            declared,
-        )
-        .await?;
-        let models = Arc::new(models);
-        let first = stores.first().map(|instance| instance.id.as_str());
-        let declared = routers::declared_vector_dbs(&config, first);
+        let discovering = discovering(&plan, &Model::declared(&config, &hosts(&instances)));
+        let models: Arc<RoutingTable<Model>> =
+            table(&config, &store, &instances, discovering).await?;
         let nobody = HashSet::new();
-        let vector_dbs =
-            RoutingTable::load(Registry::new(Arc::clone(&store)), stores.clone(), nobody, declared)
-                .await?;
-        let vector_dbs = Arc::new(vector_dbs);
-        let declared = routers::declared_tool_groups(&config);
-        let of_store = Registry::new(Arc::clone(&store));
-        let tool_groups =
-            RoutingTable::load(of_store, tool_runtimes.clone(), HashSet::new(), declared).await?;
-        let tool_groups = Arc::new(tool_groups);
-        let only = match guards.as_slice() {
-            [only] => Some(only.id.as_str()),
-            _ => None,
-        };
-        let declared = routers::declared_shields(&config, only);
-        let shields =
-            RoutingTable::load(Registry::new(store), guards.clone(), HashSet::new(), declared)
-                .await?;
-        let shields = Arc::new(shields);
+        let vector_dbs: Arc<RoutingTable<VectorDb>> =
+            table(&config, &store, &stores, nobody.clone()).await?;
+        let tool_groups: Arc<RoutingTable<ToolGroupRecord>> =
+            table(&config, &store, &tool_runtimes, nobody.clone()).await?;
+        let shields: Arc<RoutingTable<Shield>> = table(&config, &store, &guards, nobody).await?;
 
         let router = InferenceRouter::new(Arc::clone(&models), Dice::default());
         let mut inference: Arc<dyn Inference> = Arc::new(router);
@@ -348,6 +322,26 @@ impl Stack {
         }
         self.deps.tasks.abort_all();
     }
+}
+
+/// The ids of these providers.
+fn hosts<A: ?Sized>(instances: &[Arc<Instance<A>>]) -> Vec<&str> {
+    instances.iter().map(|instance| instance.id.as_str()).collect()
+}
+
+/// The table of a kind of resource, with what the configuration declares of it. The offers of the
+/// providers in `discovering` are listed.
+async fn table<R: Declared>(
+    config: &RunConfig,
+    store: &Arc<dyn KvStore>,
+    instances: &[Arc<Instance<R::Provider>>],
+    discovering: HashSet<String>,
+) -> Result<Arc<RoutingTable<R>>> {
+    let declared = R::declared(config, &hosts(instances));
+    let registry = Registry::new(Arc::clone(store));
+    let fixed = R::RELIED_ON && guarding::is_wanted(config);
+    let table = RoutingTable::load(registry, instances.to_vec(), discovering, declared, fixed);
+    table.await.map(Arc::new)
 }
 
 /// Gives a provider that has come up the resources that are declared for it.

@@ -1,13 +1,16 @@
 //! The table of one kind of resource: reads from an immutable snapshot, writes to the store first.
 
+mod fixed;
 mod load;
 mod snapshot;
+mod texts;
 mod usage;
 
 pub(crate) use load::{Load, UnderWay};
 #[cfg(test)]
 pub(crate) use snapshot::placed;
 pub(crate) use snapshot::{Place, Placed, targets};
+pub(crate) use texts::{no_provider, not_served};
 pub(crate) use usage::Usage;
 
 use snapshot::{Ledger, Snapshot, part, with_part};
@@ -65,6 +68,8 @@ pub struct RoutingTable<R: Resource> {
     instances: Vec<Arc<Instance<R::Provider>>>,
     /// The providers whose offers are listed.
     discovering: HashSet<String>,
+    /// The ids of the resources that requests may not change.
+    fixed: HashSet<String>,
     registry: Registry<R>,
     records: Mutex<Records<R>>,
     snapshot: ArcSwap<Snapshot<R>>,
@@ -86,50 +91,25 @@ fn same<R: Resource>(one: &R, other: &R) -> bool {
     serde_json::to_value(one).ok() == serde_json::to_value(other).ok()
 }
 
-/// The text for a resource that names no provider where there is not exactly one.
-pub(crate) fn no_provider(available: &[&str]) -> String {
-    let names: Vec<String> = available.iter().map(|name| format!("'{name}'")).collect();
-    format!(
-        "No provider specified and multiple providers available. Please specify a provider_id. \
-         Available providers: dict_keys([{}])",
-        names.join(", ")
-    )
-}
-
-/// The text for something that no provider serves. `title` and `kind` are the words for it, and
-/// `api` that for its providers.
-pub(crate) fn not_served(
-    title: &str,
-    api: &str,
-    kind: &str,
-    id: &str,
-    providers: &[&str],
-) -> String {
-    let served = match providers {
-        [] => format!("{title} `{id}` not served by any provider: none is configured."),
-        [one] => format!("{title} `{id}` not served by provider: `{one}`."),
-        all => format!("{title} `{id}` not served by any of the providers: {}.", all.join(", ")),
-    };
-    format!("{served} Make sure there is an {api} provider serving this {kind}.")
-}
-
 impl<R: Resource> RoutingTable<R> {
     /// Loads what is kept and merges what the configuration declares.
     ///
     /// Where a declaration differs from what it was when the record was made, it wins; where it is
-    /// the same, changes made by requests since then stay.
+    /// the same, changes made by requests since then stay, unless what is declared is `fixed`.
     pub(crate) async fn load(
         registry: Registry<R>,
         instances: Vec<Arc<Instance<R::Provider>>>,
         discovering: HashSet<String>,
         declared: Vec<R>,
+        fixed: bool,
     ) -> Result<Self> {
         let mut kept = registry.load().await?;
         let mut next_sequence =
             kept.iter().map(|record| record.note.sequence + 1).max().unwrap_or(1).max(1);
         let mut changes = Vec::new();
 
-        let ids: HashSet<&str> = declared.iter().map(Resource::identifier).collect();
+        let ids: HashSet<String> =
+            declared.iter().map(|resource| resource.identifier().to_owned()).collect();
         let configured = |resource: &R| {
             targets(resource)
                 .iter()
@@ -153,7 +133,9 @@ impl<R: Resource> RoutingTable<R> {
                 .iter_mut()
                 .find(|record| record.resource.identifier() == resource.identifier());
             match found {
-                Some(record) if record.note.declared.as_ref() == Some(&declaration) => {}
+                Some(record)
+                    if record.note.declared.as_ref() == Some(&declaration)
+                        && (!fixed || record.note.origin == Origin::Configuration) => {}
                 Some(record) => {
                     record.resource = resource;
                     record.note.origin = Origin::Configuration;
@@ -179,6 +161,7 @@ impl<R: Resource> RoutingTable<R> {
             snapshot: ArcSwap::from_pointee(Snapshot::of(&mut records, &instances)),
             instances,
             discovering,
+            fixed: if fixed { ids } else { HashSet::new() },
             registry,
             records: Mutex::new(records),
             last_refresh: Mutex::new(None),
@@ -263,6 +246,9 @@ impl<R: Resource> RoutingTable<R> {
 
     /// Registers a resource, or updates it; answers what is stored.
     pub async fn register(&self, resource: R) -> Result<R> {
+        if let Some(kept) = self.unchanged(&resource).await? {
+            return Ok(kept);
+        }
         let mut resource = resource;
         for (index, target) in targets(&resource).into_iter().enumerate() {
             let id = &target.provider_id;
@@ -338,6 +324,7 @@ impl<R: Resource> RoutingTable<R> {
     /// Removes a resource.
     pub async fn unregister(&self, id: &str) -> Result<()> {
         let resource = self.get(id).await?;
+        self.check_removable(id)?;
         {
             let mut records = self.records.lock().await;
             let position =

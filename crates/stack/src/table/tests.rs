@@ -1,4 +1,7 @@
-use crate::testing::{config, entry, script, start, start_on, until};
+use crate::{
+    config::SafetyConfig,
+    testing::{config, entry, script, start, start_on, until},
+};
 use chaski_api::{ErrorKind, Wire, endpoints::models::RegisterModelRequest, models::Model};
 use chaski_store::{KvStore, Memory};
 use serde_json::{Value, json};
@@ -67,6 +70,36 @@ async fn registering_answers_what_is_stored() {
     assert_eq!(stack.models.get("bar").await.unwrap(), second);
     let stored = store.get("distributions:registry:v8::model:bar").await.unwrap().unwrap();
     assert_eq!(serde_json::from_str::<Model>(&stored).unwrap(), second);
+}
+
+#[tokio::test]
+async fn what_models_with_shields_may_rely_on_is_changed_in_the_configuration_only() {
+    let store: Arc<dyn KvStore> = Arc::new(Memory::default());
+    let plain = || {
+        let models = json!([{ "model_id": "foo", "metadata": { "a": 1 } }]);
+        config(json!([entry("vllm", "fake://fixed")]), models)
+    };
+    let worse = json!({ "model_id": "foo", "provider_model_id": "worse" });
+    let stack = start_on(plain(), Arc::clone(&store)).await;
+    stack.models.register_model(request(worse.clone())).await.unwrap();
+    assert_eq!(stack.models.get("foo").await.unwrap().provider_resource_id, "worse");
+
+    let mut guarded = plain();
+    guarded.safety = Some(SafetyConfig::from_json(json!({ "shields": {} })).unwrap());
+    let stack = start_on(guarded, store).await;
+    let declared = stack.models.get("foo").await.unwrap();
+    assert_eq!(declared.provider_resource_id, "foo", "the configuration counts again");
+    for change in [worse, json!({ "model_id": "foo", "metadata": { "a": 2 } })] {
+        let error = stack.models.register_model(request(change)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict);
+        assert!(error.message.contains("Model 'foo' is declared in the configuration"), "{error}");
+    }
+    assert_eq!(stack.models.unregister("foo").await.unwrap_err().kind, ErrorKind::Conflict);
+    let same = json!({ "model_id": "foo", "metadata": { "a": 1 } });
+    assert_eq!(stack.models.register_model(request(same)).await.unwrap(), declared);
+    stack.models.register_model(request(json!({ "model_id": "bar" }))).await.unwrap();
+    stack.models.unregister("bar").await.unwrap();
+    assert_eq!(stack.models.list(), [declared]);
 }
 
 #[tokio::test]
