@@ -100,7 +100,7 @@ async fn stack_with(more: Value) -> Arc<Stack> {
             vector_io: store::ALL,
             tool_runtime: guards::TOOLS,
             safety: guards::SHIELDS,
-            agents: &[],
+            agents: chaski_providers_agents::ALL,
             telemetry: chaski_providers_telemetry::ALL,
         },
         deps: deps(Http::new(HttpOptions::default()).unwrap()),

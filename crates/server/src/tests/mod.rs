@@ -14,6 +14,7 @@ mod provider;
 mod requests;
 mod retrieval;
 mod shields;
+mod splicing;
 mod store;
 mod streams;
 mod tools;

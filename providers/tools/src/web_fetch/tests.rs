@@ -1,9 +1,9 @@
-//! Pages come back as text, and addresses lead nowhere inside (D-1 to D-6).
+//! Pages come back as text, and addresses lead nowhere inside (D-1 to D-7, D-10, D-12).
 
 use super::WebFetch;
 use crate::support::{deps, group, text_of, tool};
 use chaski_api::{Error, ErrorKind, Result};
-use chaski_provider::{Context, Provider, ToolRuntime, ToolRuntimeProvider};
+use chaski_provider::{Context, Provider, ProviderData, ToolRuntime, ToolRuntimeProvider};
 use chaski_testkit::{Answer, FakeUpstream, INSIDE};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -166,4 +166,70 @@ async fn redirects_lead_to_allowed_addresses_only() {
     assert_eq!(fetch(&*provider, page("/page?key=s3cr3t")).await.unwrap().trim(), "here");
     let error = fetch(&*provider, page("/circle")).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Upstream { status: Some(302) });
+}
+
+/// D-10 and D-12: a page is asked for as by a stranger.
+#[tokio::test]
+async fn pages_are_asked_for_without_cookies_credentials_and_traces_of_others() {
+    let script = |seen: &chaski_testkit::Seen| {
+        let cookie = |answer: Answer| answer.header("set-cookie", "canary=1; Path=/");
+        match seen.path.as_str() {
+            "/first" => cookie(Answer::text("").status(302).header("location", "/second")),
+            _ => cookie(Answer::text("here")),
+        }
+    };
+    let upstream = FakeUpstream::start(script).await;
+    let provider = provider(json!({}), &[upstream.address().to_string()]).await;
+    let data = json!({
+        "mcp_tokens": { upstream.url(): "canary-token" },
+        "mcp_headers": { upstream.url(): { "x-key": "canary-header" } },
+        "tavily_search_api_key": "canary-key",
+    });
+    let cx = Context {
+        provider_data: ProviderData::new(data.as_object().unwrap().clone()),
+        ..Context::default()
+    };
+    for _ in 0..2 {
+        let arguments = Map::from_iter([
+            ("url".to_owned(), json!(format!("{}/first", upstream.url()))),
+            ("headers".to_owned(), json!({ "authorization": "canary-argument" })),
+        ]);
+        let fetched = provider.invoke(&cx, &group(), &tool("web_fetch"), arguments).await;
+        assert_eq!(text_of(fetched.unwrap()).trim(), "here");
+    }
+    let seen = upstream.requests();
+    assert_eq!(seen.len(), 4);
+    for seen in seen {
+        let names: Vec<&str> = seen.headers.keys().map(http::HeaderName::as_str).collect();
+        let documented = ["accept", "host", "user-agent"];
+        let more: Vec<&&str> = names.iter().filter(|name| !documented.contains(name)).collect();
+        assert!(more.is_empty(), "{more:?} in {names:?}");
+        assert!(!format!("{:?}", seen.headers).contains("canary"));
+    }
+}
+
+/// D-7: whatever stands in a path, it is the path at the host that was checked.
+#[tokio::test]
+async fn a_path_does_not_lead_to_another_host() {
+    let canary = FakeUpstream::answering(Answer::text("inside")).await;
+    let upstream = FakeUpstream::answering(Answer::text("here")).await;
+    let provider = provider(json!({}), &[upstream.address().to_string()]).await;
+    let at = canary.address();
+    let paths = [
+        format!("//{at}/x"),
+        format!("/%2f%2f{at}/x"),
+        format!("/..%2f..%2f@{at}/x"),
+        format!("/%2e%2e%2f@{at}/x"),
+        format!("/?u=http://{at}/"),
+        format!("/x?//{at}"),
+        format!("/\\\\{at}/x"),
+        format!("/@{at}/x"),
+        format!("/x#@{at}/"),
+    ];
+    for path in &paths {
+        let arguments = json!({ "url": format!("{}{path}", upstream.url()) });
+        assert_eq!(fetch(&*provider, arguments).await.unwrap().trim(), "here", "{path}");
+    }
+    assert_eq!(upstream.requests().len(), paths.len());
+    assert_eq!(canary.accepted(), 0);
 }
