@@ -49,13 +49,13 @@ models:
 """
 
 
-def start_gateway(upstream, server="", store=None, tools=""):
+def start_gateway(upstream, server="", store=None, tools="", **environment):
     """The binary in front of the scripted upstream; `server` is the `server:` part of its configuration,
     `tools` the configuration of the code interpreter."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as run:
         run.write(RUN.format(url=upstream.url, server=server, tools=tools))
     try:
-        return Server([run.name], **({"SQLITE_STORE_DIR": store} if store else {}))
+        return Server([run.name], **({"SQLITE_STORE_DIR": store} if store else {}), **environment)
     finally:
         os.unlink(run.name)
 

@@ -1,9 +1,11 @@
 """Traces, spans and events, with the clients of the Llama Stack API."""
 
+import json
 import sqlite3
 import uuid
 from datetime import datetime, timezone
 
+import httpx
 import llama_stack_client
 import pytest
 from llama_stack_client.lib.agents.agent import Agent
@@ -217,3 +219,23 @@ def test_the_file_of_the_reference_is_taken_and_what_is_in_it_stays(upstream, tm
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT service_name FROM traces").fetchall() == [("llama-stack",)]
     database.close()
+
+
+def test_lines_of_the_log_name_the_request_and_its_trace(upstream):
+    server = start_gateway(upstream, CHASKI_LOG="all=debug")
+    trace = uuid.uuid4().hex
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "x-request-id": "with-a-trace"}
+    body = {"model": "no-such-model", "messages": [{"role": "user", "content": "hi"}]}
+    assert httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=headers).status_code == 404
+
+    def lines():
+        every = (json.loads(line) for line in server.log().splitlines() if line.startswith("{"))
+        found = [line for line in every if line.get("request_id") == "with-a-trace"]
+        return found if any(line["message"] == "POST /v1/chat/completions" for line in found) else None
+
+    # What is said before the request is admitted is said before its trace begins.
+    traced = [line for line in until("the lines", lines) if "trace_id" in line]
+    assert {line["trace_id"] for line in traced} == {trace}
+    assert [line for line in traced if line["message"] == "POST /v1/chat/completions"]
+    assert [line for line in traced if line["message"].startswith("refused")]
+    server.stop()

@@ -59,7 +59,8 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let id = request_id(request.headers());
-    let span = tracing::info_span!(target: "server", "request", %id);
+    let trace = tracing::field::Empty;
+    let span = tracing::info_span!(target: "server", "request", %id, trace);
     Ok(guarded(app, arrival, request, id).instrument(span).await)
 }
 

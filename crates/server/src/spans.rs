@@ -20,6 +20,15 @@ pub(crate) fn begin(
     head: &Parts,
     cx: &mut Context,
 ) -> Option<OpenSpan> {
+    let span = begun(app, spec, head, cx);
+    if let Some(parent) = cx.spans.parent() {
+        // The lines of the log name it.
+        tracing::Span::current().record("trace", parent.trace.get());
+    }
+    span
+}
+
+fn begun(app: &App, spec: &EndpointSpec, head: &Parts, cx: &mut Context) -> Option<OpenSpan> {
     // Probes and questions about traces would hide what they are about.
     if matches!(spec.api, Api::Inspect | Api::Providers | Api::Telemetry) {
         return None;

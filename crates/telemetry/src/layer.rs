@@ -12,11 +12,7 @@ use tracing::{
     span::{Attributes, Id, Record},
     subscriber::Interest,
 };
-use tracing_subscriber::{
-    Layer,
-    layer::Context,
-    registry::{LookupSpan, SpanRef},
-};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 pub(crate) struct LineLayer {
     levels: Levels,
@@ -25,10 +21,16 @@ pub(crate) struct LineLayer {
     lines: Lines,
 }
 
-/// The id of the request that a span belongs to.
-struct RequestId(String);
+/// What the lines of a request are found by.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Origin {
+    pub(crate) request: Option<String>,
+    /// As in W3C trace context.
+    pub(crate) trace: Option<u128>,
+}
 
-/// The name of the span that carries the id of a request in its field `id`.
+/// The name of the span that carries the id of a request in its field `id`, and the number of its
+/// trace in its field `trace`.
 const REQUEST_SPAN: &str = "request";
 
 impl LineLayer {
@@ -64,9 +66,9 @@ where
         if attributes.metadata().name() == REQUEST_SPAN
             && let Some(span) = cx.span(id)
         {
-            let mut found = FindId(None);
-            attributes.record(&mut found);
-            keep(&span, found);
+            let mut origin = Origin::default();
+            attributes.record(&mut origin);
+            span.extensions_mut().insert(origin);
         }
     }
 
@@ -74,17 +76,18 @@ where
         if let Some(span) = cx.span(id)
             && span.name() == REQUEST_SPAN
         {
-            let mut found = FindId(None);
-            values.record(&mut found);
-            keep(&span, found);
+            let mut extensions = span.extensions_mut();
+            if let Some(origin) = extensions.get_mut::<Origin>() {
+                values.record(origin);
+            }
         }
     }
 
     fn on_event(&self, event: &Event<'_>, cx: Context<'_, S>) {
-        let request = cx.event_scope(event).and_then(|mut scope| {
-            scope.find_map(|span| span.extensions().get::<RequestId>().map(|id| id.0.clone()))
+        let origin = cx.event_scope(event).and_then(|mut scope| {
+            scope.find_map(|span| span.extensions().get::<Origin>().cloned())
         });
-        let line = Line::of(event, request.as_deref());
+        let line = Line::of(event, origin.unwrap_or_default());
         let shown = line.render(self.format, self.colours);
         let plain =
             (self.colours && self.lines.has_file()).then(|| line.render(self.format, false));
@@ -92,23 +95,20 @@ where
     }
 }
 
-fn keep<S: for<'a> LookupSpan<'a>>(span: &SpanRef<'_, S>, found: FindId) {
-    if let Some(id) = found.0 {
-        span.extensions_mut().replace(RequestId(id));
-    }
-}
-
-struct FindId(Option<String>);
-
-impl Visit for FindId {
+impl Visit for Origin {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "id" {
-            self.0 = Some(value.to_owned());
+            self.request = Some(value.to_owned());
+        }
+    }
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        if field.name() == "trace" {
+            self.trace = Some(value);
         }
     }
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         if field.name() == "id" {
-            self.0 = Some(format!("{value:?}"));
+            self.request = Some(format!("{value:?}"));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     escape::{capped, push_json, push_plain},
+    layer::Origin,
     levels::category,
 };
 use jiff::Timestamp;
@@ -28,18 +29,18 @@ pub(crate) struct Line<'a> {
     pub(crate) time: Timestamp,
     pub(crate) level: Level,
     pub(crate) target: &'a str,
-    pub(crate) request: Option<&'a str>,
+    pub(crate) origin: Origin,
     pub(crate) message: String,
     pub(crate) fields: Map<String, Value>,
 }
 
 impl<'a> Line<'a> {
-    pub(crate) fn of(event: &'a Event<'_>, request: Option<&'a str>) -> Self {
+    pub(crate) fn of(event: &'a Event<'_>, origin: Origin) -> Self {
         let mut line = Self {
             time: Timestamp::now(),
             level: *event.metadata().level(),
             target: event.metadata().target(),
-            request,
+            origin,
             message: String::new(),
             fields: Map::new(),
         };
@@ -109,11 +110,15 @@ impl<'a> Line<'a> {
                 | Value::Object(_) => push_plain(&mut out, &value.to_string()),
             }
         }
-        if let Some(request) = self.request {
+        if let Some(request) = &self.origin.request {
             out.push(' ');
             let mut shown = "request=".to_owned();
             push_plain(&mut shown, request);
             paint(&mut out, "2", &shown);
+        }
+        if let Some(trace) = self.origin.trace {
+            out.push(' ');
+            paint(&mut out, "2", &format!("trace={trace:032x}"));
         }
         out.push('\n');
         out
@@ -125,8 +130,11 @@ impl<'a> Line<'a> {
         object.insert("level".to_owned(), self.level.as_str().into());
         object.insert("category".to_owned(), self.category().into());
         object.insert("message".to_owned(), capped(&self.message).into());
-        if let Some(request) = self.request {
+        if let Some(request) = &self.origin.request {
             object.insert("request_id".to_owned(), capped(request).into());
+        }
+        if let Some(trace) = self.origin.trace {
+            object.insert("trace_id".to_owned(), format!("{trace:032x}").into());
         }
         for (name, value) in &self.fields {
             let value = match value {
@@ -154,7 +162,7 @@ pub(crate) fn dropped(count: u64) -> Line<'static> {
         time: Timestamp::now(),
         level: Level::WARN,
         target: "core",
-        request: None,
+        origin: Origin::default(),
         message: format!("{count} log lines were dropped: they came faster than they are written"),
         fields: Map::new(),
     }

@@ -68,6 +68,31 @@ fn the_request_is_named_even_where_its_category_is_quiet() {
 }
 
 #[test]
+fn a_line_names_the_trace_of_its_request_once_there_is_one() {
+    let trace = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128;
+    let work = || {
+        let span = tracing::info_span!(
+            target: "server", "request", id = "r-3", trace = tracing::field::Empty
+        );
+        let _entered = span.enter();
+        tracing::info!(target: "server", "before");
+        span.record("trace", trace);
+        let inner = tracing::info_span!(target: "server", "inner", trace = 7_u128);
+        let _entered = inner.enter();
+        tracing::info!(target: "server", trace_id = "forged", "after");
+    };
+    let lines = logged("", Format::Human, false, work);
+    assert!(lines[0].ends_with("server: before request=r-3"), "{lines:?}");
+    let end = "after trace_id=forged request=r-3 trace=0af7651916cd43dd8448eb211c80319c";
+    assert!(lines[1].ends_with(end), "{lines:?}");
+    let lines = logged("", Format::Json, false, work);
+    let read = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    assert_eq!(read(&lines[0]).get("trace_id"), None);
+    assert_eq!(read(&lines[1])["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(read(&lines[1])["request_id"], "r-3");
+}
+
+#[test]
 fn data_cannot_forge_a_line_or_a_field() {
     let evil = "x\n{\"level\":\"ERROR\"}\u{1b}[31m";
     for format in [Format::Human, Format::Json] {

@@ -126,7 +126,8 @@ fn logging() -> String {
     page.table(&["Category", "What it is about"], &rows);
     page.block(
         "On a terminal lines are for people, elsewhere they are JSON, one object a line. Lines about \
-         a request carry its id. Secrets are never logged, texts of prompts only at `debug`.",
+         a request carry its id, and the id of its trace where there is one. Secrets are never \
+         logged, texts of prompts only at `debug`.",
     );
     page.finish()
 }
@@ -137,6 +138,9 @@ fn about(category: &str) -> &'static str {
         "server" => "requests and answers",
         "router" => "which provider a request goes to",
         "inference" => "providers of inference, models in the process",
+        "agents" => "turns of agents, and what shields say about them",
+        "safety" => "shields",
+        "tools" => "tools and the servers that have them",
         "client" => "what this program asks of other Llama Stack servers",
         _ => "reserved for a part that this build does not serve",
     }

@@ -30,6 +30,7 @@ use std::{
     time::Instant,
 };
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 /// Events that wait for a slow caller.
 const WAITING: usize = 64;
@@ -257,7 +258,8 @@ impl MetaReference {
             began: Instant::now(),
             busy: Some(busy),
         };
-        self.deps.tasks.spawn(run.run());
+        // What it tells the log belongs to the request.
+        self.deps.tasks.spawn(run.run().in_current_span());
         let later = futures_util::stream::poll_fn(move |cx| received.poll_recv(cx));
         let mut all = futures_util::stream::iter(first.into_iter().map(Ok)).chain(later).boxed();
         if stream {
