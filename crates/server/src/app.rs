@@ -69,6 +69,7 @@ impl App {
         let mut routes = Routes::default();
         handlers::register(&mut routes);
         faces::mount(&mut routes);
+        mcp::register(&mut routes);
 
         let (mut router, mut older_mount) = (Router::default(), Router::default());
         for endpoint in endpoints::all() {
@@ -86,9 +87,6 @@ impl App {
             let target = Target { face: spec.face, public: spec.public, action };
             router.add(spec.method, spec.path, target);
         }
-        let action = Action::Endpoint(mcp::route());
-        let target = Target { face: mcp::SPEC.face, public: mcp::SPEC.public, action };
-        router.add(mcp::SPEC.method, mcp::SPEC.path, target);
         for (path, public, page) in pages(&options) {
             let action = Action::Page(page);
             let target = Target { face: Face::LlamaStack, public, action };

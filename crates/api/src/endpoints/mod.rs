@@ -46,6 +46,7 @@ pub mod anthropic;
 pub mod files;
 pub mod inference;
 pub mod inspect;
+pub mod mcp;
 pub mod models;
 pub mod moderations;
 pub mod openai;
@@ -79,6 +80,7 @@ pub const GROUPS: &[(&str, &[Described])] = &[
     ("tool_groups", tool_groups::ALL),
     ("tool_runtime", tool_runtime::ALL),
     ("rag_tool", rag_tool::ALL),
+    ("mcp", mcp::ALL),
     ("shields", shields::ALL),
     ("moderations", moderations::ALL),
     ("agents", agents::ALL),

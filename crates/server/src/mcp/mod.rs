@@ -14,29 +14,18 @@ use crate::{
     failures::json_response,
     input,
     pipeline::Unread,
-    routes::{Handling, Route},
+    routes::Routes,
     streamed::Asked,
 };
 use bytes::Bytes;
-use chaski_api::{Api, EndpointSpec, Error, Method, Result};
+use chaski_api::{Error, Result, endpoints::mcp::Mcp};
 use chaski_provider::Context;
-use futures_util::FutureExt;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use message::{Code, Failure, Message};
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 use tokio::time::timeout;
-
-/// Where MCP is spoken.
-pub(crate) const SPEC: EndpointSpec = EndpointSpec::new(
-    Api::Models,
-    Method::Post,
-    "/mcp",
-    "mcp",
-    "Speaks MCP: a message of JSON-RPC, and the answer to it.",
-);
 
 /// The versions of the protocol that are spoken, the newest first.
 const VERSIONS: &[&str] = &["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
@@ -44,10 +33,8 @@ const VERSION_HEADER: &str = "mcp-protocol-version";
 const INSTRUCTIONS: &str = "The tools of this server; `search_vector_store` searches its documents \
                             and `chat_completion` asks its models.";
 
-/// The route.
-pub(crate) fn route() -> Route {
-    let answer = |app, cx, asked| answer(app, cx, asked).boxed();
-    Route { spec: SPEC, handling: Handling::Raw(Arc::new(answer)) }
+pub(crate) fn register(routes: &mut Routes) {
+    routes.raw::<Mcp, _, _>(answer);
 }
 
 async fn answer(app: App, cx: Context, asked: Asked) -> Result<Response<ResponseBody>, Unread> {

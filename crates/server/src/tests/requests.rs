@@ -43,6 +43,7 @@ async fn all_declared_routes_are_listed_with_the_providers_of_their_api() {
     assert_eq!(chat["method"], "post");
     assert_eq!(chat["provider_types"], json!(["remote::vllm"]));
     assert_eq!(row("/v1/models/{model_id:path}")["provider_types"], json!([]));
+    assert_eq!(row("/mcp")["method"], "post");
 }
 
 #[tokio::test]
