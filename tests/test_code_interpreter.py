@@ -1,5 +1,7 @@
 """Code that models write: run in confined processes, for agents and for callers of the tool."""
 
+import os
+import tempfile
 import threading
 
 import llama_stack_client
@@ -167,6 +169,32 @@ def test_code_cannot_reach_the_server_and_ends_with_it(upstream):
     server.process.wait()
     until("the process for code to end with the server", lambda: not running(pid))
     server.stop()
+
+
+def test_the_folder_that_a_killed_server_leaves_is_removed_at_the_next_start(upstream):
+    def folder(server):
+        said = run(client_of(server.url), "import os\nprint(os.getcwd())", session_id="s")
+        return os.path.dirname(said.split("\n")[2])
+
+    with tempfile.TemporaryDirectory() as place:
+        # The code may run as another user, who has to come through here.
+        os.chmod(place, 0o711)
+        killed = start_gateway(upstream, TMPDIR=place)
+        left = folder(killed)
+        assert left.startswith(place)
+        killed.process.kill()
+        killed.process.wait()
+        assert os.path.isdir(left)
+        # One server after the other starts: the folders of the living stay.
+        servers = [start_gateway(upstream, TMPDIR=place) for _ in range(2)]
+        until("the folder of the dead to be removed", lambda: not os.path.exists(left))
+        kept = [folder(server) for server in servers]
+        servers.append(start_gateway(upstream, TMPDIR=place))
+        kept.append(folder(servers[-1]))
+        assert all(os.path.isdir(path) for path in kept)
+        for server in [killed, *servers]:
+            server.stop()
+        assert os.listdir(place) == []
 
 
 def test_a_caller_that_leaves_ends_its_code(client):

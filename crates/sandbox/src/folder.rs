@@ -1,6 +1,6 @@
 //! The folder that code works in, seen from outside.
 
-use crate::{Limits, output::ProducedFile};
+use crate::{Limits, output::ProducedFile, private::Private};
 use chaski_api::{Error, Result};
 use rustix::fs::{Mode, OFlags};
 use std::{
@@ -25,7 +25,7 @@ const LISTED: usize = 64;
 /// A private folder with a working folder and one for temporary files in it, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    root: PathBuf,
+    root: Private,
     /// What was put into it by whom it belongs to, as hashes.
     placed: BTreeMap<String, u64>,
 }
@@ -68,10 +68,10 @@ impl Usage {
 impl Folder {
     /// Makes one in the folder for temporary files.
     pub(crate) fn new() -> io::Result<Self> {
-        let root = tempfile::Builder::new().prefix("chaski-python-").tempdir()?.keep();
+        let root = Private::new(&std::env::temp_dir())?;
         let folder = Self { root, placed: BTreeMap::new() };
         // The code may run as another user, who must come through here.
-        fs::set_permissions(&folder.root, Permissions::from_mode(0o711))?;
+        fs::set_permissions(folder.root(), Permissions::from_mode(0o711))?;
         for inner in [folder.work(), folder.temporary()] {
             fs::create_dir(&inner)?;
             fs::set_permissions(&inner, Permissions::from_mode(0o700))?;
@@ -79,14 +79,18 @@ impl Folder {
         Ok(folder)
     }
 
+    fn root(&self) -> &Path {
+        &self.root.path
+    }
+
     /// Where the code works.
     pub(crate) fn work(&self) -> PathBuf {
-        self.root.join("work")
+        self.root().join("work")
     }
 
     /// Where its libraries put what nobody asks for.
     pub(crate) fn temporary(&self) -> PathBuf {
-        self.root.join("tmp")
+        self.root().join("tmp")
     }
 
     /// Puts a file into the working folder, unless the same was put there before.
@@ -139,7 +143,7 @@ impl Folder {
             usage.entries += 1;
             usage.bytes = usage.bytes.saturating_add(metadata.blocks().saturating_mul(512));
         };
-        let depth = walk(&self.root, limits.folder_entries, |_, metadata| count(metadata));
+        let depth = walk(self.root(), limits.folder_entries, |_, metadata| count(metadata));
         let open = fs::read_dir(format!("/proc/{process}/fd"));
         for entry in open.into_iter().flatten().flatten() {
             // The links lead to the files themselves, by whatever name.
@@ -180,7 +184,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         // What cannot be removed stays in the folder for temporary files.
-        let _ = remove(&self.root);
+        let _ = remove(self.root());
     }
 }
 
@@ -247,7 +251,7 @@ fn check_name(name: &str) -> Result<()> {
 
 /// Removes a folder however deep it is: folders in it are moved up before they are emptied, so that
 /// neither paths nor the stack grow.
-fn remove(root: &Path) -> io::Result<()> {
+pub(crate) fn remove(root: &Path) -> io::Result<()> {
     let (mut waiting, mut count) = (vec![root.to_owned()], 0_u64);
     let mut emptied = Vec::new();
     while let Some(folder) = waiting.pop() {
@@ -298,7 +302,7 @@ mod tests {
             assert!(folder.work().join(&encoded).is_file());
         }
         assert_eq!(fs::read_dir(folder.work()).unwrap().count(), 9);
-        assert_eq!(fs::read_dir(&folder.root).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 2);
     }
 
     #[test]
@@ -332,7 +336,7 @@ mod tests {
     #[test]
     fn a_very_deep_folder_is_removed() {
         let folder = Folder::new().unwrap();
-        let root = folder.root.clone();
+        let root = folder.root().to_owned();
         let mut deep = folder.work();
         // Built from the inside, because a path may not have so many bytes.
         for round in 0..40 {

@@ -1,8 +1,9 @@
 //! Processes for calls, and processes that are kept for the next call of a session.
 
 use crate::{
-    Launcher, Limits, Python,
+    Launcher, Limits, Python, folder,
     output::Outcome,
+    private::remove_abandoned,
     process::{CODE_BYTES, Job, Process},
     starter::Starter,
 };
@@ -64,9 +65,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Interpreter {
+    /// Removes the folders that processes have left who were killed.
+    ///
     /// # Errors
     /// `Unavailable` if the system gives no thread.
     pub fn new(launcher: Launcher, python: Python, options: InterpreterOptions) -> Result<Self> {
+        remove_abandoned(&std::env::temp_dir(), folder::remove);
         let starter = Starter::new()
             .map_err(|error| Error::unavailable("no thread can be started").caused_by(error))?;
         Ok(Self { launcher, python, options, starter, sessions: Mutex::default() })

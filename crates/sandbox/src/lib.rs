@@ -22,6 +22,7 @@ mod interpreter;
 mod launcher;
 mod limits;
 mod output;
+mod private;
 mod process;
 mod python;
 mod starter;
