@@ -3,7 +3,7 @@
 
 use super::{
     MetaReference,
-    records::{ATTRIBUTES, StoredSpan, StoredTrace, now},
+    records::{ATTRIBUTES, INDEXED, StoredSpan, StoredTrace, now},
 };
 use chaski_api::{
     Error, Result,
@@ -201,6 +201,10 @@ fn matching(owner: &Owner, filters: Vec<QueryCondition>) -> Result<Query<StoredT
     }
     let mut like = vec![Condition::more_than("expires", now())];
     for filter in filters {
+        if let (QueryConditionOp::Eq, Value::String(value)) = (filter.op, &filter.value) {
+            let indexed = INDEXED.iter().find(|indexed| indexed.attribute == filter.key);
+            like.extend(indexed.and_then(|indexed| indexed.may_be(value)));
+        }
         like.push(compiled(filter)?);
     }
     Ok(query.with(Condition::among::<StoredSpan>("id", "of_trace", like)))

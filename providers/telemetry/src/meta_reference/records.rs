@@ -4,7 +4,7 @@ use chaski_api::{
     telemetry::{Span, SpanStatus, Trace},
     wire::Time,
 };
-use chaski_store::{Cell, Column, Index, Record, Schema, Table};
+use chaski_store::{Cell, Column, Condition, Index, Record, Schema, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,12 +28,50 @@ static TRACES: Table = Table {
 static SPANS: Table = Table {
     name: "kept_spans",
     since: 1,
-    columns: &[Column::text("of_trace", 1), Column::text("span", 1), Column::integer("expires", 1)],
-    indexes: &[Index::narrow(&["of_trace"]), Index::narrow(&["span"])],
+    columns: &[
+        Column::text("of_trace", 1),
+        Column::text("span", 1),
+        Column::integer("expires", 1),
+        Column::text(SESSION.column, 2),
+        Column::text(TURN.column, 2),
+    ],
+    indexes: &[
+        Index::narrow(&["of_trace"]),
+        Index::narrow(&["span"]),
+        Index::narrow(&[SESSION.column]),
+        Index::narrow(&[TURN.column]),
+    ],
 };
 
 /// The tables of telemetry.
-pub(super) const SCHEMA: Schema = Schema { version: 1, tables: &[&TRACES, &SPANS] };
+pub(super) const SCHEMA: Schema = Schema { version: 2, tables: &[&TRACES, &SPANS] };
+
+/// An attribute with a column of its own, because agents ask for traces by it.
+pub(super) struct Indexed {
+    pub(super) attribute: &'static str,
+    column: &'static str,
+}
+
+const SESSION: Indexed = Indexed { attribute: "session_id", column: "session" };
+const TURN: Indexed = Indexed { attribute: "turn_id", column: "turn" };
+
+/// All of them.
+pub(super) static INDEXED: [Indexed; 2] = [SESSION, TURN];
+
+/// What stands in the column of a span without the attribute. In spans that version 1 of the schema
+/// wrote the column is empty, whatever their attributes.
+const NONE: &str = "-";
+
+impl Indexed {
+    fn cell(&self, span: &StoredSpan) -> Cell {
+        span.attributes.get(self.attribute).and_then(Value::as_str).unwrap_or(NONE).into()
+    }
+
+    /// What a span is like that may have this value; the attribute itself decides.
+    pub(super) fn may_be(&self, value: &str) -> Option<Condition> {
+        (value != NONE).then(|| Condition::one_of(self.column, [value, ""]))
+    }
+}
 
 /// Microseconds since the beginning of 1970.
 pub(super) fn micros(time: SystemTime) -> i64 {
@@ -168,6 +206,8 @@ impl Record for StoredSpan {
     }
 
     fn cells(&self) -> Vec<Cell> {
-        vec![self.of_trace.as_str().into(), self.span_id.as_str().into(), self.expires.into()]
+        let own =
+            [self.of_trace.as_str().into(), self.span_id.as_str().into(), self.expires.into()];
+        own.into_iter().chain(INDEXED.iter().map(|indexed| indexed.cell(self))).collect()
     }
 }

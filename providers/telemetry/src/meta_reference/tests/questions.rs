@@ -1,9 +1,13 @@
 //! Questions of callers about their traces.
 
 use super::{Kept, array, caller, field, read};
+use crate::meta_reference::records::{StoredSpan, StoredTrace};
 use chaski_api::{ErrorKind, Result, telemetry::QuerySpanTreeResponse};
-use chaski_provider::{Context, Telemetry};
+use chaski_provider::{Context, Lifecycle, Telemetry};
+use chaski_store::{Cell, Column, Database, Index, Record, Schema, SqliteRows, Table};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn filter(key: &str, op: &str, value: impl Into<Value>) -> Value {
     json!([{ "key": key, "op": op, "value": value.into() }])
@@ -201,4 +205,88 @@ async fn spans_that_are_their_own_ancestors_come_once() {
     let spans = tree(&kept, &me, "a", json!({})).await.unwrap();
     assert_eq!(field(&spans, "span_id").iter().filter(|id| **id == "b").count(), 1);
     assert!(spans.len() <= 2);
+}
+
+/// Spans as version 1 of the schema kept them.
+static OLD_SPANS: Table = Table {
+    name: "kept_spans",
+    since: 1,
+    columns: &[Column::text("of_trace", 1), Column::text("span", 1), Column::integer("expires", 1)],
+    indexes: &[Index::narrow(&["of_trace"]), Index::narrow(&["span"])],
+};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+struct OldSpan(StoredSpan);
+
+impl Record for OldSpan {
+    const TABLE: &'static Table = &OLD_SPANS;
+
+    fn id(&self) -> &str {
+        self.0.id()
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        self.0.cells().into_iter().take(3).collect()
+    }
+}
+
+#[tokio::test]
+async fn traces_are_found_by_session_and_turn_whichever_version_kept_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("traces.db");
+    let settings = json!({ "sqlite_db_path": path });
+    let me = caller("me");
+    {
+        let tables: &[&Table] = &[StoredTrace::TABLE, &OLD_SPANS];
+        let tables: &'static [&'static Table] = Vec::leak(tables.to_vec());
+        let backend = SqliteRows::open(&path, &Schema { version: 1, tables }).unwrap();
+        let database = Database::new(Arc::new(backend));
+        // What another file has is put into one of the older version.
+        let kept = Kept::with(&json!({}));
+        kept.report(&me, ["old", "1"], None, json!({ "session_id": "s", "turn_id": "t1" })).await;
+        kept.report(&me, ["older", "2"], None, json!({ "session_id": "other" })).await;
+        kept.0.shutdown().await;
+        let traces = kept.0.database.list(Database::query::<StoredTrace>(&me.owner())).await;
+        for held in traces.unwrap().records {
+            database.insert(&me.owner(), &held.record).await.unwrap();
+        }
+        let spans = kept.0.database.list(Database::query::<StoredSpan>(&me.owner())).await;
+        for held in spans.unwrap().records {
+            database.insert(&me.owner(), &OldSpan(held.record)).await.unwrap();
+        }
+    }
+    let kept = Kept::with(&settings);
+    for (id, facts) in [
+        ("new", json!({ "session_id": "s", "turn_id": "t2" })),
+        ("dash", json!({ "session_id": "-" })),
+        ("empty", json!({ "session_id": "" })),
+        ("number", json!({ "session_id": 7 })),
+        ("none", json!({ "model": "s" })),
+    ] {
+        kept.report(&me, [id, id], None, facts).await;
+    }
+    let found = async |key: &str, op: &str, value: Value| {
+        let question = json!({
+            "attribute_filters": filter(key, op, value), "order_by": ["trace_id"],
+        });
+        let traces = kept.traces(&me, question).await;
+        field(&traces, "trace_id").into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(found("session_id", "eq", json!("s")).await, ["new", "old"]);
+    assert_eq!(found("session_id", "eq", json!("other")).await, ["older"]);
+    assert_eq!(found("session_id", "eq", json!("-")).await, ["dash"]);
+    assert_eq!(found("session_id", "eq", json!("")).await, ["empty"]);
+    assert_eq!(found("session_id", "eq", json!(7)).await, ["number"]);
+    assert_eq!(found("session_id", "ne", json!("s")).await, ["dash", "empty", "number", "older"]);
+    assert_eq!(found("turn_id", "eq", json!("t1")).await, ["old"]);
+    assert_eq!(found("turn_id", "eq", json!("t2")).await, ["new"]);
+    assert_eq!(found("turn_id", "eq", json!("s")).await, [""; 0]);
+    let both = json!({
+        "attribute_filters": [
+            { "key": "session_id", "op": "eq", "value": "s" },
+            { "key": "turn_id", "op": "eq", "value": "t2" },
+        ],
+    });
+    assert_eq!(field(&kept.traces(&me, both).await, "trace_id"), ["new"]);
 }
