@@ -274,7 +274,8 @@ impl<'m> Worker<'m> {
                     scored: run.scores_prompt(),
                 })
                 .collect();
-            let shares = shares(&needs, BATCH as usize);
+            // A small context has smaller batches, and the engine ends the process for a larger one.
+            let shares = shares(&needs, self.context.n_batch().min(BATCH) as usize);
             if self.active.len() <= 1 || self.cache.available(shares.iter().sum()) {
                 return shares;
             }

@@ -257,6 +257,25 @@ async fn when_the_memory_is_full_the_youngest_wait_and_all_are_answered_alike() 
 }
 
 #[tokio::test]
+async fn prompts_that_come_together_are_read_also_where_the_context_is_small() {
+    // The engine takes no larger batch than the context, and ends the process for one.
+    let small = LoadOptions { context_length: Some(64), parallel: 4, ..options() };
+    let model = own(small).await;
+    let request = |number: usize| Request {
+        max_tokens: Some(4),
+        ..text(&format!("{number}{}", " red blue".repeat(24)))
+    };
+    let mut running = Vec::new();
+    for number in 0..4 {
+        running.push(model.generate(request(number)).await.unwrap());
+    }
+    for events in running {
+        let found = collect(events).await.unwrap();
+        assert!(found.prompt_tokens > 40 && !found.texts[0].is_empty(), "{found:?}");
+    }
+}
+
+#[tokio::test]
 async fn unloading_waits_for_those_who_use_the_model() {
     let model = own(options()).await;
     assert!(!model.in_use());
