@@ -266,7 +266,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
 #[cfg(test)]
 mod tests {
     use super::{Instance, Pace};
-    use crate::testing::{catalog, deps, script, until};
+    use crate::testing::{catalog, deps, eventually, script};
     use chaski_api::inspect::HealthStatus;
     use chaski_provider::InferenceProvider;
     use serde_json::json;
@@ -297,7 +297,7 @@ mod tests {
         let script = script("fake://late");
         script.check.fails("not yet");
         let instance = watched("fake://late", Pace { grace: Duration::from_mins(5), ..quick() });
-        until("down", || instance.health().status == HealthStatus::Degraded).await;
+        eventually("down", || instance.health().status == HealthStatus::Degraded).await;
         let (asked, ()) = tokio::join!(instance.ready(), async { script.check.works() });
         assert!(asked.is_ok());
     }
@@ -307,10 +307,10 @@ mod tests {
         let script = script("fake://flaps");
         let instance = watched("fake://flaps", quick());
         for _ in 0..3 {
-            until("up", || instance.is_up()).await;
+            eventually("up", || instance.is_up()).await;
             assert!(instance.provider().is_ok());
             script.check.fails("no answer from http://me:password@h/");
-            until("down", || instance.health().status == HealthStatus::Degraded).await;
+            eventually("down", || instance.health().status == HealthStatus::Degraded).await;
             let message = instance.health().message;
             assert_eq!(message.as_deref(), Some("no answer from http://me:********@h/"));
             assert!(instance.provider().is_err());
@@ -323,10 +323,10 @@ mod tests {
         let script = script("fake://slips");
         let pace = Pace { first: Duration::from_mins(5), ..quick() };
         let instance = watched("fake://slips", pace);
-        until("up", || instance.is_up()).await;
+        eventually("up", || instance.is_up()).await;
         script.check.fails("one slip");
         let before = script.check.count();
-        until("the check has failed", || script.check.count() > before).await;
+        eventually("the check has failed", || script.check.count() > before).await;
         assert!(instance.is_up());
         assert!(instance.provider().is_ok());
     }
@@ -337,7 +337,7 @@ mod tests {
         script.check.hangs();
         let instance =
             watched("fake://hangs", Pace { check: Duration::from_millis(500), ..quick() });
-        until("down", || instance.health().status == HealthStatus::Degraded).await;
+        eventually("down", || instance.health().status == HealthStatus::Degraded).await;
         let message = instance.health().message;
         assert_eq!(message.as_deref(), Some("no answer to the check within 0.5 s"));
     }
@@ -349,8 +349,8 @@ mod tests {
         let pace = Pace { longest: Duration::from_mins(5), ..quick() };
         let instance = watched("fake://hastened", pace);
         // By now the pause is longer than anybody wants to wait.
-        until("many failures", || script.check.count() >= 8).await;
+        eventually("many failures", || script.check.count() >= 8).await;
         script.check.works();
-        until("up", || instance.provider().is_ok()).await;
+        eventually("up", || instance.provider().is_ok()).await;
     }
 }

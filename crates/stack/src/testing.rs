@@ -12,6 +12,7 @@ use chaski_provider::{
     Lifecycle, Payload, Provider, ProviderConfig, Reply, Spec, Tasks, TextReply,
 };
 use chaski_store::{KvStore, Memory};
+pub(crate) use chaski_testkit::eventually;
 use futures_util::{StreamExt, future::BoxFuture};
 use serde_json::{Value, json};
 use std::{
@@ -21,7 +22,6 @@ use std::{
         Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 chaski_api::wire! {
@@ -292,14 +292,4 @@ pub(crate) async fn start_on(config: RunConfig, store: Arc<dyn KvStore>) -> Arc<
 
 pub(crate) async fn start(config: RunConfig) -> Arc<Stack> {
     start_on(config, Arc::new(Memory::default())).await
-}
-
-/// Waits until `holds`, and says so if it never does.
-pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
-    let patience = tokio::time::timeout(Duration::from_secs(20), async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    assert!(patience.await.is_ok(), "never: {what}");
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Stack,
-    testing::{Script, catalog, deps, entry, script, until},
+    testing::{Script, catalog, deps, entry, eventually, script},
 };
 use chaski_api::{
     Error, ErrorKind, Result, Wire,
@@ -43,7 +43,7 @@ async fn with(name: &str, cache: Value) -> (Arc<Stack>, Arc<Script>) {
     numbered(&script);
     let stack = stack.await.unwrap();
     // What the provider makes of a model changes what is remembered for it.
-    until("the provider is up", || stack.providers()[0].health.status.as_str() == "OK").await;
+    eventually("the provider is up", || stack.providers()[0].health.status.as_str() == "OK").await;
     (stack, script)
 }
 

@@ -105,7 +105,7 @@ async fn what_is_given_up_or_too_large_leaves_nothing_behind() {
     };
     let refused = files.create(&cx, incoming, new).await.unwrap_err();
     assert_eq!(refused.param.as_deref(), Some("purpose"));
-    crate::testing::until("the folder is empty", || on_disk(folder.path()) == 0).await;
+    chaski_testkit::eventually("the folder is empty", || on_disk(folder.path()) == 0).await;
 }
 
 #[tokio::test]
@@ -220,5 +220,5 @@ async fn parts_cannot_fill_the_disk() {
         incoming.write(content).await.unwrap();
         assert!(files.add_part(&cx, &upload, incoming).await.is_err());
     }
-    crate::testing::until("only the part is left", || on_disk(folder.path()) == 1).await;
+    chaski_testkit::eventually("only the part is left", || on_disk(folder.path()) == 1).await;
 }

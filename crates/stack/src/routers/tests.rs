@@ -2,7 +2,7 @@
 
 use crate::{
     Stack,
-    testing::{Script, config, entry, script, start, start_on, until},
+    testing::{Script, config, entry, eventually, script, start, start_on},
 };
 use chaski_api::{
     Error, ErrorKind, Result, Wire,
@@ -225,10 +225,10 @@ async fn a_provider_that_is_down_is_passed_over_at_once() {
     let targets = json!([{ "provider_id": "a" }, { "provider_id": "b" }]);
     let stack = start(config(providers, json!([{ "model_id": "m", "targets": targets }]))).await;
     let health = || stack.providers()[0].health.status.as_str();
-    until("the check has failed", || health() == "Degraded").await;
+    eventually("the check has failed", || health() == "Degraded").await;
     assert_eq!(ask(&stack).await.unwrap(), by("b", 1));
     down.check.works();
-    until("it is up", || health() == "OK").await;
+    eventually("it is up", || health() == "OK").await;
     assert_eq!(ask(&stack).await.unwrap(), by("a", 1), "it is used as soon as it is up");
 }
 
@@ -262,7 +262,7 @@ async fn busy_targets_are_avoided() {
         tokio::spawn(async move { ask(&stack).await })
     };
     let mut hanging: Vec<_> = (0..6).map(asking).collect();
-    until("all were asked", || scripts[0].asked() + scripts[1].asked() == 6).await;
+    eventually("all were asked", || scripts[0].asked() + scripts[1].asked() == 6).await;
     assert_eq!((scripts[0].asked(), scripts[1].asked()), (3, 3));
     hanging.iter().for_each(tokio::task::JoinHandle::abort);
     for task in hanging.drain(..) {
@@ -399,7 +399,7 @@ async fn targets_are_listed_completed_by_their_providers_and_kept() {
     });
     for round in 0..2 {
         let stack = start_on(config.clone(), Arc::clone(&store)).await;
-        until("both have completed their parts", || {
+        eventually("both have completed their parts", || {
             Value::Object(stack.models.list()[0].metadata.clone()) == expected
         })
         .await;

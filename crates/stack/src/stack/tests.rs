@@ -1,7 +1,7 @@
 use super::{Served, Stack, open_store};
 use crate::{
     config::{RunConfig, StorageConfig},
-    testing::{config, deps, entry, script, start, start_on, until},
+    testing::{config, deps, entry, eventually, script, start, start_on},
 };
 use chaski_api::{
     Api, ErrorKind, Wire,
@@ -30,7 +30,7 @@ fn health(stack: &Stack, id: &str) -> (HealthStatus, Option<String>) {
 }
 
 async fn up(stack: &Stack, id: &str) {
-    until("the provider is up", || health(stack, id).0 == HealthStatus::Ok).await;
+    eventually("the provider is up", || health(stack, id).0 == HealthStatus::Ok).await;
 }
 
 fn message<T>(result: chaski_api::Result<T>) -> String {
@@ -122,7 +122,7 @@ async fn a_provider_that_cannot_be_reached_comes_back_by_itself() {
     let stack =
         start(config(json!([entry("v", "fake://unreachable")]), json!([{ "model_id": "a" }])))
             .await;
-    until("the check has failed", || health(&stack, "v").0 == HealthStatus::Degraded).await;
+    eventually("the check has failed", || health(&stack, "v").0 == HealthStatus::Degraded).await;
     let error = stack.inference.chat(&context(), chat("a")).await.err().unwrap();
     assert_eq!(error.message, "provider `v` is not available: connection refused");
     assert!(script.registered.lock().unwrap().is_empty(), "it is not asked while it is down");
@@ -293,6 +293,6 @@ async fn discovered_models_are_used_like_declared_ones() {
     .unwrap();
     *script.offered.lock().unwrap() = Some(vec![model]);
     let stack = start(config(json!([entry("v", "fake://offers")]), json!([]))).await;
-    until("the offer is listed", || !stack.models.list().is_empty()).await;
+    eventually("the offer is listed", || !stack.models.list().is_empty()).await;
     assert!(stack.inference.chat(&context(), chat("offered")).await.is_ok());
 }

@@ -1,6 +1,6 @@
 use crate::{
     config::SafetyConfig,
-    testing::{config, entry, script, start, start_on, until},
+    testing::{config, entry, eventually, script, start, start_on},
 };
 use chaski_api::{ErrorKind, Wire, endpoints::models::RegisterModelRequest, models::Model};
 use chaski_store::{KvStore, Memory};
@@ -266,7 +266,7 @@ async fn offers_of_providers_are_listed_marked_and_never_stored() {
     let providers = json!([entry("a", "fake://discovery"), entry("declares", "fake://discovery")]);
     let models = json!([{ "model_id": "mine", "provider_id": "declares" }]);
     let stack = start_on(config(providers, models), Arc::clone(&store)).await;
-    until("the offers are listed", || stack.models.list().len() == 4).await;
+    eventually("the offers are listed", || stack.models.list().len() == 4).await;
 
     let listed = stack.models.list();
     assert_eq!(ids(&listed), ["mine", "one", "a/mine", "two"]);
@@ -291,7 +291,7 @@ async fn a_registered_model_hides_an_offer_of_the_same_name() {
     let script = script("fake://hides");
     *script.offered.lock().unwrap() = Some(vec![offer("x")]);
     let stack = start(config(json!([entry("a", "fake://hides")]), json!([]))).await;
-    until("the offer is listed", || stack.models.list().len() == 1).await;
+    eventually("the offer is listed", || stack.models.list().len() == 1).await;
     let named = request(json!({ "model_id": "x", "metadata": { "named": true } }));
     stack.models.register_model(named).await.unwrap();
     let model = stack.models.get("x").await.unwrap();
@@ -306,7 +306,7 @@ async fn a_look_at_the_list_makes_the_next_one_fresh() {
     let fresh = tokio::spawn(async move { table.keep_fresh(Duration::from_millis(1)).await });
     for id in ["one", "two", "three"] {
         *script.offered.lock().unwrap() = Some(vec![offer(id)]);
-        until("the new offer is listed", || ids(&stack.models.list()) == [id]).await;
+        eventually("the new offer is listed", || ids(&stack.models.list()) == [id]).await;
     }
     fresh.abort();
 }

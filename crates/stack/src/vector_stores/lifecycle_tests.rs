@@ -28,8 +28,9 @@ use chaski_provider::{
     Provider, ProviderConfig, Spec,
 };
 use chaski_store::{Batch, Condition, Database, Memory, Owner, Scope};
+use chaski_testkit::{PATIENCE, eventually_some};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Makes the same vector of every text.
@@ -128,10 +129,8 @@ async fn read() -> Read {
     let request = CreateVectorStoreFileRequest::from_json(request).unwrap();
     stack.vector_stores.add_file(&me(), request).await.unwrap();
     let read = Read { stack, _folder: folder, store, file };
-    chaski_testkit::within("the file to be read", async {
-        while read.row().await.status() != IngestStatus::Completed {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+    eventually_some(PATIENCE, "the file to be read", async || {
+        (read.row().await.status() == IngestStatus::Completed).then_some(())
     })
     .await;
     read
@@ -154,17 +153,12 @@ impl Read {
 
     /// Waits until nothing is left to remove, and says how many chunks of a job there are then.
     async fn chunks_left(&self, job: &str) -> usize {
-        chaski_testkit::within("the end of removing", async {
-            loop {
-                let jobs = Database::query::<Job>(Scope::Upkeep)
-                    .with(Condition::is("kind", FORGET))
-                    .limit(100);
-                let jobs = self.database().list(jobs).await.unwrap().records;
-                if jobs.iter().all(|job| job.record.ended.is_some()) {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+        eventually_some(PATIENCE, "the end of removing", async || {
+            let jobs = Database::query::<Job>(Scope::Upkeep)
+                .with(Condition::is("kind", FORGET))
+                .limit(100);
+            let jobs = self.database().list(jobs).await.unwrap().records;
+            jobs.iter().all(|job| job.record.ended.is_some()).then_some(())
         })
         .await;
         let store = self.database().get::<StoredStore>(&Owner::default(), &self.store).await;
