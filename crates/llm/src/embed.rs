@@ -3,24 +3,20 @@
 //! Several threads work side by side, each on texts of its own, so that none waits for another
 //! within a text. Requests take turns piece by piece.
 
+mod engine;
+
 use crate::{
     Activity, Error, LoadOptions, Result,
     activity::{Meter, Step},
-    backend::backend,
     gguf::{Facts, Header},
     lease::Lease,
-    model::{fit, load_file},
+    model::fit,
     queue::{Queue, Refused, Wanted},
     thread_priority,
 };
-use llama_cpp_2::{
-    context::{LlamaContext, params::LlamaContextParams},
-    llama_batch::LlamaBatch,
-    model::LlamaModel,
-    token::LlamaToken,
-};
+use engine::{BATCH, Engine, Loaded};
+use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
 use std::{
-    num::NonZeroU32,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -28,13 +24,6 @@ use std::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// The tokens of a batch; a text is never split over two.
-const BATCH: usize = 512;
-/// Short texts are computed together up to so many tokens. More would only compare tokens of
-/// different texts with each other.
-const TOGETHER: usize = 64;
-/// The texts of a batch at most.
-const TEXTS: usize = 16;
 /// The texts of a request that a thread takes before the next request has its turn.
 const PIECE: usize = 8;
 
@@ -167,7 +156,7 @@ impl Embedder {
         let queue = Arc::new(Queue::new(options.queue_size));
         let meter = Arc::new(Meter::default());
         let workers = options.batch_threads.max(1);
-        let start = move || -> Result<(Arc<LlamaModel>, Facts, u64)> {
+        let start = move || -> Result<(Arc<Loaded>, Facts, u64)> {
             let header = Header::read(&path)?;
             if !header.embeds() {
                 return Err(Error::Broken {
@@ -175,7 +164,8 @@ impl Embedder {
                 });
             }
             let memory = fit(&header, context(workers), &options)?;
-            Ok((load_file(&path, &options, progress)?, header.facts(), memory))
+            let loaded = Loaded::read(&path, &header, &options, progress)?;
+            Ok((Arc::new(loaded), header.facts(), memory))
         };
         let loaded = tokio::task::spawn_blocking(start).await.map_err(Error::engine)?;
         let (model, facts, memory) = loaded?;
@@ -283,8 +273,7 @@ fn context(workers: usize) -> u32 {
 
 struct Worker<'m> {
     model: &'m LlamaModel,
-    context: LlamaContext<'m>,
-    batch: LlamaBatch<'static>,
+    engine: Engine<'m>,
     most: usize,
     queue: Arc<Queue<Arc<Work>>>,
     meter: Arc<Meter>,
@@ -299,25 +288,13 @@ impl Drop for Worker<'_> {
 
 impl<'m> Worker<'m> {
     fn new(
-        model: &'m LlamaModel,
+        loaded: &'m Loaded,
         most: usize,
         queue: Arc<Queue<Arc<Work>>>,
         meter: Arc<Meter>,
     ) -> Result<Self> {
-        let size = u32::try_from(BATCH).unwrap_or(u32::MAX);
-        let parameters = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(size))
-            .with_n_batch(size)
-            .with_n_ubatch(size)
-            .with_n_seq_max(u32::try_from(TEXTS).unwrap_or(1))
-            .with_n_threads(1)
-            .with_n_threads_batch(1)
-            .with_embeddings(true)
-            .with_no_perf(true);
-        let context = model.new_context(backend()?, parameters).map_err(Error::engine)?;
-        Ok(Self { model, context, batch: LlamaBatch::new(BATCH, 1), most, queue, meter })
+        Ok(Self { model: &loaded.model, engine: Engine::new(loaded)?, most, queue, meter })
     }
-
     /// Works until the queue is closed and empty.
     fn run(mut self) {
         while let Some((caller, work)) = self.queue.wait() {
@@ -345,10 +322,11 @@ impl<'m> Worker<'m> {
         let mut found = Vectors { vectors: Vec::with_capacity(inputs.len()), tokens: 0 };
         let mut group: Vec<Vec<LlamaToken>> = Vec::new();
         let mut size = 0;
+        let together = self.engine.together();
         for input in inputs {
             let tokens = self.tokens(input)?;
-            if group.len() == TEXTS || size + tokens.len() > TOGETHER {
-                self.compute(&group, &mut found.vectors)?;
+            if group.len() == together.texts || size + tokens.len() > together.tokens {
+                self.engine.compute(&group, &mut found.vectors)?;
                 group.clear();
                 size = 0;
             }
@@ -356,7 +334,7 @@ impl<'m> Worker<'m> {
             found.tokens += tokens.len();
             group.push(tokens);
         }
-        self.compute(&group, &mut found.vectors)?;
+        self.engine.compute(&group, &mut found.vectors)?;
         Ok(found)
     }
 
@@ -386,26 +364,5 @@ impl<'m> Worker<'m> {
             tokens.push(end);
         }
         Ok(tokens)
-    }
-
-    fn compute(&mut self, group: &[Vec<LlamaToken>], vectors: &mut Vec<Vec<f32>>) -> Result<()> {
-        if group.is_empty() {
-            return Ok(());
-        }
-        self.batch.clear();
-        for (sequence, tokens) in (0..).zip(group) {
-            for (position, token) in (0..).zip(tokens) {
-                self.batch.add(*token, position, &[sequence], true).map_err(Error::engine)?;
-            }
-        }
-        self.context.encode(&mut self.batch).map_err(Error::engine)?;
-        for (sequence, _) in (0..).zip(group) {
-            let vector = self.context.embeddings_seq_ith(sequence).map_err(Error::engine)?;
-            let norm = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-            #[expect(clippy::cast_possible_truncation, reason = "the numbers have 32 bits")]
-            let scale = if norm > 0.0 { (1.0 / norm) as f32 } else { 0.0 };
-            vectors.push(vector.iter().map(|x| x * scale).collect());
-        }
-        Ok(())
     }
 }

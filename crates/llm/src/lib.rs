@@ -4,7 +4,10 @@
 
 mod activity;
 mod backend;
+mod bert;
 mod cache;
+#[cfg(test)]
+mod definition;
 mod embed;
 mod error;
 pub mod gguf;

@@ -482,7 +482,16 @@ pub(crate) fn load_file(
             progress(share);
             true
         });
-    let model = LlamaModel::load_from_file(backend()?, path, &parameters);
+    load_with(path, &parameters)
+}
+
+/// Loads what turns texts into tokens, without the learned numbers.
+pub(crate) fn load_vocabulary(path: &Path) -> Result<Arc<LlamaModel>> {
+    load_with(path, &LlamaModelParams::default().with_vocab_only(true))
+}
+
+fn load_with(path: &Path, parameters: &LlamaModelParams) -> Result<Arc<LlamaModel>> {
+    let model = LlamaModel::load_from_file(backend()?, path, parameters);
     model.map(Arc::new).map_err(|error| Error::Broken {
         message: format!(
             "`{}` cannot be loaded: {error}; the log at level `debug` says more",

@@ -457,7 +457,7 @@ async fn vectors_are_those_of_the_original() {
     for (case, vector) in cases.iter().zip(&found.vectors) {
         let original = case["vector"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
         let cosine: f64 = original.zip(vector).map(|(a, b)| a * f64::from(*b)).sum();
-        assert!(cosine > 0.9995, "{cosine} {:.40}", case["text"].as_str().unwrap());
+        assert!(cosine > 0.999_99, "{cosine} {:.40}", case["text"].as_str().unwrap());
         tokens += usize::try_from(case["tokens"].as_u64().unwrap()).unwrap();
     }
     assert_eq!(found.tokens, tokens);

@@ -3,12 +3,14 @@
 //! Knows nothing of the engine. Source of the format: the GGUF specification of the ggml project.
 
 mod bert;
+mod numbers;
 mod read;
 pub mod tiny;
 mod widen;
 mod write;
 
 pub use bert::{BertFiles, BertShape, convert_bert};
+pub(crate) use numbers::Numbers;
 pub use read::Header;
 pub use widen::widen;
 pub use write::{Tensor, Value, write};
@@ -112,7 +114,10 @@ impl Header {
         let outputs = if self.generates() { vocabulary } else { 0 };
         let buffers =
             u64::from(batch).saturating_mul(outputs + 2 * hidden + 8 * embedding).saturating_mul(4);
-        self.weight_bytes.saturating_add(cache).saturating_add(buffers)
+        // Encoders are computed in 32 bits, also those that are stored in 16.
+        let plain = self.embeds() && matches!(self.number("general.file_type"), Some(0 | 1));
+        let numbers = if plain { self.parameters.saturating_mul(4) } else { 0 };
+        self.weight_bytes.max(numbers).saturating_add(cache).saturating_add(buffers)
     }
 
     fn quantisation(&self) -> String {

@@ -16,6 +16,7 @@ const MAX_DEPTH: u32 = 4;
 #[derive(Debug, Clone, Default)]
 pub struct Header {
     numbers: BTreeMap<String, u64>,
+    floats: BTreeMap<String, f32>,
     texts: BTreeMap<String, String>,
     arrays: BTreeMap<String, (u64, Option<u64>)>,
     pub(super) parameters: u64,
@@ -122,6 +123,11 @@ impl Header {
         let key = format!("{}.{key}", self.architecture());
         self.number(&key).or_else(|| self.arrays.get(&key).and_then(|(_, largest)| *largest))
     }
+
+    /// A number of 32 bits with a fraction under the name of the architecture.
+    pub fn arch_float(&self, key: &str) -> Option<f32> {
+        self.floats.get(&format!("{}.{key}", self.architecture())).copied()
+    }
 }
 
 enum Fault {
@@ -137,6 +143,7 @@ impl From<std::io::Error> for Fault {
 
 enum Item {
     Number(u64),
+    Float(f32),
     Text(String),
     Array(u64, Option<u64>),
     Other,
@@ -168,6 +175,7 @@ impl Source {
             }
             match self.value(kind, 0)? {
                 Item::Number(number) => _ = header.numbers.insert(key, number),
+                Item::Float(number) => _ = header.floats.insert(key, number),
                 Item::Text(text) => _ = header.texts.insert(key, text),
                 Item::Array(length, largest) => _ = header.arrays.insert(key, (length, largest)),
                 Item::Other => {}
@@ -210,10 +218,7 @@ impl Source {
             3 => signed(i16::from_le_bytes(self.bytes()?).into()),
             4 => Item::Number(self.u32()?.into()),
             5 => signed(i32::from_le_bytes(self.bytes()?).into()),
-            6 => {
-                self.bytes::<4>()?;
-                Item::Other
-            }
+            6 => Item::Float(f32::from_le_bytes(self.bytes()?)),
             7 => Item::Number(u64::from(self.bytes::<1>()?[0] != 0)),
             8 => Item::Text(self.text()?),
             9 => return self.array(depth),

@@ -32,6 +32,8 @@ pub enum Change {
     Causal,
     /// So many scores for a document.
     Labels(usize),
+    /// An embedding model instead, which pools in this way (`bert.pooling_type`).
+    Embeds(u32),
 }
 
 /// Writes a cross-encoder whose words are the letters of the alphabet, and gives its numbers.
@@ -53,15 +55,18 @@ pub fn changed(path: &Path, change: Change) -> Result<Vec<Tensor>> {
     let mut metadata = bert::metadata(SHAPE, words.iter().map(String::as_str).collect())?;
     metadata.retain(|(key, _)| *key != "bert.pooling_type");
     // 4 is the pooling of rerank models.
-    metadata.push(("bert.pooling_type", Value::Number(4)));
+    let pooling = if let Change::Embeds(pooling) = change { pooling } else { 4 };
+    metadata.push(("bert.pooling_type", Value::Number(pooling)));
     let labels = if let Change::Labels(labels) = change { labels } else { 1 };
-    let names = (0..labels).map(|label| format!("LABEL_{label}")).collect();
-    metadata.push(("bert.classifier.output_labels", Value::Texts(names)));
+    if pooling == 4 {
+        let names = (0..labels).map(|label| format!("LABEL_{label}")).collect();
+        metadata.push(("bert.classifier.output_labels", Value::Texts(names)));
+    }
     if change == Change::Causal {
         metadata.retain(|(key, _)| *key != "bert.attention.causal");
     }
     let mut tensors = tensors(words.len(), labels);
-    if change == Change::NoHead {
+    if change == Change::NoHead || pooling != 4 {
         tensors.retain(|tensor| !tensor.name.starts_with("cls"));
     }
     File::create(path)

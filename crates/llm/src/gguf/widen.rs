@@ -150,7 +150,7 @@ fn packed(numbers: &[f32; BLOCK]) -> [u8; 2 + BLOCK] {
 }
 
 /// The number in 16 bits (IEEE 754 binary16): a sign, five bits of an exponent, ten of a fraction.
-fn from_half(half: u16) -> f32 {
+pub(super) fn from_half(half: u16) -> f32 {
     let (sign, exponent, fraction) =
         (u32::from(half >> 15), u32::from(half >> 10 & 31), u32::from(half & 1023));
     match exponent {

@@ -38,6 +38,8 @@ embedding model in the weights folder.
   `chaski model pull all-MiniLM-L6-v2` fetches its weights.
 - The vectors are those of the original: the mean of all tokens, scaled to the length 1. As there, a
   text is cut after 256 tokens (for other models, after as many as they were trained for, at most 512).
+- BERT models with 32- or 16-bit numbers are computed on the processor by an encoder of Chaski's own, which is
+  faster there; all other models, and builds that use a graphics card, leave it to llama.cpp.
 - `dimensions` cuts the vectors and scales them to the length 1 again.
 - GGUF files of cross-encoders (`bge-reranker-v2-m3`, `jina-reranker-v2` and others with one score) are
   registered with the model type `rerank`. No model of that kind is in the catalogue, because their makers
