@@ -1,6 +1,7 @@
 //! Putting a document together within its limits.
 
 use crate::{Block, BlockKind, Document, Error, ErrorKind, Format, Limits, Numbering, Result};
+use serde::Serialize;
 use std::{ops::Range, time::Instant};
 
 /// How many small steps go by between two looks at the clock.
@@ -248,6 +249,25 @@ impl<'a> Builder<'a> {
         };
         let header = table.header.min(table.rows.len());
         self.push(BlockKind::Table { rows: table.rows, header }, start..self.text.len())
+    }
+
+    /// Appends a row of cells as a line of JSON.
+    pub(crate) fn cells<T: Serialize>(&mut self, cells: &[T]) -> Result<()> {
+        self.deadline.step()?;
+        self.count_cells(cells.len())?;
+        let line = serde_json::to_string(cells)
+            .map_err(|error| Error::new(ErrorKind::Crashed, error.to_string()))?;
+        self.check_text(line.len() + 1)?;
+        self.text.push_str(&line);
+        self.text.push('\n');
+        Ok(())
+    }
+
+    /// The finished document of rows of cells, or the error that there are none.
+    pub(crate) fn finish_cells(mut self) -> Result<Document> {
+        let whole = 0..self.text.len();
+        self.mark(BlockKind::Code { language: Some("json".to_owned()) }, whole)?;
+        self.finish()
     }
 
     /// The finished document, or the error that there is no text in it.

@@ -47,24 +47,42 @@ impl Format {
     }
 }
 
-/// What is known about a file beside its content.
+/// The kinds of tables that can be read for their cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cells {
+    Csv,
+    Xlsx,
+}
+
+/// What is known about a file beside its content, and what is wanted of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hints {
     /// Its name; folders in it do not matter, and no file of this name is opened.
     pub name: Option<String>,
     /// Its media type, such as `text/html; charset=utf-8`.
     pub media_type: Option<String>,
+    /// What kind of table it is, where its cells are wanted. The text of the document is then a JSON
+    /// list for each row, one on a line, with the cells from the first column on: texts, and in XLSX
+    /// numbers and truth values too; `null` for an empty one. Of a workbook the first sheet is read.
+    #[serde(default)]
+    pub cells: Option<Cells>,
 }
 
 impl Hints {
     /// A file of this name.
     pub fn name(name: impl Into<String>) -> Self {
-        Self { name: Some(name.into()), media_type: None }
+        Self { name: Some(name.into()), ..Self::default() }
     }
 
     /// A file of this media type.
     pub fn media_type(media_type: impl Into<String>) -> Self {
-        Self { name: None, media_type: Some(media_type.into()) }
+        Self { media_type: Some(media_type.into()), ..Self::default() }
+    }
+
+    /// A table whose cells are wanted.
+    pub fn cells(cells: Cells) -> Self {
+        Self { cells: Some(cells), ..Self::default() }
     }
 
     /// The media type in small letters, without parameters.
@@ -296,7 +314,7 @@ mod tests {
 
     fn kind(bytes: &[u8], name: &str, media_type: &str) -> Result<Format> {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let hints = Hints { name: some(name), media_type: some(media_type) };
+        let hints = Hints { name: some(name), media_type: some(media_type), ..Hints::default() };
         detect(bytes, &hints, &Limits::default())
     }
 

@@ -22,6 +22,6 @@ mod tests;
 pub use chunk::{Chunk, Chunking, Encoding, Estimate, TokenCounter, chunk};
 pub use document::{Block, BlockKind, Document, Numbering};
 pub use error::{Error, ErrorKind, Result};
-pub use format::{Format, Hints, detect};
+pub use format::{Cells, Format, Hints, detect};
 pub use limits::Limits;
 pub use parse::parse;

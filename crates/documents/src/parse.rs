@@ -1,8 +1,8 @@
 //! From the bytes of a file to a document, whatever happens on the way.
 
 use crate::{
-    Document, Error, ErrorKind, Format, Hints, Limits, Result, builder::Deadline, format::detect,
-    formats,
+    Cells, Document, Error, ErrorKind, Format, Hints, Limits, Result, builder::Deadline,
+    format::detect, formats,
 };
 use std::thread;
 
@@ -23,9 +23,26 @@ pub fn parse(bytes: &[u8], hints: &Hints, limits: &Limits) -> Result<Document> {
     }
     let deadline = Deadline::new(limits);
     guarded(|| {
+        if let Some(cells) = hints.cells {
+            return by_cells(bytes, cells, hints, limits, deadline);
+        }
         let format = detect(bytes, hints, limits)?;
         by_format(bytes, format, hints, limits, deadline)
     })
+}
+
+fn by_cells(
+    bytes: &[u8],
+    cells: Cells,
+    hints: &Hints,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Document> {
+    let file = formats::File { bytes, charset: hints.charset(), limits, deadline };
+    match cells {
+        Cells::Csv => formats::csv::cells(&file),
+        Cells::Xlsx => formats::ooxml::cells(&file),
+    }
 }
 
 fn by_format(

@@ -40,6 +40,51 @@ pub(crate) fn parse(file: &File<'_>) -> Result<Document> {
     builder.finish()
 }
 
+/// Reads a table for its cells. Lines with nothing on them are left out.
+pub(crate) fn cells(file: &File<'_>) -> Result<Document> {
+    let text = file.text()?;
+    let delimiter = delimiter(&text);
+    let mut builder = file.builder(Format::Csv);
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (row, after) = row_of_cells(rest, delimiter);
+        rest = after;
+        if row.iter().any(Option::is_some) || row.len() > 1 {
+            builder.cells(&row)?;
+        }
+    }
+    builder.finish_cells()
+}
+
+/// The cells of the first row of a text, without their quotes, and what follows the row.
+fn row_of_cells(text: &str, delimiter: u8) -> (Vec<Option<String>>, &str) {
+    let mut cells = Vec::new();
+    let mut rest = text;
+    loop {
+        let (mut cell, mut doubled) = (String::new(), false);
+        // A cell in quotes goes on to the quote that is not doubled.
+        while let Some(quoted) = rest.strip_prefix('"') {
+            let end = quoted.find('"').unwrap_or(quoted.len());
+            if doubled {
+                cell.push('"');
+            }
+            doubled = true;
+            cell.push_str(&quoted[..end]);
+            rest = quoted.get(end + 1..).unwrap_or_default();
+        }
+        let ends = |byte: u8| byte == delimiter || byte == b'\n';
+        let end = rest.bytes().position(ends).unwrap_or(rest.len());
+        let (bare, after) = rest.split_at(end);
+        let goes_on = after.as_bytes().first() == Some(&delimiter);
+        cell.push_str(if goes_on { bare } else { bare.trim_end_matches('\r') });
+        cells.push(Some(cell).filter(|cell| !cell.is_empty()));
+        rest = after.get(1..).unwrap_or_default();
+        if !goes_on {
+            return (cells, rest);
+        }
+    }
+}
+
 fn rows(text: &str, delimiter: u8) -> impl Iterator<Item = Row> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -100,6 +145,23 @@ mod tests {
     fn quotes_hide_delimiters_and_line_ends() {
         let text = "a,\"b,\nc\"\"d\n\",e\nf,g\"h,i";
         assert_eq!(lines(text, b','), [("a,\"b,\nc\"\"d\n\",e", 3), ("f,g\"h,i", 3)]);
+    }
+
+    #[test]
+    fn cells_are_what_stands_in_their_quotes() {
+        let row = |text: &str| {
+            let (cells, rest) = row_of_cells(text, b',');
+            let cells: Vec<String> = cells.into_iter().map(Option::unwrap_or_default).collect();
+            (cells.join("|"), rest.to_owned())
+        };
+        let of = |cells: &str, rest: &str| (cells.to_owned(), rest.to_owned());
+        assert_eq!(row("a,b\r\nc"), of("a|b", "c"));
+        assert_eq!(row("\"a,\nb\",,c\n"), of("a,\nb||c", ""));
+        assert_eq!(row("\"say \"\"hi\"\"\",x"), of("say \"hi\"|x", ""));
+        assert_eq!(row("\"\"\"quoted\"\"\"\n\n"), of("\"quoted\"", "\n"));
+        assert_eq!(row("5\" pipe,\"open"), of("5\" pipe|open", ""));
+        assert_eq!(row("ä,\"ö\",\n"), of("ä|ö|", ""));
+        assert_eq!(row(",\n"), of("|", ""));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) async fn windows(deps: &Deps, source: Source, size: usize) -> Result<
         Source::Text(text) => deps.cpu.run(move || cut(Document::plain(text))).await?,
         Source::File { bytes, media_type, name } => {
             let media_type = Some(media_type).filter(|media_type| !media_type.is_empty());
-            let hints = Hints { name, media_type };
+            let hints = Hints { name, media_type, ..Hints::default() };
             let limits = Limits { time: READING, ..Limits::default() };
             deps.documents.read(DocumentFile::Bytes(bytes), hints, limits, cut).await?
         }

@@ -94,7 +94,8 @@ impl WebFetch {
         let stated = response.headers().get("content-type");
         let stated = stated.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = response.bytes(self.max_bytes).await?;
-        let hints = Hints { name: None, media_type: stated.filter(|stated| !stated.is_empty()) };
+        let media_type = stated.filter(|stated| !stated.is_empty());
+        let hints = Hints { media_type, ..Hints::default() };
         let limits = Limits {
             input_bytes: self.max_bytes as u64,
             time: deadline.saturating_duration_since(Instant::now()),

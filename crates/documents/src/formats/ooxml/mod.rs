@@ -17,7 +17,7 @@ use crate::{Result, builder::Builder};
 
 pub(crate) use docx::parse as docx;
 pub(crate) use pptx::parse as pptx;
-pub(crate) use xlsx::parse as xlsx;
+pub(crate) use xlsx::{cells, parse as xlsx};
 
 /// A reference from one part to another.
 struct Relation {

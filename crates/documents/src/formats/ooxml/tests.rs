@@ -1,5 +1,5 @@
 use crate::{
-    Document, Error, ErrorKind, Hints, Limits, Numbering,
+    Cells, Document, Error, ErrorKind, Hints, Limits, Numbering,
     formats::tests::{blocks, zip},
     parse,
 };
@@ -218,7 +218,11 @@ fn slides_come_in_their_order_with_notes() {
 }
 
 fn xlsx(rows: &str) -> Result<Document, Error> {
-    read(&[
+    parse(&workbook(rows), &Hints::default(), &Limits::default())
+}
+
+fn workbook(rows: &str) -> Vec<u8> {
+    zip(&[
         ("_rels/.rels", &relations(&[("r1", "officeDocument", "xl/workbook.xml")])),
         (
             "xl/workbook.xml",
@@ -263,6 +267,40 @@ fn a_sheet_is_a_table() {
             .map(|(kind, text)| (kind.to_owned(), text))
     );
     assert_eq!(document.blocks()[0].page, Some(1));
+}
+
+#[test]
+fn the_cells_of_a_sheet_keep_their_types() {
+    let file = workbook(
+        "<row r='1'><c r='B1' t='s'><v>0</v></c><c r='D1' t='s'><v>1</v></c></row>\
+         <row r='2'/><row r='3'><c r='B3' t='inlineStr'><is><t>a | b </t></is></c>\
+         <c r='D3'><f>1+1</f><v>0.5</v></c></row>\
+         <row r='4'><c r='B4' s='1'><v>45291</v></c><c r='D4' t='b'><v>1</v></c></row>\
+         <row r='5'><c r='D5'><v>42</v></c></row>",
+    );
+    let hints = Hints::cells(Cells::Xlsx);
+    let document = parse(&file, &hints, &Limits::default()).unwrap();
+    let rows: Vec<&str> = document.text().lines().collect();
+    let wanted =
+        [r#"["name","total"]"#, r#"["a | b ",0.5]"#, r#"["2023-12-31",true]"#, "[null,42]"];
+    assert_eq!(rows, wanted);
+    let limits = Limits { table_cells: 4, ..Limits::default() };
+    assert_eq!(parse(&file, &hints, &limits).unwrap_err().kind, ErrorKind::TooLarge);
+    assert_eq!(parse(b"a,b", &hints, &limits).unwrap_err().kind, ErrorKind::Damaged);
+    let empty = parse(&workbook(""), &hints, &limits).unwrap_err();
+    assert_eq!(empty.kind, ErrorKind::NoText);
+}
+
+#[test]
+fn the_cells_of_a_csv_file_are_texts() {
+    let read =
+        |text: &str, limits: &Limits| parse(text.as_bytes(), &Hints::cells(Cells::Csv), limits);
+    let document = read("a,b\n\n1,\"x, y\"\n,\n", &Limits::default()).unwrap();
+    assert_eq!(document.text(), "[\"a\",\"b\"]\n[\"1\",\"x, y\"]\n[null,null]\n");
+    let few = Limits { table_cells: 3, ..Limits::default() };
+    assert_eq!(read("a,b\n1,2\n", &few).unwrap_err().kind, ErrorKind::TooLarge);
+    assert_eq!(read(" \n\n", &few).map(|document| document.text().len()), Ok(6));
+    assert_eq!(read("\n\n", &few).unwrap_err().kind, ErrorKind::NoText);
 }
 
 #[test]

@@ -11,12 +11,16 @@ use super::{
     relations, target, title,
 };
 use crate::{Document, Error, Format, Numbering, Result, builder::Builder};
+use serde_json::{Number, Value};
 use std::collections::{BTreeSet, HashMap};
 
 const FORMAT: &str = "XLSX";
 
 /// Columns of a sheet.
 const COLUMNS: usize = 16_384;
+
+/// The names of the sheets, and the parts that hold them.
+type Sheets = Vec<(String, Option<String>)>;
 
 /// What the sheets of a workbook share.
 struct Workbook {
@@ -27,30 +31,37 @@ struct Workbook {
 
 pub(crate) fn parse(file: &File<'_>) -> Result<Document> {
     let mut archive = Archive::open(file.bytes, FORMAT, file.limits)?;
-    let main = main_part(&mut archive, file)?
-        .ok_or_else(|| Error::damaged(FORMAT, "it does not say which part is the workbook"))?;
-    let parts = relations(&mut archive, &main, file)?;
     let mut builder = file.builder(Format::Xlsx);
     title(&mut archive, file, &mut builder)?;
-    let mut part = |kind| match target(&parts, kind) {
-        Some(name) => archive.read(name),
-        None => Ok(None),
-    };
-    let strings = part("sharedStrings")?.map_or(Ok(Vec::new()), |bytes| strings(&bytes, file))?;
-    let formats = part("styles")?.map_or(Ok(Vec::new()), |bytes| formats(&bytes, file))?;
-    let bytes = archive.need(&main)?;
-    let (sheets, since_1904) = sheets(&decode(&bytes), file)?;
-    let workbook = Workbook { strings, formats, since_1904 };
-    for (index, (name, id)) in sheets.iter().enumerate() {
+    let (workbook, sheets) = Workbook::read(&mut archive, file)?;
+    for (index, (name, part)) in sheets.iter().enumerate() {
         builder.page(Numbering::Sheet, index + 1)?;
-        let Some(part) = parts.iter().find(|part| part.id == *id && part.kind == "worksheet")
-        else {
-            continue;
-        };
-        let Some(bytes) = archive.read(&part.target)? else { continue };
-        sheet(&decode(&bytes), name, &workbook, file, &mut builder)?;
+        let Some(part) = part else { continue };
+        let Some(bytes) = archive.read(part)? else { continue };
+        let text = decode(&bytes);
+        let (rows, columns) = filled(&text, file, &mut builder, |cell| workbook.shown(cell))?;
+        write(name, &rows, &columns, &mut builder)?;
     }
     builder.finish()
+}
+
+/// Reads the first sheet for its cells. Columns and rows with nothing in them are left out.
+pub(crate) fn cells(file: &File<'_>) -> Result<Document> {
+    let mut archive = Archive::open(file.bytes, FORMAT, file.limits)?;
+    let mut builder = file.builder(Format::Xlsx);
+    let (workbook, sheets) = Workbook::read(&mut archive, file)?;
+    if let Some((_, Some(part))) = sheets.first()
+        && let Some(bytes) = archive.read(part)?
+    {
+        let text = decode(&bytes);
+        let (rows, columns) = filled(&text, file, &mut builder, |cell| workbook.value(cell))?;
+        for row in rows.into_iter().filter(|row| !row.is_empty()) {
+            let mut row: HashMap<usize, Value> = row.into_iter().collect();
+            let row = columns.iter().map(|column| row.remove(column).unwrap_or_default());
+            builder.cells(&row.collect::<Vec<_>>())?;
+        }
+    }
+    builder.finish_cells()
 }
 
 /// The names and references of the sheets, and whether days count from 1904.
@@ -142,18 +153,40 @@ struct Cell {
     value: String,
 }
 
-/// A cell with something in it: its column, its text, and whether it is text.
-type Filled = (usize, String, bool);
+/// What a cell holds: a text, which may be long.
+trait Content {
+    fn text(&self) -> &str;
+    fn is_empty(&self) -> bool {
+        self.text().trim().is_empty()
+    }
+}
 
-fn sheet(
+impl Content for (String, bool) {
+    fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Content for Value {
+    fn text(&self) -> &str {
+        self.as_str().unwrap_or_default()
+    }
+    fn is_empty(&self) -> bool {
+        self.is_null() || self.as_str().is_some_and(str::is_empty)
+    }
+}
+
+/// The cells of a sheet with something in them, by their columns, row by row; and all columns.
+type Filled<T> = (Vec<Vec<(usize, T)>>, BTreeSet<usize>);
+
+fn filled<T: Content>(
     text: &str,
-    name: &str,
-    workbook: &Workbook,
     file: &File<'_>,
     builder: &mut Builder<'_>,
-) -> Result<()> {
+    content: impl Fn(Cell) -> T,
+) -> Result<Filled<T>> {
     let mut xml = Xml::new(text, FORMAT, file);
-    let mut rows: Vec<Vec<Filled>> = Vec::new();
+    let mut rows: Vec<Vec<(usize, T)>> = Vec::new();
     let mut columns = BTreeSet::new();
     let (mut cell, mut next, mut bytes) = (Cell::default(), 0, 0);
     while let Some(node) = xml.next()? {
@@ -176,40 +209,40 @@ fn sheet(
             },
             Node::End(name) if name == "c" => {
                 let cell = std::mem::take(&mut cell);
-                let (column, is_text) = (cell.column, is_text(&cell));
-                let text = workbook.shown(cell);
-                if text.trim().is_empty() || column >= COLUMNS {
+                let column = cell.column;
+                let content = content(cell);
+                if content.is_empty() || column >= COLUMNS {
                     continue;
                 }
                 builder.count_cells(1)?;
-                bytes += text.len();
+                bytes += content.text().len();
                 builder.check_text(bytes)?;
                 columns.insert(column);
                 if let Some(row) = rows.last_mut() {
-                    row.push((column, text, is_text));
+                    row.push((column, content));
                 }
             }
             Node::End(_) | Node::Text(_) => {}
         }
     }
-    write(name, &rows, &columns, builder)
+    Ok((rows, columns))
 }
 
 fn write(
     name: &str,
-    rows: &[Vec<Filled>],
+    rows: &[Vec<(usize, (String, bool))>],
     columns: &BTreeSet<usize>,
     builder: &mut Builder<'_>,
 ) -> Result<()> {
     let mut filled = rows.iter().filter(|row| !row.is_empty()).peekable();
     let Some(first) = filled.peek() else { return Ok(()) };
-    let header = first.len() > 1 && first.iter().all(|(_, _, is_text)| *is_text);
+    let header = first.len() > 1 && first.iter().all(|(_, (_, is_text))| *is_text);
     builder.heading(1, name)?;
     let mut table = builder.open_table(usize::from(header))?;
     for row in filled {
         // Cells may come in any order; of two in one place the last counts.
         let cells: HashMap<usize, &str> =
-            row.iter().map(|(column, text, _)| (*column, text.as_str())).collect();
+            row.iter().map(|(column, (text, _))| (*column, text.as_str())).collect();
         let cells = columns.iter().map(|column| cells.get(column).copied().unwrap_or(""));
         builder.row(&mut table, cells)?;
     }
@@ -221,8 +254,50 @@ fn is_text(cell: &Cell) -> bool {
 }
 
 impl Workbook {
-    /// The text of a cell as a reader of the sheet sees it, nearly.
-    fn shown(&self, cell: Cell) -> String {
+    /// What the sheets share; their names and the parts that hold them, in order.
+    fn read(archive: &mut Archive<'_>, file: &File<'_>) -> Result<(Self, Sheets)> {
+        let main = main_part(archive, file)?
+            .ok_or_else(|| Error::damaged(FORMAT, "it does not say which part is the workbook"))?;
+        let parts = relations(archive, &main, file)?;
+        let mut part = |kind| match target(&parts, kind) {
+            Some(name) => archive.read(name),
+            None => Ok(None),
+        };
+        let strings =
+            part("sharedStrings")?.map_or(Ok(Vec::new()), |bytes| strings(&bytes, file))?;
+        let formats = part("styles")?.map_or(Ok(Vec::new()), |bytes| formats(&bytes, file))?;
+        let bytes = archive.need(&main)?;
+        let (sheets, since_1904) = sheets(&decode(&bytes), file)?;
+        let part_of = |id: &str| {
+            let part = parts.iter().find(|part| part.id == id && part.kind == "worksheet");
+            part.map(|part| part.target.clone())
+        };
+        let sheets = sheets.into_iter().map(|(name, id)| (name, part_of(&id))).collect();
+        Ok((Self { strings, formats, since_1904 }, sheets))
+    }
+
+    /// The text of a cell as a reader of the sheet sees it, nearly, and whether it is text.
+    fn shown(&self, cell: Cell) -> (String, bool) {
+        let is_text = is_text(&cell);
+        (self.text(cell), is_text)
+    }
+
+    /// What a cell holds: a number without the form that it is shown in, unless that is a date.
+    fn value(&self, cell: Cell) -> Value {
+        match cell.kind.as_str() {
+            "b" => Value::Bool(cell.value.trim() == "1"),
+            "" | "n" => {
+                let shown = self.formats.get(cell.style).copied().unwrap_or_default();
+                if !matches!(shown, Shown::Plain | Shown::Percent) {
+                    return self.text(cell).into();
+                }
+                number(cell.value.trim())
+            }
+            _ => self.text(cell).into(),
+        }
+    }
+
+    fn text(&self, cell: Cell) -> String {
         match cell.kind.as_str() {
             "s" => {
                 let index = cell.value.trim().parse::<usize>().ok();
@@ -236,6 +311,15 @@ impl Workbook {
             }
         }
     }
+}
+
+/// A number, whole if it can be.
+fn number(text: &str) -> Value {
+    if let Ok(whole) = text.parse::<i64>() {
+        return whole.into();
+    }
+    let float = text.parse().ok().filter(|float: &f64| float.is_finite());
+    float.and_then(Number::from_f64).map_or_else(|| text.into(), Value::Number)
 }
 
 /// The number of a column, from 0, in a name such as `AB12`.
