@@ -14,7 +14,7 @@ from server import Server
 RUN = """
 version: '2'
 image_name: gateway
-apis: [inference, safety, agents, vector_io, tool_runtime, telemetry]
+apis: [inference, safety, agents, vector_io, tool_runtime, datasetio, telemetry]
 providers:
   inference:
   - provider_id: upstream
@@ -33,6 +33,10 @@ providers:
   - provider_id: meta-reference
     provider_type: inline::meta-reference
     config: {{persistence_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/agents.db"}}}}
+  datasetio:
+  - provider_id: localfs
+    provider_type: inline::localfs
+    config: {{kvstore: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/rows.db"}}}}
   telemetry:
   - provider_id: meta-reference
     provider_type: inline::meta-reference

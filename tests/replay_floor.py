@@ -12,7 +12,7 @@ LOWER = {
     "inference_chat": 75.0,  # upstream errors keep their status; requests the reference fails on work
     "inference_completion": 65.0,  # the same
     "auth": 25.0,  # `WWW-Authenticate` on every 401; health is public
-    "registry": 60.0,  # datasets, benchmarks and scoring functions are not served yet
+    "registry": 60.0,  # benchmarks and scoring functions are not served yet
     "tool_runtime": 64.0,  # documents as items, missing arguments
     "agents": 66.0,  # lists, whole turns and filters work
     "telemetry": 55.0,  # questions that the reference fails on are answered

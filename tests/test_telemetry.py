@@ -146,8 +146,8 @@ def test_what_is_wrong_is_refused_with_its_reason(llama):
     ]:
         with pytest.raises(llama_stack_client.BadRequestError, match=words):
             call()
-    with pytest.raises(llama_stack_client.InternalServerError, match="does not serve `datasets` yet"):
-        llama.telemetry.save_spans_to_dataset(attribute_filters=[], attributes_to_save=["input"], dataset_id="d")
+    with pytest.raises(llama_stack_client.BadRequestError, match="Dataset `none` not served by"):
+        llama.telemetry.save_spans_to_dataset(attribute_filters=[], attributes_to_save=["input"], dataset_id="none")
 
 
 def test_the_trace_of_the_caller_goes_on_to_the_upstream(gateway, upstream):

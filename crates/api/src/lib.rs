@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod anthropic;
+pub mod datasets;
 pub mod endpoint;
 pub mod endpoints;
 pub mod error;

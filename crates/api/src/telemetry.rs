@@ -1,6 +1,6 @@
 //! Traces, the spans that they are made of, and the events that programs report.
 
-use crate::wire::{Reader, Schemas, Time, Wire};
+use crate::wire::{Reader, Schemas, Tag, Time, Wire, first_form};
 use serde::Serialize;
 use serde_json::{Map, Number, Value, json};
 use std::fmt;
@@ -214,31 +214,20 @@ pub enum Event {
 }
 
 impl Wire for Event {
-    /// The first form that fits; if none does, the problems of each under its name, as the
-    /// reference reports them.
     fn read(value: Value, reader: &mut Reader) -> Option<Self> {
-        let mark = reader.mark();
-        let mut problems = Vec::new();
-        let mut form = |reader: &mut Reader, name: &'static str, read: ReadForm| {
-            let event = reader.key(name, |reader| read(value.clone(), reader));
-            problems.append(&mut reader.take_since(mark));
-            event
-        };
-        let event = form(reader, "UnstructuredLogEvent", |value, reader| {
-            Wire::read(value, reader).map(Self::UnstructuredLog)
-        })
-        .or_else(|| {
-            form(reader, "MetricEvent", |value, reader| Wire::read(value, reader).map(Self::Metric))
-        })
-        .or_else(|| {
-            form(reader, "StructuredLogEvent", |value, reader| {
-                Wire::read(value, reader).map(Self::StructuredLog)
-            })
-        });
-        if event.is_none() {
-            reader.restore(problems);
-        }
-        event
+        first_form(
+            &value,
+            reader,
+            &[
+                ("UnstructuredLogEvent", |value, reader| {
+                    Wire::read(value, reader).map(Self::UnstructuredLog)
+                }),
+                ("MetricEvent", |value, reader| Wire::read(value, reader).map(Self::Metric)),
+                ("StructuredLogEvent", |value, reader| {
+                    Wire::read(value, reader).map(Self::StructuredLog)
+                }),
+            ],
+        )
     }
 
     fn schema(schemas: &mut Schemas) -> Value {
@@ -252,30 +241,6 @@ impl Wire for Event {
                 ],
             })
         })
-    }
-}
-
-type ReadForm = fn(Value, &mut Reader) -> Option<Event>;
-
-/// A constant, whose absence of form is reported as the reference does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Tag<T>(pub T);
-
-impl<T: Wire> Wire for Tag<T> {
-    fn read(value: Value, reader: &mut Reader) -> Option<Self> {
-        let mark = reader.mark();
-        let tag = T::read(value, reader);
-        let mut issues = reader.take_since(mark);
-        for issue in &mut issues {
-            issue.kind = "literal_error";
-        }
-        reader.restore(issues);
-        tag.map(Self)
-    }
-
-    fn schema(schemas: &mut Schemas) -> Value {
-        T::schema(schemas)
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn catalog() -> Catalog {
         tool_runtime: chaski_providers_tools::ALL,
         safety: chaski_providers_safety::ALL,
         agents: chaski_providers_agents::ALL,
+        datasetio: chaski_providers_datasetio::ALL,
         telemetry: chaski_providers_telemetry::ALL,
     }
 }

@@ -4,9 +4,9 @@ use crate::{Client, Events, Result};
 use chaski_api::{
     Endpoint,
     endpoints::{
-        agents, anthropic, files, inference, inspect, mcp, models, moderations, openai, providers,
-        rag_tool, rerank, shields, telemetry, tool_groups, tool_runtime, vector_dbs, vector_io,
-        vector_stores,
+        agents, anthropic, datasets, files, inference, inspect, mcp, models, moderations, openai,
+        providers, rag_tool, rerank, shields, telemetry, tool_groups, tool_runtime, vector_dbs,
+        vector_io, vector_stores,
     },
 };
 
@@ -232,4 +232,20 @@ methods! {
     query_spans => telemetry::QuerySpans;
     /// Appends spans to a dataset.
     save_spans_to_dataset => telemetry::SaveSpansToDataset;
+    /// All registered datasets.
+    list_datasets => datasets::ListDatasets;
+    /// One registered dataset.
+    get_dataset => datasets::GetDataset;
+    /// Registers or updates a dataset.
+    register_dataset => datasets::RegisterDataset;
+    /// Removes a dataset.
+    unregister_dataset => datasets::UnregisterDataset;
+    /// Rows of a dataset.
+    iterrows => datasets::Iterrows;
+    /// Appends rows to a dataset.
+    append_rows => datasets::AppendRows;
+    /// Rows of a dataset, in the form of older clients.
+    get_rows_paginated => datasets::GetRowsPaginated;
+    /// Appends rows to a dataset, as older clients do.
+    append_dataset_rows => datasets::AppendDatasetRows;
 }

@@ -1,11 +1,13 @@
 //! Resources, and what providers do for those they host.
 
 use crate::{
-    InferenceProvider, SafetyProvider, ToolGroupRecord, ToolRuntimeProvider, VectorIoProvider,
+    DatasetIoProvider, InferenceProvider, SafetyProvider, ToolGroupRecord, ToolRuntimeProvider,
+    VectorIoProvider,
 };
 use async_trait::async_trait;
 use chaski_api::{
     Api, Result,
+    datasets::Dataset,
     inspect::{HealthStatus, ProviderHealth},
     models::Model,
     retrieval::VectorDb,
@@ -143,6 +145,7 @@ resource!(Model, "model", "Model", "Inference", Inference, dyn InferenceProvider
     }
 });
 resource!(VectorDb, "vector_db", "Vector DB", "VectorIO", VectorIo, dyn VectorIoProvider);
+resource!(Dataset, "dataset", "Dataset", "DatasetIO", DatasetIo, dyn DatasetIoProvider);
 resource!(Shield, "shield", "Shield", "Safety", Safety, dyn SafetyProvider);
 resource!(
     ToolGroupRecord,

@@ -3,8 +3,8 @@
 use crate::reference;
 use chaski_api::{Api, Issue, Schemas};
 use chaski_provider::{
-    AgentsProvider, Entry, InferenceProvider, SafetyProvider, Spec, TelemetryProvider,
-    ToolRuntimeProvider, VectorIoProvider,
+    AgentsProvider, DatasetIoProvider, Entry, InferenceProvider, SafetyProvider, Spec,
+    TelemetryProvider, ToolRuntimeProvider, VectorIoProvider,
 };
 use serde_json::Value;
 
@@ -16,6 +16,7 @@ pub struct Catalog {
     pub tool_runtime: &'static [Entry<dyn ToolRuntimeProvider>],
     pub safety: &'static [Entry<dyn SafetyProvider>],
     pub agents: &'static [Entry<dyn AgentsProvider>],
+    pub datasetio: &'static [Entry<dyn DatasetIoProvider>],
     pub telemetry: &'static [Entry<dyn TelemetryProvider>],
 }
 
@@ -46,9 +47,10 @@ impl Catalog {
         let tool_runtime = self.tool_runtime.iter().map(Described::from);
         let safety = self.safety.iter().map(Described::from);
         let agents = self.agents.iter().map(Described::from);
+        let datasetio = self.datasetio.iter().map(Described::from);
         let telemetry = self.telemetry.iter().map(Described::from);
         let acting = tool_runtime.chain(safety).chain(agents);
-        inference.chain(vector_io).chain(acting).chain(telemetry)
+        inference.chain(vector_io).chain(acting).chain(datasetio).chain(telemetry)
     }
 
     /// The provider of `api` that `provider_type` means.

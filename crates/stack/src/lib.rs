@@ -7,6 +7,7 @@ mod cache;
 mod catalog;
 pub mod config;
 mod data;
+mod export;
 pub mod files;
 mod fleet;
 mod guarding;

@@ -131,6 +131,7 @@ pub(crate) fn plan(config: &RunConfig, catalog: &Catalog) -> Plan {
     check_needs(config, &mut plan);
     check_models(config, &mut plan);
     check_resources(config, &mut plan);
+    check_datasets(config, &mut plan);
     warn_of_resources(config, &mut plan);
     plan
 }
@@ -423,6 +424,22 @@ fn check_resources(config: &RunConfig, plan: &mut Plan) {
     }
 }
 
+/// Finds datasets that can never be registered.
+fn check_datasets(config: &RunConfig, plan: &mut Plan) {
+    let hosts: Vec<String> = plan
+        .instances
+        .iter()
+        .filter(|one| one.api == Api::DatasetIo && one.availability != Availability::Disabled)
+        .map(|one| one.provider_id.clone())
+        .collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let of = config.datasets.iter().map(|one| {
+        let host = crate::routers::host(one.provider_id.as_deref(), &one.source, &hosts);
+        (one.dataset_id.as_str(), Some(host))
+    });
+    check_hosts(("datasets", Api::DatasetIo, false), of, plan);
+}
+
 /// Whether a vector database of the configuration is to be registered: neither it nor its provider
 /// is switched off by an unset variable.
 pub(crate) fn is_wanted_vector_db(entry: &crate::config::VectorDbEntry) -> bool {
@@ -430,11 +447,8 @@ pub(crate) fn is_wanted_vector_db(entry: &crate::config::VectorDbEntry) -> bool 
 }
 
 fn warn_of_resources(config: &RunConfig, plan: &mut Plan) {
-    let kinds = [
-        ("datasets", config.datasets.len()),
-        ("scoring_fns", config.scoring_fns.len()),
-        ("benchmarks", config.benchmarks.len()),
-    ];
+    let kinds =
+        [("scoring_fns", config.scoring_fns.len()), ("benchmarks", config.benchmarks.len())];
     for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
         plan.warnings.push(format!(
             "the {count} `{kind}` of the configuration are not registered: this build does not serve them yet"

@@ -9,6 +9,7 @@ const CATALOG: Catalog = Catalog {
     tool_runtime: chaski_providers_tools::ALL,
     safety: chaski_providers_safety::ALL,
     agents: chaski_providers_agents::ALL,
+    datasetio: chaski_providers_datasetio::ALL,
     telemetry: chaski_providers_telemetry::ALL,
 };
 

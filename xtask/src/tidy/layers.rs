@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("chaski-stack", 4),
     ("chaski-providers-inference", 4),
     ("chaski-providers-agents", 4),
+    ("chaski-providers-datasetio", 4),
     ("chaski-providers-safety", 4),
     ("chaski-providers-telemetry", 4),
     ("chaski-providers-tools", 4),

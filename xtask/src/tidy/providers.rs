@@ -25,6 +25,7 @@ pub(crate) fn tables() -> Vec<(&'static str, Vec<Listed>)> {
     vec![
         ("providers/inference", chaski_providers_inference::ALL.iter().map(Listed::of).collect()),
         ("providers/agents", chaski_providers_agents::ALL.iter().map(Listed::of).collect()),
+        ("providers/datasetio", chaski_providers_datasetio::ALL.iter().map(Listed::of).collect()),
         ("providers/safety", chaski_providers_safety::ALL.iter().map(Listed::of).collect()),
         ("providers/telemetry", chaski_providers_telemetry::ALL.iter().map(Listed::of).collect()),
         ("providers/tools", chaski_providers_tools::ALL.iter().map(Listed::of).collect()),

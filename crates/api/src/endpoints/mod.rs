@@ -43,6 +43,7 @@ macro_rules! endpoints {
 
 pub mod agents;
 pub mod anthropic;
+pub mod datasets;
 pub mod files;
 pub mod inference;
 pub mod inspect;
@@ -85,6 +86,7 @@ pub const GROUPS: &[(&str, &[Described])] = &[
     ("moderations", moderations::ALL),
     ("agents", agents::ALL),
     ("telemetry", telemetry::ALL),
+    ("datasets", datasets::ALL),
     ("reserved", reserved::ALL),
 ];
 

@@ -18,16 +18,6 @@ const fn delete(api: Api, path: &'static str, operation: &'static str) -> Descri
 }
 
 pub(super) const ALL: &[Described] = &[
-    post(
-        Api::DatasetIo,
-        "/v1/datasetio/append-rows/{dataset_id:path}",
-        "post_datasetio_append_rows_item",
-    ),
-    get(Api::DatasetIo, "/v1/datasetio/iterrows/{dataset_id:path}", "get_datasetio_iterrows_item"),
-    get(Api::Datasets, "/v1/datasets", "list_datasets"),
-    post(Api::Datasets, "/v1/datasets", "post_datasets"),
-    delete(Api::Datasets, "/v1/datasets/{dataset_id:path}", "delete_datasets_item"),
-    get(Api::Datasets, "/v1/datasets/{dataset_id:path}", "get_datasets_item"),
     post(Api::Scoring, "/v1/scoring/score", "post_scoring_score"),
     post(Api::Scoring, "/v1/scoring/score-batch", "post_scoring_score_batch"),
     get(Api::ScoringFunctions, "/v1/scoring-functions", "list_scoring_functions"),

@@ -155,7 +155,7 @@ endpoint!(
     Post,
     "/v1/telemetry/spans/export",
     "save_spans_to_dataset",
-    "Appends spans to a dataset; 501 as long as this build does not serve datasets."
+    "Appends the spans of the traces of the caller that fit filters to a dataset."
 );
 
 pub const ALL: &[Described] = &[

@@ -6,6 +6,7 @@
 
 mod collections;
 mod declare;
+mod forms;
 mod reader;
 mod scalars;
 mod schema;
@@ -15,6 +16,7 @@ mod time;
 
 pub use collections::Dict;
 pub use declare::alternatives;
+pub use forms::{ReadForm, Tag, first_form};
 pub use reader::Reader;
 pub use scalars::{Above, AtLeast, AtLeastNumber, Between, Secret};
 pub use schema::Schemas;

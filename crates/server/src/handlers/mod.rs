@@ -1,6 +1,7 @@
 //! The handlers of everything but inference: what is there, how it is doing, and what it holds.
 
 mod agents;
+mod datasets;
 mod files;
 mod inspect;
 mod models;
@@ -19,6 +20,7 @@ use chaski_api::{Api, EndpointSpec, Method};
 /// Attaches the handlers.
 pub(crate) fn register(routes: &mut Routes) {
     agents::register(routes);
+    datasets::register(routes);
     files::register(routes);
     inspect::register(routes);
     models::register(routes);

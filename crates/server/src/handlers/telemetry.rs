@@ -1,11 +1,8 @@
 //! Traces and their spans, and the events that programs report.
 
 use crate::routes::Routes;
-use chaski_api::{
-    Error,
-    endpoints::telemetry::{
-        GetSpan, GetSpanTree, GetTrace, LogEvent, QuerySpans, QueryTraces, SaveSpansToDataset,
-    },
+use chaski_api::endpoints::telemetry::{
+    GetSpan, GetSpanTree, GetTrace, LogEvent, QuerySpans, QueryTraces, SaveSpansToDataset,
 };
 
 pub(super) fn register(routes: &mut Routes) {
@@ -27,11 +24,7 @@ pub(super) fn register(routes: &mut Routes) {
     routes.on::<QuerySpans, _, _>(|app, cx, request| async move {
         app.stack.telemetry().await?.query_spans(&cx, request).await
     });
-    routes.on::<SaveSpansToDataset, _, _>(|_app, _cx, request| async move {
-        Err(Error::unsupported(format!(
-            "spans cannot be saved to the dataset `{}`: this build does not serve `datasets` yet; read \
-             them with `POST /v1/telemetry/spans`",
-            request.dataset_id
-        )))
+    routes.on::<SaveSpansToDataset, _, _>(|app, cx, request| async move {
+        app.stack.save_spans_to_dataset(&cx, request).await
     });
 }

@@ -101,6 +101,7 @@ async fn stack_with(more: Value) -> Arc<Stack> {
             tool_runtime: guards::TOOLS,
             safety: guards::SHIELDS,
             agents: chaski_providers_agents::ALL,
+            datasetio: chaski_providers_datasetio::ALL,
             telemetry: chaski_providers_telemetry::ALL,
         },
         deps: deps(Http::new(HttpOptions::default()).unwrap()),

@@ -3,6 +3,7 @@
 mod access;
 mod anthropic;
 mod chunk_times;
+mod datasets;
 mod faults;
 mod files;
 mod guards;

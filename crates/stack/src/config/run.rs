@@ -6,6 +6,7 @@ use super::{
 };
 use chaski_api::{
     Reader, Schemas, Wire,
+    datasets::{DataSource, DatasetPurpose},
     models::ModelType,
     routing::{Cost, Strategy, Target},
     wire::AtLeastNumber,
@@ -83,12 +84,12 @@ chaski_api::wire! {
         /// The id that requests use.
         pub dataset_id: String,
         /// What the rows are for.
-        pub purpose: String,
-        /// Where the rows are.
-        pub source: Map<String, Value>,
+        pub purpose: DatasetPurpose,
+        /// Where the rows are. A file of the server may be named, by its path or as `file:`.
+        pub source: DataSource,
         /// Free-form facts.
         pub metadata: Map<String, Value> = Map::new(),
-        /// The provider instance.
+        /// The provider instance; the one for the kind of source unless given.
         pub provider_id: Option<String>,
         /// The id that the provider uses; `dataset_id` unless given.
         pub provider_dataset_id: Option<String>,

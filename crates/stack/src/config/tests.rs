@@ -227,6 +227,32 @@ fn types_of_the_reference_that_this_build_lacks_are_warnings() {
 }
 
 #[test]
+fn datasets_are_read_and_those_without_a_provider_are_named() {
+    let text = with(
+        "  datasetio:\n  - {provider_id: files, provider_type: inline::localfs, config: {}}\n\
+         datasets:\n\
+         - {dataset_id: a, purpose: eval/messages-answer, source: {rows: [{n: 1}]}}\n\
+         - {dataset_id: b, purpose: eval/messages-answer, source: {uri: x.csv}, provider_id: ''}\n\
+         - {dataset_id: c, purpose: eval/messages-answer, source: {uri: 'huggingface://x'}}\n\
+         - {dataset_id: d, purpose: eval/messages-answer, source: {uri: x.csv}, provider_id: fils}",
+    );
+    assert_eq!(
+        problems(&text),
+        [
+            "datasets[2].provider_id: Provider `huggingface` not found",
+            "datasets[3].provider_id: Provider `fils` not found; did you mean `files`?",
+        ]
+    );
+    let wrong = with("datasets: [{dataset_id: a, purpose: zzz, source: {type: rows}}]");
+    let found = problems(&wrong);
+    assert!(
+        found[0].starts_with("datasets[0].purpose: Input should be 'post-training"),
+        "{found:?}"
+    );
+    assert!(found.iter().any(|problem| problem.ends_with("rows: Field required")), "{found:?}");
+}
+
+#[test]
 fn a_provider_whose_needs_are_not_served_is_named() {
     let text = "image_name: t\napis: [agents]\nproviders:\n  agents:\n  \
                 - {provider_id: meta, provider_type: 'inline::meta-reference', config: {}}";

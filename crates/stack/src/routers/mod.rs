@@ -3,6 +3,7 @@
 mod arguments;
 mod call;
 mod choose;
+mod datasets;
 mod declared;
 mod inference;
 mod metered;
@@ -17,6 +18,7 @@ mod vector_io;
 
 pub(crate) use call::Call;
 pub(crate) use choose::Dice;
+pub(crate) use datasets::{DatasetRouter, host};
 pub(crate) use declared::Declared;
 pub(crate) use inference::InferenceRouter;
 pub(crate) use models::NO_DIMENSION;

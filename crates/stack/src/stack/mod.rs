@@ -12,20 +12,24 @@ use crate::{
     jobs::{Jobs, Pace},
     registry::Registry,
     resolver::{self, Availability, Plan},
-    routers::{Declared, Dice, InferenceRouter, ShieldRouter, ToolRuntimeRouter, VectorIoRouter},
+    routers::{
+        DatasetRouter, Declared, Dice, InferenceRouter, ShieldRouter, ToolRuntimeRouter,
+        VectorIoRouter,
+    },
     table::{LIST_PAUSE, Place, targets},
     vector_stores::{Parts, VectorStores},
 };
 use chaski_api::{
     Api, Error, Reader, Result, Wire,
+    datasets::Dataset,
     inspect::{HealthStatus, ModelUsage, ProviderHealth, ProviderInfo},
     models::Model,
     retrieval::VectorDb,
     safety::Shield,
 };
 use chaski_provider::{
-    AgentsProvider, Chat, Deps, Inference, Resource, Retrieval, Routers, Shields, SpanSink,
-    TelemetryProvider, ToolGroupRecord, Tools,
+    AgentsProvider, Chat, Datasets, Deps, Inference, Resource, Retrieval, Routers, Shields,
+    SpanSink, TelemetryProvider, ToolGroupRecord, Tools,
 };
 use chaski_store::{KvStore, Memory, Sqlite};
 use chaski_upstream::Http;
@@ -82,6 +86,10 @@ pub struct Stack {
     pub shields: Arc<RoutingTable<Shield>>,
     /// Running them.
     pub safety: Arc<dyn Shields>,
+    /// The datasets of all providers.
+    pub datasets: Arc<RoutingTable<Dataset>>,
+    /// Their rows.
+    pub dataset_rows: Arc<dyn Datasets>,
     /// The providers of agents, in the order of the configuration.
     agents: Vec<Arc<Instance<dyn AgentsProvider>>>,
     /// The providers of telemetry, in the order of the configuration.
@@ -111,6 +119,7 @@ impl Stack {
         // Shields ask models without shields: no shield is ever judged by itself.
         let of_guards = Deps { routers: Routers::default(), ..deps.clone() };
         let guards = fleet.add(Api::Safety, catalog.safety, &plan, &of_guards);
+        let dataset_hosts = fleet.add(Api::DatasetIo, catalog.datasetio, &plan, &deps);
         let agents = fleet.add(Api::Agents, catalog.agents, &plan, &deps);
         let telemetry = fleet.add(Api::Telemetry, catalog.telemetry, &plan, &deps);
 
@@ -122,7 +131,10 @@ impl Stack {
             table(&config, &store, &stores, nobody.clone()).await?;
         let tool_groups: Arc<RoutingTable<ToolGroupRecord>> =
             table(&config, &store, &tool_runtimes, nobody.clone()).await?;
-        let shields: Arc<RoutingTable<Shield>> = table(&config, &store, &guards, nobody).await?;
+        let shields: Arc<RoutingTable<Shield>> =
+            table(&config, &store, &guards, nobody.clone()).await?;
+        let datasets: Arc<RoutingTable<Dataset>> =
+            table(&config, &store, &dataset_hosts, nobody).await?;
 
         let router = InferenceRouter::new(Arc::clone(&models), Dice::default());
         let mut inference: Arc<dyn Inference> = Arc::new(router);
@@ -143,6 +155,7 @@ impl Stack {
         let retrieval: Arc<dyn Retrieval> = Arc::clone(&router) as Arc<dyn Retrieval>;
         let tools = ToolRuntimeRouter::new(Arc::clone(&tool_groups), tool_runtimes.clone());
         let tools: Arc<dyn Tools> = Arc::new(tools);
+        let dataset_rows: Arc<dyn Datasets> = Arc::new(DatasetRouter::new(Arc::clone(&datasets)));
         deps.routers.set_inference(&inference);
         deps.routers.set_retrieval(&retrieval);
         deps.routers.set_tools(&tools);
@@ -152,6 +165,7 @@ impl Stack {
         look_after(&stores, &deps, |id| settling(&vector_dbs, id));
         look_after(&tool_runtimes, &deps, |id| settling(&tool_groups, id));
         look_after(&guards, &of_guards, |id| settling(&shields, id));
+        look_after(&dataset_hosts, &deps, |id| settling(&datasets, id));
         look_after(&agents, &deps, |_| Box::new(|_| Box::pin(std::future::ready(()))));
         look_after(&telemetry, &deps, |_| Box::new(|_| Box::pin(std::future::ready(()))));
         let table = Arc::clone(&models);
@@ -189,6 +203,8 @@ impl Stack {
             tool_groups,
             shields,
             safety,
+            datasets,
+            dataset_rows,
             agents,
             telemetry,
             plan,

@@ -1,11 +1,21 @@
-//! Declared resources that requests may not change: shields of models rely on them, and whoever may
+//! Declared resources, and among them those that requests may not change: shields of models rely on them, and whoever may
 //! register a shield or a model could otherwise take a model out of their sight.
 
-use super::{RoutingTable, same};
+use super::{Origin, RoutingTable, same};
 use chaski_api::{Error, ErrorKind, Result};
-use chaski_provider::Resource;
+use chaski_provider::{Declarer, Resource};
 
 impl<R: Resource> RoutingTable<R> {
+    /// Who said what a resource is like now.
+    pub(crate) async fn declarer(&self, id: &str) -> Declarer {
+        let records = self.records.lock().await;
+        let record = records.kept.iter().find(|record| record.resource.identifier() == id);
+        match record.map(|record| record.note.origin) {
+            Some(Origin::Configuration) => Declarer::Configuration,
+            Some(Origin::Request | Origin::Unknown) | None => Declarer::Request,
+        }
+    }
+
     /// What is kept of a resource that requests may not change; nothing if they may.
     ///
     /// # Errors
