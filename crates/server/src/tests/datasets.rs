@@ -103,8 +103,9 @@ async fn a_dataset_gets_an_id_and_the_provider_for_its_source() {
     assert_eq!(id.strip_prefix("dataset-").map(str::len), Some(36), "{id}");
     assert_eq!(dataset["provider_id"], "localfs");
     let hub = registered(&server, "hub", json!({ "uri": "huggingface://datasets/x" })).await;
-    assert_eq!(hub.status, 501, "{}", hub.text);
-    assert!(hub.text.contains("remote::huggingface"), "{}", hub.text);
+    assert_eq!(hub.json()["provider_id"], "huggingface");
+    let appended = json!({ "rows": [{}] });
+    assert_eq!(server.post("/v1/datasetio/append-rows/hub", &appended).await.status, 501);
     let old = json!({
         "dataset_id": "old", "dataset_schema": { "n": { "type": "number" } },
         "url": { "uri": "data:text/csv,n%0A1" },
