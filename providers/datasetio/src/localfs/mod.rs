@@ -24,9 +24,10 @@ use moka::future::Cache;
 use records::{Appended, Appendix, SCHEMA};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use source::Files;
+use source::{AT_ONCE, Files};
 use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 use table::Table;
+use tokio::sync::Semaphore;
 
 /// The most rows of an answer.
 const MOST_ROWS: usize = 100_000;
@@ -143,6 +144,7 @@ impl LocalFs {
                 cpu: deps.cpu,
                 folders: config.folders.into_iter().map(PathBuf::from).collect(),
                 max_bytes: usize::try_from(config.max_bytes.0).unwrap_or(usize::MAX),
+                places: Semaphore::new(AT_ONCE),
             },
             appendix: Appendix::new(Database::new(Arc::new(backend))),
             remembered,

@@ -11,12 +11,14 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, sync::Semaphore};
 
 /// How long reading one file may take.
 const READING: Duration = Duration::from_mins(1);
 /// The most cells of a file.
 const MOST_CELLS: usize = 2_000_000;
+/// How many files are read at one time; the others wait.
+pub(super) const AT_ONCE: usize = 16;
 /// The longest address in a message, in characters.
 const SHOWN: usize = 200;
 
@@ -60,6 +62,8 @@ pub(super) struct Files {
     /// Folders whose files requests may name.
     pub(super) folders: Vec<PathBuf>,
     pub(super) max_bytes: usize,
+    /// Files that may be in memory while they are read.
+    pub(super) places: Semaphore,
 }
 
 /// An address, by what it leads to.
@@ -111,6 +115,8 @@ impl Files {
                  `https:`, `http:`, `file:` or `data:` address"
             ))
         };
+        let closed = |_| Error::internal("nobody closes the places");
+        let _place = self.places.acquire().await.map_err(closed)?;
         match Address::of(uri) {
             Address::Data => {
                 let (media_type, body) = data_url(uri)?;

@@ -39,6 +39,21 @@ async fn appended_rows_follow_those_of_the_source() {
 }
 
 #[tokio::test]
+async fn an_answer_has_a_bounded_number_of_rows_and_bytes() {
+    let kept = Kept::new();
+    let many: Vec<Value> = vec![json!({}); 100_001];
+    let dataset = kept.register(json!({ "rows": many })).await;
+    let part = kept.part(&dataset, 0, None).await;
+    assert_eq!((part[0].as_array().unwrap().len(), &part[1]), (100_000, &json!(100_000)));
+    assert_eq!(kept.part(&dataset, 100_000, None).await, json!([[{}], null]));
+    kept.append(&dataset, &numbered(0..3)).await.unwrap();
+    for (bytes, rows) in [(1, 1), (8, 1), (14, 2), (15, 2), (1000, 3)] {
+        let found = kept.0.appendix.rows("d", 0, 9, bytes).await.unwrap();
+        assert_eq!((found.rows.len(), found.has_more), (rows, rows < 3), "{bytes} bytes");
+    }
+}
+
+#[tokio::test]
 async fn every_way_of_paging_gives_every_row_once() {
     let kept = Kept::new();
     let dataset = kept.register(json!({ "rows": numbered(0..7) })).await;
