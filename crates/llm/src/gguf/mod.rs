@@ -4,6 +4,7 @@
 
 mod bert;
 mod numbers;
+mod projector;
 mod read;
 pub mod tiny;
 mod widen;
@@ -11,6 +12,7 @@ mod write;
 
 pub use bert::{BertFiles, BertShape, convert_bert};
 pub(crate) use numbers::Numbers;
+pub use projector::Projector;
 pub use read::Header;
 pub use widen::widen;
 pub use write::{Tensor, Value, write};

@@ -15,6 +15,8 @@ const MAX_DEPTH: u32 = 4;
 /// The metadata of a GGUF file. Arrays are kept as their lengths only.
 #[derive(Debug, Clone, Default)]
 pub struct Header {
+    /// How each value is stored, and of lists how their items are, as numbers of the format.
+    pub(super) kinds: BTreeMap<String, (u32, Option<u32>)>,
     numbers: BTreeMap<String, u64>,
     floats: BTreeMap<String, f32>,
     texts: BTreeMap<String, String>,
@@ -68,7 +70,11 @@ impl Layout {
     }
 }
 
-fn read(path: &Path) -> Result<(Header, Layout)> {
+/// Reads the header of the file at `path`, and where its parts are.
+///
+/// # Errors
+/// When the file cannot be read, is not GGUF, or is shorter than its header says.
+pub(super) fn read(path: &Path) -> Result<(Header, Layout)> {
     let broken = |why: &str| Error::Broken {
         message: format!("`{}` is not a usable GGUF file: {why}", path.display()),
     };
@@ -145,7 +151,7 @@ enum Item {
     Number(u64),
     Float(f32),
     Text(String),
-    Array(u64, Option<u64>),
+    Array(u64, Option<u64>, u32),
     Other,
 }
 
@@ -173,13 +179,18 @@ impl Source {
             if key == "general.file_type" && kind == 4 {
                 layout.file_type_at = Some(self.file.stream_position()?);
             }
+            let mut items = None;
             match self.value(kind, 0)? {
-                Item::Number(number) => _ = header.numbers.insert(key, number),
-                Item::Float(number) => _ = header.floats.insert(key, number),
-                Item::Text(text) => _ = header.texts.insert(key, text),
-                Item::Array(length, largest) => _ = header.arrays.insert(key, (length, largest)),
+                Item::Number(number) => _ = header.numbers.insert(key.clone(), number),
+                Item::Float(number) => _ = header.floats.insert(key.clone(), number),
+                Item::Text(text) => _ = header.texts.insert(key.clone(), text),
+                Item::Array(length, largest, of) => {
+                    items = Some(of);
+                    header.arrays.insert(key.clone(), (length, largest));
+                }
                 Item::Other => {}
             }
+            header.kinds.insert(key, (kind, items));
         }
         let mut last_offset = 0;
         layout.tensors_at = self.file.stream_position()?;
@@ -190,10 +201,7 @@ impl Source {
             if dimensions > 8 {
                 return Err(Fault::Form("a tensor has too many dimensions"));
             }
-            let mut shape = Vec::new();
-            for _ in 0..dimensions {
-                shape.push(self.u64()?);
-            }
+            let shape = (0..dimensions).map(|_| self.u64()).collect::<Result<Vec<u64>, _>>()?;
             let count = shape.iter().fold(1_u64, |count, size| count.saturating_mul(*size));
             let (kind, offset) = (self.u32()?, self.u64()?);
             last_offset = last_offset.max(offset);
@@ -248,7 +256,7 @@ impl Source {
                 largest = largest.max(Some(number));
             }
         }
-        Ok(Item::Array(length, largest))
+        Ok(Item::Array(length, largest, kind))
     }
 
     fn text(&mut self) -> Result<String, Fault> {

@@ -1,8 +1,13 @@
-//! Tiny cross-encoders of random numbers, for tests: no such weights are small enough to be fetched.
+//! Tiny cross-encoders and projectors of random numbers, for tests: no such weights are small enough
+//! to be fetched.
 
 use super::{BertShape, Tensor, Value, bert, write};
 use crate::Result;
 use std::{fs::File, io::BufWriter, path::Path};
+
+mod projector;
+
+pub use projector::{ProjectorKind, projector};
 
 /// The numbers of a vector.
 pub const WIDTH: usize = 16;

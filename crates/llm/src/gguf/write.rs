@@ -11,6 +11,7 @@ pub enum Value {
     Text(String),
     Texts(Vec<String>),
     Numbers(Vec<i32>),
+    Floats(Vec<f32>),
 }
 
 /// A named array of numbers. `shape` is in row-major order, as `PyTorch` writes it.
@@ -96,6 +97,14 @@ fn put(out: &mut Vec<u8>, value: &Value) {
         Value::Numbers(values) => {
             kind(out, 9);
             kind(out, 5);
+            out.extend((values.len() as u64).to_le_bytes());
+            for value in values {
+                out.extend(value.to_le_bytes());
+            }
+        }
+        Value::Floats(values) => {
+            kind(out, 9);
+            kind(out, 6);
             out.extend((values.len() as u64).to_le_bytes());
             for value in values {
                 out.extend(value.to_le_bytes());
