@@ -215,7 +215,7 @@ def test_an_image_is_refused_by_a_model_without_eyes(embedded):
     source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
     with pytest.raises(anthropic.BadRequestError) as refused:
         client(embedded.url).messages.create(model=embedded.chat, max_tokens=8, messages=user([{"type": "image", "source": source}]))
-    assert "image_url" in refused.value.message
+    assert f"mmproj-{embedded.chat}.gguf" in refused.value.message
 
 
 # Over an upstream of OpenAI's API.

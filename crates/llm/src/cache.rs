@@ -75,7 +75,7 @@ impl Cache {
         }
         let common = |sequence: &Sequence| {
             let pairs = sequence.tokens.iter().zip(text).take(most);
-            pairs.take_while(|(known, token)| known == token).count()
+            without_halves(text, pairs.take_while(|(known, token)| known == token).count())
         };
         let lengths = self.sequences.iter().map(common).enumerate();
         // Among equals, the one that ends there can be gone on with.
@@ -255,6 +255,17 @@ impl Cache {
     }
 }
 
+/// The part of the first `length` tokens of `text` that ends at no place inside an image: images are
+/// computed as a whole. Their tokens are below zero.
+fn without_halves(text: &[LlamaToken], length: usize) -> usize {
+    match (text[..length].last(), text.get(length)) {
+        (Some(last), Some(next)) if last.0 < 0 && last == next => {
+            text[..length].iter().rposition(|token| token != last).map_or(0, |at| at + 1)
+        }
+        _ => length,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -404,6 +415,31 @@ mod tests {
         bench.cache.shares = false;
         bench.run("abcd");
         assert_eq!(bench.run("abcde").shared, 0);
+    }
+
+    #[test]
+    fn images_are_shared_as_a_whole_or_not_at_all() {
+        let tokens = |ids: &[i32]| ids.iter().copied().map(LlamaToken).collect::<Vec<_>>();
+        let text = tokens(&[1, 2, -1, -1, -1, 3, -1, -1]);
+        let whole: Vec<_> = (0..=8).map(|length| without_halves(&text, length)).collect();
+        assert_eq!(whole, [0, 1, 2, 2, 2, 5, 6, 6, 8]);
+        let mut bench = Bench::new(100, 4);
+        for ids in [[1, 2, -1, -1, 3], [1, 2, -2, -2, 3], [1, 2, -1, -1, 4]] {
+            let text = tokens(&ids);
+            let place = bench.cache.take(&text, 4, &mut bench.log).unwrap();
+            assert_eq!(
+                place.shared,
+                match ids {
+                    [_, _, -1, _, 4] => 4,
+                    [_, _, -2, ..] => 2,
+                    _ => 0,
+                }
+            );
+            for token in &text[place.shared..] {
+                bench.cache.push(place.sequence, *token, &mut bench.log).unwrap();
+            }
+            bench.cache.give_back(place.sequence, &mut bench.log);
+        }
     }
 
     #[test]

@@ -15,8 +15,11 @@ mod grammar;
 mod lease;
 mod memory;
 mod model;
+mod picture;
 mod plan;
+mod prompt;
 mod queue;
+mod request;
 mod rerank;
 mod run;
 mod sampling;
@@ -24,6 +27,7 @@ mod template;
 mod text;
 mod thread_priority;
 mod tools;
+mod vision;
 mod worker;
 
 pub use activity::Activity;
@@ -32,9 +36,10 @@ pub use error::{Error, Result, size};
 pub use grammar::Constraint;
 pub use memory::available_memory;
 pub use model::{
-    DEFAULT_CONTEXT, DEFAULT_PARALLEL, Event, Events, Finish, LoadOptions, Prompt, Request,
-    TextModel, Token, default_batch_threads, default_threads,
+    DEFAULT_CONTEXT, DEFAULT_PARALLEL, LoadOptions, TextModel, default_batch_threads,
+    default_threads,
 };
+pub use request::{Event, Events, Finish, Prompt, Request, Token};
 pub use rerank::{Reranker, Scores};
 pub use sampling::Sampling;
 pub use template::Chat;

@@ -1,24 +1,31 @@
 //! A loaded chat model: requests in, events out. The thread of its worker does the computing.
 
 use crate::{
-    Activity, Chat, Constraint, Error, Result, Sampling,
+    Activity, Error, Event, Events, Prompt, Request, Result,
     activity::Meter,
     backend::backend,
-    gguf::{Facts, Header},
+    gguf::{Facts, Header, Projector},
     grammar::Grammars,
     lease::Lease,
     memory::available_memory,
+    prompt::{Reader, Text},
     queue::{Queue, Refused},
     template::Template,
     thread_priority,
+    vision::Vision,
     worker::{Job, Worker},
 };
 use llama_cpp_2::{
     model::{LlamaModel, params::LlamaModelParams},
     token::LlamaToken,
 };
-use std::{path::Path, sync::Arc, thread, time::Instant};
-use tokio::sync::{mpsc, oneshot, watch};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Instant,
+};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 /// How a model is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +48,8 @@ pub struct LoadOptions {
     pub parallel: u32,
     /// Refuse to load a model that needs more memory than is free.
     pub check_memory: bool,
+    /// The GGUF file that turns images into vectors for the model.
+    pub projector: Option<PathBuf>,
 }
 
 impl Default for LoadOptions {
@@ -54,6 +63,7 @@ impl Default for LoadOptions {
             queue_size: 64,
             parallel: DEFAULT_PARALLEL,
             check_memory: true,
+            projector: None,
         }
     }
 }
@@ -76,106 +86,6 @@ pub const DEFAULT_CONTEXT: u32 = 8192;
 /// The tokens that are computed at a time.
 pub(crate) const BATCH: u32 = 512;
 
-/// What the model goes on from.
-#[derive(Debug, Clone)]
-pub enum Prompt {
-    /// Messages, rendered with the template of the model.
-    Chat(Chat),
-    /// Text as it is.
-    Text(String),
-    /// Token ids as they are.
-    Tokens(Vec<i32>),
-}
-
-/// What to generate.
-#[derive(Debug, Clone)]
-pub struct Request {
-    pub prompt: Prompt,
-    pub sampling: Sampling,
-    /// Texts that end the answer; they are not part of it.
-    pub stop: Vec<String>,
-    /// The most tokens of an answer; nothing means what the context has room for.
-    pub max_tokens: Option<usize>,
-    /// Asks for log probabilities, and for so many likely tokens at each position.
-    pub logprobs: Option<usize>,
-    /// Asks for the log probabilities of the prompt too.
-    pub prompt_logprobs: bool,
-    pub constraint: Constraint,
-    /// How many answers.
-    pub choices: u32,
-    /// Who asks: callers take turns.
-    pub caller: Arc<str>,
-}
-
-impl Request {
-    /// A request for one answer with the usual settings.
-    pub fn new(prompt: Prompt) -> Self {
-        Self {
-            prompt,
-            sampling: Sampling::default(),
-            stop: Vec::new(),
-            max_tokens: None,
-            logprobs: None,
-            prompt_logprobs: false,
-            constraint: Constraint::None,
-            choices: 1,
-            caller: Arc::default(),
-        }
-    }
-}
-
-/// A token of an answer or a prompt.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Token {
-    /// The bytes of its text; a character may be spread over tokens.
-    pub bytes: Vec<u8>,
-    /// Its natural log probability; nothing for the first token of a prompt.
-    pub logprob: Option<f32>,
-    /// The likely tokens at its place, the best first.
-    pub top: Vec<(Vec<u8>, f32)>,
-}
-
-/// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
-    /// The model was done, or a stop text came.
-    Stop,
-    /// The most tokens were reached, or the context was full.
-    Length,
-}
-
-/// What happens while answers are generated.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The prompt was read; its tokens, if their log probabilities were asked for.
-    Prompt { tokens: Vec<Token> },
-    /// A piece of an answer: whole characters, and the tokens that it ends.
-    Text { choice: u32, text: String, tokens: Vec<Token> },
-    /// An answer is complete.
-    Finished { choice: u32, reason: Finish },
-    /// All answers are complete.
-    Done { prompt_tokens: usize, completion_tokens: usize },
-}
-
-/// The answers of a request as they come. Dropping it ends the work within one token.
-#[derive(Debug)]
-pub struct Events {
-    receiver: mpsc::UnboundedReceiver<Result<Event>>,
-    done: bool,
-}
-
-impl Events {
-    /// The next event; nothing after [`Event::Done`] or an error.
-    pub async fn next(&mut self) -> Option<Result<Event>> {
-        if self.done {
-            return None;
-        }
-        let event = self.receiver.recv().await.unwrap_or(Err(Error::Gone));
-        self.done = matches!(event, Err(_) | Ok(Event::Done { .. }));
-        Some(event)
-    }
-}
-
 /// A loaded chat model. Clones share it; it is unloaded when the last one is dropped.
 #[derive(Clone)]
 pub struct TextModel {
@@ -186,6 +96,7 @@ pub struct TextModel {
 
 struct Shared {
     model: Arc<LlamaModel>,
+    vision: Option<Arc<Vision>>,
     template: Option<Template>,
     grammars: Grammars,
     facts: Facts,
@@ -224,7 +135,7 @@ impl TextModel {
         let parts = (Arc::clone(&queue), Arc::clone(&meter));
         let worker = move || {
             thread_priority::below_network();
-            let start = || -> Result<(Arc<LlamaModel>, Facts, u32, u64, u32)> {
+            let start = || -> Result<Loaded> {
                 let header = Header::read(&path)?;
                 if !header.generates() {
                     return Err(Error::Broken {
@@ -235,17 +146,21 @@ impl TextModel {
                 let context = context_length(&options, &facts);
                 let cells = cache_length(&options, context);
                 let memory = fit(&header, cells, &options)?;
-                Ok((load_file(&path, &options, progress)?, facts, context, memory, cells))
+                let model = load_file(&path, &options, progress)?;
+                let projector = options.projector.as_deref();
+                let vision = projector.map(|path| Vision::load(path, &model, &options));
+                let vision = vision.transpose()?.map(Arc::new);
+                Ok(Loaded { model, vision, facts, context, memory, cells })
             };
             match start() {
                 Err(error) => _ = ready.send(Err(error)),
-                Ok((model, facts, context, memory, cells)) => {
-                    let held = Arc::clone(&model);
+                Ok(loaded) => {
+                    let (held, vision) = (Arc::clone(&loaded.model), loaded.vision.clone());
                     let (queue, meter) = parts;
-                    match Worker::new(&held, &options, cells, queue, meter) {
+                    match Worker::new(&held, vision, &options, loaded.cells, queue, meter) {
                         Err(error) => _ = ready.send(Err(error)),
                         Ok(worker) => {
-                            if ready.send(Ok((model, facts, context, memory))).is_ok() {
+                            if ready.send(Ok(loaded)).is_ok() {
                                 worker.run();
                             }
                         }
@@ -255,7 +170,7 @@ impl TextModel {
             drop(alive);
         };
         thread::Builder::new().name("llm".into()).spawn(worker).map_err(Error::engine)?;
-        let (model, facts, context, memory) =
+        let Loaded { model, vision, facts, context, memory, .. } =
             loaded.await.unwrap_or_else(|_| Err(Error::engine("the worker ended")))?;
         let template = model.chat_template(None).ok().and_then(|text| text.to_string().ok());
         let text = |token: LlamaToken| {
@@ -270,6 +185,7 @@ impl TextModel {
         let worker = worker_ended;
         let shared = Shared {
             model,
+            vision,
             template,
             grammars,
             facts,
@@ -290,6 +206,11 @@ impl TextModel {
     /// The most tokens of a prompt and its answer together.
     pub fn context_length(&self) -> usize {
         self.shared.context
+    }
+
+    /// Whether the model can see images.
+    pub fn sees(&self) -> bool {
+        self.shared.vision.is_some()
     }
 
     /// The memory that the model takes, in bytes, as it was estimated before loading.
@@ -329,7 +250,7 @@ impl TextModel {
         let read = move || {
             let header = Header::read(&path)?;
             let context = context_length(&options, &header.facts());
-            Ok(header.memory_needed(cache_length(&options, context), BATCH))
+            memory(&header, cache_length(&options, context), &options)
         };
         tokio::task::spawn_blocking(read).await.map_err(Error::engine)?
     }
@@ -342,8 +263,14 @@ impl TextModel {
     pub async fn generate(&self, request: Request) -> Result<Events> {
         let shared = Arc::clone(&self.shared);
         let caller = Arc::clone(&request.caller);
-        // Rendering, tokenising and compiling a grammar compute.
-        let prepared = tokio::task::spawn_blocking(move || shared.prepare(request)).await;
+        let turn = self.turn(&request.prompt).await;
+        // Rendering, tokenising, measuring images and compiling a grammar compute.
+        let preparing = move || {
+            let prepared = shared.prepare(request);
+            drop(turn);
+            prepared
+        };
+        let prepared = tokio::task::spawn_blocking(preparing).await;
         let (mut job, receiver) = prepared.map_err(Error::engine)??;
         // The model must not be unloaded while it works for somebody.
         job.keep = Some(Box::new(self.clone()));
@@ -354,7 +281,7 @@ impl TextModel {
             },
             Refused::Closed => Error::Gone,
         })?;
-        Ok(Events { receiver, done: false })
+        Ok(Events::new(receiver))
     }
 
     /// How many tokens a prompt has.
@@ -363,8 +290,20 @@ impl TextModel {
     /// When the prompt cannot be rendered, or is far too long.
     pub async fn count(&self, prompt: Prompt) -> Result<usize> {
         let shared = Arc::clone(&self.shared);
-        let counting = move || shared.tokens(&prompt).map(|tokens| tokens.len());
+        let turn = self.turn(&prompt).await;
+        let counting = move || {
+            let read = shared.read(&prompt);
+            drop(turn);
+            read.map(|text| text.tokens.len())
+        };
         tokio::task::spawn_blocking(counting).await.map_err(Error::engine)?
+    }
+
+    /// The right to measure the images of a prompt, if it has any.
+    async fn turn(&self, prompt: &Prompt) -> Option<OwnedSemaphorePermit> {
+        let vision = self.shared.vision.as_deref()?;
+        let shown = matches!(prompt, Prompt::Chat(chat) if !chat.images.is_empty());
+        if shown { vision.turn().await } else { None }
     }
 
     /// The text of a prompt.
@@ -379,7 +318,11 @@ type Prepared = (Job, mpsc::UnboundedReceiver<Result<Event>>);
 
 impl Shared {
     fn prepare(&self, request: Request) -> Result<Prepared> {
-        let prompt = self.tokens(&request.prompt)?;
+        let Text { tokens: prompt, pictures } = self.read(&request.prompt)?;
+        if request.prompt_logprobs && !pictures.is_empty() {
+            let why = "the log probabilities of a prompt with images cannot be had";
+            return Err(Error::invalid("logprobs", why));
+        }
         let room = self.context.saturating_sub(prompt.len());
         if room == 0 {
             return Err(Error::TooLong { tokens: prompt.len(), limit: self.context });
@@ -388,6 +331,7 @@ impl Shared {
         let matcher = self.grammars.compile(&self.model, &request.constraint)?;
         let job = Job {
             prompt,
+            pictures,
             max_tokens: request.max_tokens.unwrap_or(room).min(room),
             sampling: request.sampling,
             stop: request.stop,
@@ -402,52 +346,28 @@ impl Shared {
         };
         Ok((job, receiver))
     }
+}
 
-    fn tokens(&self, prompt: &Prompt) -> Result<Vec<LlamaToken>> {
-        let vocabulary = self.model.vocab();
-        let fits = |text: &str| {
-            // No token is so long: a text of that size need not be tokenised to be refused.
-            let most = self.context.saturating_mul(1024);
-            if text.len() > most {
-                return Err(Error::TooLong { tokens: text.len() / 16, limit: self.context });
-            }
-            Ok(())
+impl Shared {
+    fn read(&self, prompt: &Prompt) -> Result<Text> {
+        let reader = Reader {
+            model: &self.model,
+            template: self.template.as_ref(),
+            vision: self.vision.as_deref(),
+            context: self.context,
         };
-        let mut tokens = match prompt {
-            Prompt::Chat(chat) => {
-                let template = self.template.as_ref().ok_or_else(|| {
-                    Error::invalid(
-                        "model",
-                        "this model has no chat template; use the completions route",
-                    )
-                })?;
-                let text = template.render(chat)?;
-                fits(&text)?;
-                let mut tokens = vocabulary.tokenize(text.as_bytes(), false, true);
-                let bos = vocabulary.bos();
-                if vocabulary.should_add_bos() && tokens.first() != Some(&bos) {
-                    tokens.insert(0, bos);
-                }
-                tokens
-            }
-            Prompt::Text(text) => {
-                fits(text)?;
-                vocabulary.tokenize(text.as_bytes(), true, false)
-            }
-            Prompt::Tokens(ids) => {
-                if let Some(id) = ids.iter().find(|id| !(0..vocabulary.n_tokens()).contains(id)) {
-                    return Err(Error::invalid("prompt", format!("there is no token `{id}`")));
-                }
-                ids.iter().copied().map(LlamaToken).collect()
-            }
-        };
-        if tokens.is_empty() {
-            // The model needs something to go on from.
-            let begin = [vocabulary.bos(), vocabulary.eos(), vocabulary.nl()];
-            tokens.extend(begin.into_iter().find(|token| token.0 >= 0));
-        }
-        Ok(tokens)
+        reader.read(prompt)
     }
+}
+
+/// A model when its worker begins.
+struct Loaded {
+    model: Arc<LlamaModel>,
+    vision: Option<Arc<Vision>>,
+    facts: Facts,
+    context: u32,
+    memory: u64,
+    cells: u32,
 }
 
 fn context_length(options: &LoadOptions, facts: &Facts) -> u32 {
@@ -460,9 +380,16 @@ fn cache_length(options: &LoadOptions, context: u32) -> u32 {
     options.cache_length.unwrap_or(context).max(context)
 }
 
+/// The memory that the model takes with so many tokens in it, and its projector.
+fn memory(header: &Header, cells: u32, options: &LoadOptions) -> Result<u64> {
+    let projector = options.projector.as_deref().map(Projector::read).transpose()?;
+    let more = projector.map_or(0, |projector| projector.memory);
+    Ok(header.memory_needed(cells, BATCH).saturating_add(more))
+}
+
 /// The memory that the model will take with so many tokens in it; refused where that is not free.
 pub(crate) fn fit(header: &Header, cells: u32, options: &LoadOptions) -> Result<u64> {
-    let needed = header.memory_needed(cells, BATCH);
+    let needed = memory(header, cells, options)?;
     match available_memory() {
         Some(available) if options.check_memory && needed > available => {
             Err(Error::NoMemory { needed, available })

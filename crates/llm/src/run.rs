@@ -5,6 +5,7 @@ use crate::{
     queue::Wanted,
     sampling::{Sampler, Scored, logprobs},
     text::Assembler,
+    vision::Picture,
     worker::Job,
 };
 use llama_cpp_2::{context::LlamaContext, model::LlamaModel, token::LlamaToken};
@@ -84,7 +85,12 @@ const CLOSERS: &[&str] = &["}", "]", ", ", ",", "\""];
 impl Answer {
     fn new(job: &Job, choice: u32) -> Self {
         Self {
-            sampler: Sampler::new(&job.sampling, choice, job.prompt.iter().map(|token| token.0)),
+            // Images have no tokens that could be penalised.
+            sampler: Sampler::new(
+                &job.sampling,
+                choice,
+                job.prompt.iter().map(|token| token.0).filter(|token| *token >= 0),
+            ),
             assembler: Assembler::new(job.stop.clone()),
             matcher: job.matcher.as_ref().map(Matcher::deep_clone),
             held: VecDeque::new(),
@@ -137,6 +143,17 @@ impl Run {
     /// How many tokens wait to be computed.
     pub(crate) fn waiting(&self) -> usize {
         self.tokens.len() - self.computed
+    }
+
+    /// How many tokens can be computed next: up to the next image, which is computed by itself.
+    pub(crate) fn ready(&self) -> usize {
+        let image = self.job.pictures.iter().find(|picture| picture.at >= self.computed);
+        image.map_or(self.waiting(), |picture| picture.at - self.computed)
+    }
+
+    /// The image that comes next.
+    pub(crate) fn picture(&self) -> Option<&Picture> {
+        self.job.pictures.iter().find(|picture| picture.at == self.computed)
     }
 
     /// Whether all is computed but the token that was chosen last.

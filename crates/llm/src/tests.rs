@@ -1,6 +1,7 @@
 //! The engine with real models. They are fetched by `make weights`.
 
 mod load;
+mod vision;
 
 use crate::*;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use tokio::sync::OnceCell;
     clippy::disallowed_methods,
     reason = "tests are told by the environment where weights are"
 )]
-fn weights(name: &str) -> PathBuf {
+pub(crate) fn weights(name: &str) -> PathBuf {
     let folder = std::env::var("CHASKI_TEST_WEIGHTS").map_or_else(
         |_| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/test-weights")),
         PathBuf::from,
@@ -45,7 +46,7 @@ fn greedy(prompt: Prompt) -> Request {
 fn ask(question: &str) -> Prompt {
     Prompt::Chat(Chat {
         messages: vec![json!({ "role": "user", "content": question })],
-        functions: Vec::new(),
+        ..Chat::default()
     })
 }
 

@@ -14,6 +14,7 @@ use crate::{
     plan::{Need, shares},
     queue::{Queue, Wanted},
     run::{Progress, Run},
+    vision::{Picture, Vision},
 };
 use llama_cpp_2::{
     context::{LlamaContext, params::LlamaContextParams},
@@ -38,6 +39,8 @@ const MOST_SEQUENCES: u32 = 256;
 /// A request that waits.
 pub(crate) struct Job {
     pub(crate) prompt: Vec<LlamaToken>,
+    /// The images in the prompt, in the order of their places.
+    pub(crate) pictures: Vec<Picture>,
     pub(crate) sampling: Sampling,
     pub(crate) stop: Vec<String>,
     pub(crate) max_tokens: usize,
@@ -79,6 +82,7 @@ struct Paused {
 
 pub(crate) struct Worker<'m> {
     model: &'m LlamaModel,
+    vision: Option<Arc<Vision>>,
     context: LlamaContext<'m>,
     batch: LlamaBatch<'static>,
     cache: Cache,
@@ -112,6 +116,7 @@ impl<'m> Worker<'m> {
     /// A worker with a memory of `cells` tokens.
     pub(crate) fn new(
         model: &'m LlamaModel,
+        vision: Option<Arc<Vision>>,
         options: &LoadOptions,
         cells: u32,
         queue: Arc<Queue<Job>>,
@@ -137,6 +142,7 @@ impl<'m> Worker<'m> {
         let cells = context.n_ctx();
         Ok(Self {
             model,
+            vision,
             context,
             batch: LlamaBatch::new(BATCH as usize, 1),
             cache: Cache::new(cells, sequences as usize, shares),
@@ -214,7 +220,9 @@ impl<'m> Worker<'m> {
                 self.end(index);
             }
         }
+        let image_tokens = self.compute_image();
         let Step { prompt_tokens, answer_tokens, .. } = self.fill_batch();
+        let prompt_tokens = prompt_tokens + image_tokens;
         if self.batch.n_tokens() > 0
             && let Err(error) = self.context.decode(&mut self.batch)
         {
@@ -269,7 +277,7 @@ impl<'m> Worker<'m> {
                 .active
                 .iter()
                 .map(|Active { run, .. }| Need {
-                    tokens: run.waiting(),
+                    tokens: run.ready(),
                     answers: run.answers(),
                     scored: run.scores_prompt(),
                 })
@@ -284,6 +292,44 @@ impl<'m> Worker<'m> {
                 self.pause(youngest);
             }
         }
+    }
+
+    /// Computes the next image of the oldest request that has come to one, and gives its tokens.
+    /// One in each step, so that others go on between the images of a request.
+    fn compute_image(&mut self) -> usize {
+        let waiting = self.active.iter().enumerate().filter_map(|(index, active)| {
+            Some((active.number, index, active.run.picture()?.clone()))
+        });
+        let oldest = waiting.min_by_key(|(number, ..)| *number);
+        let Some((number, mut index, picture)) = oldest else { return 0 };
+        while self.active.len() > 1 && !self.cache.available(picture.tokens) {
+            let numbers = self.active.iter().map(|active| active.number).enumerate();
+            let Some((youngest, found)) = numbers.max_by_key(|(_, number)| *number) else { break };
+            self.pause(youngest);
+            if found == number {
+                return 0;
+            }
+            let place = self.active.iter().position(|active| active.number == number);
+            index = place.unwrap_or(index);
+        }
+        let sequence = self.active[index].sequence;
+        let pushed = (0..picture.tokens)
+            .all(|_| self.cache.push(sequence, picture.token, &mut self.context).is_some());
+        let computed = match &self.vision {
+            Some(vision) if pushed => vision.compute(&picture, sequence, &mut self.context),
+            Some(_) => Err(Error::engine("there is no room for an image")),
+            None => Err(Error::engine("there is no projector")),
+        };
+        if let Err(error) = computed {
+            tracing::error!(target: "inference", "An image was not computed: {error}");
+            let Active { run, sequence, .. } = self.active.swap_remove(index);
+            self.cache.cut(sequence, 0, &mut self.context);
+            self.cache.give_back(sequence, &mut self.context);
+            run.fail(error);
+            return 0;
+        }
+        self.active[index].run.set_computed(picture.at + picture.tokens);
+        picture.tokens
     }
 
     /// Makes room: the request at `index` is computed again later.

@@ -5,8 +5,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chaski_api::{Error, Result, openai::ChatRequest};
 use chaski_upstream::{Fetched, Http};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde_json::Value;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use serde_json::{Value, json};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// The largest image.
 const IMAGE_BYTES: usize = 20 * 1024 * 1024;
@@ -53,6 +56,35 @@ pub(crate) async fn inline(http: &Http, request: &mut ChatRequest) -> Result<()>
         *slot = image.into();
     }
     Ok(())
+}
+
+/// Whether a message has an image.
+pub(crate) fn any(request: &mut ChatRequest) -> bool {
+    request.body.may_hold("messages", "image_url") && !addresses(request).is_empty()
+}
+
+/// Takes the images out of messages whose addresses are `data:` URLs. Each becomes a part of the
+/// type `image`, which has its number.
+///
+/// # Errors
+/// `InvalidRequest` if a `data:` URL is not in base64.
+pub(crate) fn take(messages: &mut [Value]) -> Result<Vec<Arc<[u8]>>> {
+    let mut images = Vec::new();
+    let parts = messages
+        .iter_mut()
+        .filter_map(|message| message.get_mut("content")?.as_array_mut())
+        .flatten();
+    for part in parts {
+        let Some(image) = part.get("image_url") else { continue };
+        let Some(url) = image.as_str().or_else(|| image["url"].as_str()) else { continue };
+        let data = url.trim_start().split_once(";base64,").map(|(_, data)| data.trim_end());
+        let bytes = data.and_then(|data| STANDARD.decode(data).ok()).ok_or_else(|| {
+            at_fault(Error::invalid("the `data:` URL of an image is not in valid base64"))
+        })?;
+        *part = json!({ "type": "image", "image": images.len() });
+        images.push(bytes.into());
+    }
+    Ok(images)
 }
 
 /// The places in the request that hold the address of an image.

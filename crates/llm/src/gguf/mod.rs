@@ -12,6 +12,7 @@ mod write;
 
 pub use bert::{BertFiles, BertShape, convert_bert};
 pub(crate) use numbers::Numbers;
+pub(crate) use projector::MOST_RATIO;
 pub use projector::Projector;
 pub use read::Header;
 pub use widen::widen;

@@ -150,7 +150,7 @@ impl Header {
 
 /// The longer side of an image may be so many times the shorter one, for both to stay above zero
 /// when the image is made smaller.
-const MOST_RATIO: u64 = 32;
+pub(crate) const MOST_RATIO: u64 = 32;
 
 /// The longest side of an image before it is cut into tiles.
 const MOST_SIDE: u64 = 4096;

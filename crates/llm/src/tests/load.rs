@@ -83,7 +83,7 @@ const OPEN: [&str; 4] =
 
 /// How far a log probability may be off: the engine adds up in another order where several
 /// sequences are computed at once.
-const ROUNDING: f32 = 0.1;
+pub(super) const ROUNDING: f32 = 0.1;
 
 #[tokio::test]
 async fn tokens_side_by_side_are_as_likely_as_alone() {

@@ -2,6 +2,7 @@
 
 mod chat;
 mod completion;
+mod projector;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -18,14 +19,16 @@ use chaski_api::{
     openai::{ChatRequest, TextCompletionRequest},
     wire::{AtLeast, Between},
 };
-use chaski_llm::{LoadOptions, TextModel};
+use chaski_llm::{Error as Failure, LoadOptions, TextModel};
 use chaski_provider::{
     ChatReply, Context, Deps, Hosts, Inference, InferenceProvider, Lifecycle, Provider,
     ProviderConfig, Spec, TextReply,
 };
+use chaski_upstream::Http;
 use chaski_weights::{Catalogue, Kind, Store};
 use serde_json::{Map, Value, json};
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -55,9 +58,18 @@ Runs language models in the server process with [llama.cpp](https://github.com/g
 - The same `seed` gives the same answer to the same request, on the same machine with the same settings,
   while no other request is served. Answers that are computed side by side differ in the last digits, which
   can decide between two tokens that are about equally likely. `parallel: 1` rules that out.
-- Images are refused with status 400: projector files (`mmproj-*.gguf`) are not read by this build. The part
-  of llama.cpp that reads them adds minutes to each build, and no weights that are small enough to
-  test it with are at hand. For images, put vLLM, Ollama or llama.cpp's own server behind this one.
+- A model sees images when it has a projector, a second GGUF file: `mmproj-NAME.gguf` beside `NAME.gguf`, the only
+  `mmproj*.gguf` in a folder with one model, or the one that `projectors` names. Images for other models are
+  refused with status 400.
+- Projectors of the kinds `mlp` (LLaVA 1.5), `idefics3` (SmolVLM) and `gemma3` are run. The engine would end the
+  process for a projector that is broken, so that the shape of every array in the file is checked first, and
+  files of other kinds are refused. No projector of a real model is small enough for the tests of this
+  provider: they use projectors of random numbers, which show that images are computed, counted, kept apart
+  and limited, and not that answers about them are good.
+- Images are PNG, JPEG, GIF or WebP files in `data:` URLs, or behind `https:` and `http:` addresses, which are fetched
+  unless they are private. A request may have 16 of them, each of 20 MB and 24 million pixels at most, and
+  their tokens count as tokens of the prompt. Other answers pause while one image is encoded, and go on
+  before the next. An image that was seen before in the same place of a prompt is not encoded again.
 ";
 
 chaski_api::wire! {
@@ -87,6 +99,9 @@ chaski_api::wire! {
         pub queue_size: AtLeast<1> = Between(64),
         /// The memory that loaded models may take together, in megabytes. By default what is free.
         pub memory_limit_mb: Option<AtLeast<1>>,
+        /// The projectors of models that see images, by the names of the models: names of files in the
+        /// folder, or paths of GGUF files.
+        pub projectors: Option<BTreeMap<String, String>>,
         /// Models to load when the server starts.
         pub preload: Option<Vec<String>>,
     }
@@ -108,7 +123,9 @@ pub(crate) struct LlamaCpp {
     store: Store,
     /// The files outside the folder, and the names that alone are offered.
     models: Option<Vec<String>>,
+    projectors: BTreeMap<String, String>,
     options: LoadOptions,
+    http: Http,
 }
 
 impl Provider for LlamaCpp {
@@ -149,7 +166,9 @@ impl LlamaCpp {
             shelf: Arc::new(Shelf::new(deps.tasks.clone(), limit)),
             store: Store::new(dir),
             models: config.models,
+            projectors: config.projectors.unwrap_or_default(),
             options,
+            http: deps.http.clone(),
         };
         for name in config.preload.unwrap_or_default() {
             let provider = provider.clone();
@@ -166,7 +185,8 @@ impl LlamaCpp {
     /// A provider of the files in `store`, for other types of providers.
     pub(crate) fn with_options(store: Store, options: LoadOptions, deps: &Deps) -> Self {
         let shelf = Arc::new(Shelf::new(deps.tasks.clone(), None));
-        Self { shelf, store, models: None, options }
+        let projectors = BTreeMap::new();
+        Self { shelf, store, models: None, projectors, options, http: deps.http.clone() }
     }
 
     /// The file of the model called `name`.
@@ -185,15 +205,21 @@ impl LlamaCpp {
 
     /// The loaded model of the file at `path`.
     async fn load(&self, path: PathBuf) -> Result<TextModel> {
-        let options = self.options.clone();
+        // The folder is looked at when the model is loaded, not for each request.
+        let options = || -> chaski_llm::Result<LoadOptions> {
+            let projector = self.projector(&path);
+            let projector =
+                projector.map_err(|error| Failure::Broken { message: error.message })?;
+            Ok(LoadOptions { projector, ..self.options.clone() })
+        };
         let key = path.to_string_lossy().into_owned();
         let needed = || {
-            let (path, options) = (path.clone(), options.clone());
-            async move { TextModel::memory_needed(&path, &options).await }
+            let (path, options) = (path.clone(), options());
+            async move { TextModel::memory_needed(&path, &options?).await }
         };
         let load = |progress| {
-            let (path, options) = (path.clone(), options.clone());
-            async move { TextModel::load(&path, options, progress).await }
+            let (path, options) = (path.clone(), options());
+            async move { TextModel::load(&path, options?, progress).await }
         };
         self.shelf.get(&key, needed, load).await
     }
@@ -203,8 +229,9 @@ impl LlamaCpp {
         &self,
         path: PathBuf,
         cx: &Context,
-        request: ChatRequest,
+        mut request: ChatRequest,
     ) -> Result<ChatReply> {
+        self.fetch_images(&path, &mut request).await?;
         let request = request::Chat::read(local::caller(cx), request)?;
         chat::reply(&self.load(path).await?, request).await
     }
@@ -236,8 +263,11 @@ impl Inference for LlamaCpp {
     }
 
     async fn chat_tokens(&self, cx: &Context, request: &ChatRequest) -> Result<Option<i64>> {
-        let request = request::Chat::read(local::caller(cx), request.clone())?;
-        let model = self.model(&request.model).await?;
+        let path = self.path(request.model())?;
+        let mut request = request.clone();
+        self.fetch_images(&path, &mut request).await?;
+        let request = request::Chat::read(local::caller(cx), request)?;
+        let model = self.load(path).await?;
         let count = model.count(request.request.prompt).await.map_err(local::failed)?;
         Ok(Some(i64::try_from(count).unwrap_or(i64::MAX)))
     }
@@ -279,17 +309,27 @@ impl LlamaCpp {
                 .map(|model| if is_path(model) { stem(Path::new(model)) } else { model.clone() })
                 .collect(),
         };
-        Ok(names.into_iter().filter(|name| self.path(name).is_ok()).map(offer).collect())
+        Ok(names.into_iter().filter_map(|name| self.offer(name)).collect())
+    }
+
+    /// The model called `name`, if it has a file.
+    fn offer(&self, name: String) -> Option<Model> {
+        let path = self.path(&name).ok()?;
+        let mut metadata = Map::new();
+        if matches!(self.projector(&path), Ok(Some(_))) {
+            metadata.insert("capabilities".to_owned(), json!(["vision"]));
+        }
+        Some(offer(name, metadata))
     }
 }
 
-fn offer(name: String) -> Model {
+fn offer(name: String, metadata: Map<String, Value>) -> Model {
     Model {
         identifier: name.clone(),
         provider_resource_id: name,
         provider_id: String::new(),
         tag: ModelTag::Model,
-        metadata: Map::new(),
+        metadata,
         model_type: ModelType::Llm,
     }
 }

@@ -1,6 +1,6 @@
 //! From OpenAI's request bodies to what the engine is asked for.
 
-use crate::{head::usage_wanted, local::inputs};
+use crate::{head::usage_wanted, images, local::inputs};
 use chaski_api::{
     Error, Result,
     openai::{ChatRequest, TextCompletionRequest},
@@ -36,7 +36,7 @@ impl Chat {
     pub(super) fn read(caller: Arc<str>, request: ChatRequest) -> Result<Self> {
         let (model, stream) = (request.model().to_owned(), request.stream());
         let mut body = request.body.into_map();
-        let messages = match body.remove("messages") {
+        let mut messages = match body.remove("messages") {
             Some(Value::Array(messages)) if !messages.is_empty() => messages,
             _ => return Err(wrong("messages", "`messages` must be a list with a message")),
         };
@@ -48,7 +48,8 @@ impl Chat {
             Choice::Forced(forced) => constraint = Constraint::Call(forced),
         }
         let logprobs = body.get("logprobs").and_then(Value::as_bool).unwrap_or_default();
-        let chat = llm::Chat { messages, functions: functions.clone() };
+        let images = images::take(&mut messages)?;
+        let chat = llm::Chat { messages, functions: functions.clone(), images };
         let request = llm::Request {
             logprobs: logprobs.then(|| count(&body, "top_logprobs").unwrap_or(0)),
             constraint,

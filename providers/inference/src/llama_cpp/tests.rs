@@ -1,5 +1,7 @@
 //! The provider with the tiny model, from request bodies to answers.
 
+mod images;
+
 use super::{LlamaCpp, LlamaCppConfig};
 use crate::local::tests::{deps, weights_dir};
 use chaski_api::{
