@@ -62,8 +62,8 @@ fn in_words(content: &InterleavedContent) -> InterleavedContent {
     }
 }
 
-/// Adds the answered calls of a step to the last answer of the model, where the client has read them from its text:
-/// an answer of a tool has to follow its call.
+/// Adds the answered calls of a step to the last answer of the model, where the client has read them
+/// from its text: an answer of a tool has to follow its call.
 fn name_calls(messages: &mut [Message], step: &ToolExecutionStep) {
     let last = messages.iter_mut().rev().find_map(|message| match message {
         Message::Assistant(message) => Some(message),

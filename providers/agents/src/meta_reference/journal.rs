@@ -93,13 +93,16 @@ pub(super) struct Journal {
     database: Database,
     row: Held<StoredTurn>,
     entries: usize,
+    /// Whether its session has shown the turn before.
+    is_shown: bool,
 }
 
 impl Journal {
     /// Begins with a turn that has no steps yet.
     pub(super) async fn begin(database: Database, owner: Owner, turn: &StoredTurn) -> Result<Self> {
         database.insert(&owner, turn).await?;
-        Ok(Self { database, row: Held::inserted(owner, turn.clone()), entries: 0 })
+        let row = Held::inserted(owner, turn.clone());
+        Ok(Self { database, row, entries: 0, is_shown: false })
     }
 
     /// Goes on with a turn. `edit` changes it, and gives the step that happened meanwhile.
@@ -108,7 +111,9 @@ impl Journal {
         kept: Kept,
         edit: impl FnOnce(&mut StoredTurn) -> Result<Option<Step>>,
     ) -> Result<(Self, StoredTurn, Option<Step>)> {
-        let mut journal = Self { database, row: kept.row.clone(), entries: kept.entries.len() };
+        let is_shown = kept.row.record.state != TurnState::Failed;
+        let (row, entries) = (kept.row.clone(), kept.entries.len());
+        let mut journal = Self { database, row, entries, is_shown };
         let mut turn = kept.whole();
         let news = edit(&mut turn)?;
         let mut batch = Batch::default();
@@ -147,8 +152,14 @@ impl Journal {
         self.replace(Batch::default(), turn.row()).await
     }
 
-    /// Writes down how a turn ended that has no answer.
+    /// Writes down how a turn ended that has no answer. What a session has shown stays in it.
     pub(super) async fn end_without_answer(&self, state: TurnState) {
+        // It has an answer already; only the caller does not know.
+        if self.row.record.state != TurnState::Running {
+            return;
+        }
+        let fails_in_sight = state == TurnState::Failed && self.is_shown;
+        let state = if fails_in_sight { TurnState::Interrupted } else { state };
         let ended = StoredTurn { state, ..self.row.record.clone() };
         match self.database.replace(&self.row, &ended).await {
             // Its end was on its way when the caller left, or another process goes on with it.

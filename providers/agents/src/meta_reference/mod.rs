@@ -49,6 +49,8 @@ caller who made it.
 - Each step is kept before its event is sent. A turn whose caller leaves is interrupted, and one whose server dies too:
   both have no `completed_at`, and `.../resume` with an empty `tool_responses` goes on with them. A call of a tool that
   had begun is not made again; the model is told that its effect is not known.
+- A turn that fails is left out of its session, and is read by its id; one that was in the session before it was resumed
+  stays there as interrupted.
 - Calls of several tools in one answer run side by side. What fails in a tool, wrong arguments and names of tools that
   there are not go to the model as the answer of the tool. A call that is made three times in a row is not made again, and
   after six the turn ends.

@@ -82,9 +82,9 @@ pub(super) enum TurnState {
     /// Tools of the client are to answer.
     AwaitingInput,
     Complete,
-    /// The caller left before it ended.
+    /// The caller left before it ended, or it failed when it was gone on with.
     Interrupted,
-    /// It ended with an error, which the caller was told.
+    /// It ended with an error, which the caller was told, before its session showed it.
     Failed,
 }
 
@@ -149,6 +149,22 @@ impl StoredTurn {
     }
 }
 
+impl Record for StoredTurn {
+    const TABLE: &'static Table = &TURNS;
+
+    fn id(&self) -> &str {
+        &self.turn.turn_id
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            self.agent_id.as_str().into(),
+            self.turn.session_id.as_str().into(),
+            self.state.as_str().into(),
+        ]
+    }
+}
+
 /// What happened next in a turn: a step ended, or calls of tools began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredEntry {
@@ -197,21 +213,5 @@ impl Record for StoredEntry {
 
     fn cells(&self) -> Vec<Cell> {
         vec![self.session_id.as_str().into(), self.turn_id.as_str().into()]
-    }
-}
-
-impl Record for StoredTurn {
-    const TABLE: &'static Table = &TURNS;
-
-    fn id(&self) -> &str {
-        &self.turn.turn_id
-    }
-
-    fn cells(&self) -> Vec<Cell> {
-        vec![
-            self.agent_id.as_str().into(),
-            self.turn.session_id.as_str().into(),
-            self.state.as_str().into(),
-        ]
     }
 }

@@ -150,9 +150,10 @@ impl Run {
         else {
             return Ok(Flow::GoOn);
         };
-        let calls = step.model_response.tool_calls.iter().flatten();
+        let calls = || step.model_response.tool_calls.iter().flatten();
         let open: Vec<ToolCall> =
-            calls.filter(|call| !answered.contains(call.call_id.as_str())).cloned().collect();
+            calls().filter(|call| !answered.contains(call.call_id.as_str())).cloned().collect();
+        let were_let = calls().any(|call| self.stored.begun.contains(&call.call_id));
         let last = step.model_response.clone();
         let asked_after =
             self.stored.turn.steps.last().is_some_and(|step| matches!(step, Step::Inference(_)));
@@ -160,6 +161,10 @@ impl Run {
             // The turn broke off between an answer without calls and its end.
             let said = last.tool_calls.iter().flatten().next().is_none();
             return Ok(if said && asked_after { Flow::End(last) } else { Flow::GoOn });
+        }
+        // Calls that were left at a bound stay so, however often the turn is gone on with.
+        if last.stop_reason == StopReason::OutOfTokens || !were_let && self.is_spent() {
+            return Ok(if asked_after { Flow::End(last) } else { Flow::GoOn });
         }
         self.call(open, last).await
     }

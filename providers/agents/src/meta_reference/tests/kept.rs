@@ -58,12 +58,7 @@ async fn what_is_removed_leaves_no_entries() {
     let script = [text(&["one"]), text(&["two"])];
     let mut world = World::at(&file(&folder), config, script).await;
     world.turn("hi").await;
-    let session = |world: &World| SessionRequest {
-        agent_id: world.agent_id.clone(),
-        session_id: world.session_id.clone(),
-        turn_ids: None,
-    };
-    world.agents.delete_session(&world.cx, session(&world)).await.unwrap();
+    world.agents.delete_session(&world.cx, world.which()).await.unwrap();
     assert_eq!(rows(&file(&folder)).await, (vec![], vec![]));
 
     world.session_id = world.new_session().await;
@@ -81,12 +76,7 @@ async fn a_turn_whose_session_is_removed_ends_and_writes_no_more() {
     *world.script.together.lock().unwrap() = Some(Arc::clone(&barrier));
     let mut events = world.open_turn().await.unwrap();
     eventually("the tool runs", || world.invoked().len() == 1).await;
-    let request = SessionRequest {
-        agent_id: world.agent_id.clone(),
-        session_id: world.session_id.clone(),
-        turn_ids: None,
-    };
-    world.agents.delete_session(&world.cx, request).await.unwrap();
+    world.agents.delete_session(&world.cx, world.which()).await.unwrap();
     barrier.wait().await;
     let mut error = None;
     while let Some(event) = chaski_testkit::within("an event", events.next()).await {

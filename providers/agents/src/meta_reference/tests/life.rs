@@ -1,7 +1,10 @@
 //! Owners, removal, callers that leave, and servers that die.
 
 use super::*;
-use crate::meta_reference::tests::world::{is_conflict, kind, plain};
+use crate::meta_reference::tests::{
+    spans::Kept,
+    world::{is_conflict, kind, plain},
+};
 use chaski_provider::Principal;
 use chaski_testkit::{eventually, within};
 use futures_util::StreamExt;
@@ -19,10 +22,8 @@ async fn what_one_caller_has_is_not_there_for_another() {
     assert_eq!(agents.list_agents(&world.cx, page).await.unwrap().data.len(), 1);
     let error = agents.get_agent(&cx, &world.agent_id).await.unwrap_err();
     assert_eq!(error.message, format!("Could not find agent config for {}", world.agent_id));
-    let (agent_id, session_id) = (world.agent_id.clone(), world.session_id.clone());
-    let which = SessionRequest { agent_id, session_id, turn_ids: None };
-    assert!(agents.get_session(&cx, which.clone()).await.is_err());
-    agents.delete_session(&cx, which).await.unwrap();
+    assert!(agents.get_session(&cx, world.which()).await.is_err());
+    agents.delete_session(&cx, world.which()).await.unwrap();
     agents.delete_agent(&cx, &world.agent_id).await.unwrap();
     assert_eq!(world.session().await.turns, std::slice::from_ref(&turn), "nothing was removed");
     let (agent_id, session_id) = (world.agent_id.clone(), world.session_id.clone());
@@ -55,12 +56,7 @@ async fn sessions_are_listed_in_pages_and_removed_with_their_agent() {
     assert_eq!(seen.last(), Some(&world.session_id), "the newest comes first");
     world.agents.delete_agent(&world.cx, &world.agent_id).await.unwrap();
     world.agents.delete_agent(&world.cx, &world.agent_id).await.unwrap();
-    let request = SessionRequest {
-        agent_id: world.agent_id.clone(),
-        session_id: world.session_id.clone(),
-        turn_ids: None,
-    };
-    let error = world.agents.get_session(&world.cx, request).await.unwrap_err();
+    let error = world.agents.get_session(&world.cx, world.which()).await.unwrap_err();
     assert_eq!(error.message, format!("Session {} not found", world.session_id));
 }
 
@@ -86,6 +82,48 @@ async fn a_caller_that_leaves_interrupts_the_turn_which_can_go_on_later() {
     let events = world.resume(&turn.turn_id, json!([])).await;
     assert_eq!(events.turn().output_message.content.texts("").as_deref(), Some("better"));
     assert_eq!(world.session().await.turns.len(), 1);
+}
+
+#[tokio::test]
+async fn a_turn_that_waits_for_the_client_still_waits_if_the_caller_leaves_before_it_knows() {
+    // With these calls, as many events as may wait come before the last one.
+    let asks: Vec<(&str, Value)> = (0..62).map(|n| ("ask_user", json!({ "n": n }))).collect();
+    let config = json!({ "client_tools": [{ "name": "ask_user" }] });
+    let mut world = World::new(config, [calls(&asks), text(&["thanks"])]).await;
+    let (spans, _root) = Kept::watching(&mut world);
+    let events = world.open_turn().await.unwrap();
+    let turn = within("the end of the turn", async {
+        loop {
+            let turn = world.session().await.turns.pop().unwrap();
+            if turn.completed_at.is_some() {
+                break turn;
+            }
+        }
+    })
+    .await;
+    assert!(!spans.has_ended("create_and_execute_turn"), "its last event waits to be taken");
+    drop(events);
+    eventually("the run is over", || spans.has_ended("create_and_execute_turn")).await;
+    assert_eq!(world.session().await.turns, std::slice::from_ref(&turn));
+    let answer = |call: &chaski_api::inference::ToolCall| json!({ "call_id": call.call_id, "tool_name": "ask_user", "content": "yes" });
+    let answers: Vec<Value> = turn.output_message.tool_calls.iter().flatten().map(answer).collect();
+    assert_eq!(answers.len(), 62);
+    let whole = world.resume(&turn.turn_id, answers.into()).await.turn();
+    assert_eq!(whole.output_message.content.texts("").as_deref(), Some("thanks"));
+}
+
+#[tokio::test]
+async fn a_turn_that_was_answered_stays_in_its_session_if_going_on_with_it_fails() {
+    let world = World::new(json!({}), [text(&["look it up"]), Said::Failure, text(&["42"])]).await;
+    let turn = world.turn("go").await.turn();
+    let answer = json!([{ "call_id": "own", "tool_name": "ask_user", "content": "42" }]);
+    let failed = world.resume(&turn.turn_id, answer).await;
+    assert_eq!(failed.error.unwrap().message, "the model is down");
+    let shown = world.session().await.turns.pop().expect("the turn is still there");
+    assert_eq!((shown.turn_id.as_str(), shown.completed_at), (turn.turn_id.as_str(), None));
+    assert_eq!(shown.steps.len(), 2, "with what the client answered");
+    let whole = world.resume(&turn.turn_id, json!([])).await.turn();
+    assert_eq!(whole.output_message.content.texts("").as_deref(), Some("42"));
 }
 
 /// Waits until the only turn of the session is no longer under way.

@@ -6,8 +6,9 @@ use chaski_provider::{Attribute, EndedSpan, OpenSpan, SpanContext, SpanSink};
 use chaski_testkit::eventually;
 use futures_util::StreamExt;
 
+/// The spans that have ended.
 #[derive(Default)]
-struct Kept(Mutex<Vec<EndedSpan>>);
+pub(super) struct Kept(Mutex<Vec<EndedSpan>>);
 
 impl SpanSink for Kept {
     fn keep(&self, span: EndedSpan) {
@@ -21,12 +22,16 @@ impl SpanSink for Kept {
 
 impl Kept {
     /// Puts the requests of a world into a trace.
-    fn watching(world: &mut World) -> (Arc<Self>, OpenSpan) {
+    pub(super) fn watching(world: &mut World) -> (Arc<Self>, OpenSpan) {
         let sink = Arc::new(Self::default());
         let as_sink = Arc::clone(&sink) as Arc<dyn SpanSink>;
         let root = SpanContext::begin(as_sink, world.cx.owner(), None, "/turn".to_owned());
         world.cx = world.cx.within(&root);
         (sink, root)
+    }
+
+    pub(super) fn has_ended(&self, name: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|span| span.name == name)
     }
 
     /// Each span that has ended: its name, after that of the one it is below, and its status.
@@ -122,8 +127,7 @@ async fn a_turn_whose_caller_leaves_ends_its_spans_and_says_so() {
     let mut events = world.open_turn().await.unwrap();
     assert!(events.next().await.is_some());
     drop(events);
-    let ended = |name: &str| kept.0.lock().unwrap().iter().any(|span| span.name == name);
-    eventually("the end of the turn", || ended("create_and_execute_turn")).await;
+    eventually("the end of the turn", || kept.has_ended("create_and_execute_turn")).await;
     let spans = kept.0.lock().unwrap().clone();
     let turn = spans.iter().find(|span| span.name == "create_and_execute_turn").unwrap();
     assert!(turn.attributes.contains(&("interrupted", Attribute::Truth(true))));

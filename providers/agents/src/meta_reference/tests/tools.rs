@@ -257,6 +257,25 @@ async fn a_turn_ends_at_its_bounds_with_the_calls_that_are_left() {
 }
 
 #[tokio::test]
+async fn calls_that_were_left_at_a_bound_are_not_made_by_going_on_with_the_turn() {
+    let call = || vec![("add".to_owned(), json!({ "n": 1 }))];
+    for (bound, said) in
+        [(json!({ "max_infer_iters": 1 }), Said::Calls(call())), (json!({}), Said::Cut(call()))]
+    {
+        let mut config = json!({ "toolgroups": ["my::math"] });
+        config.as_object_mut().unwrap().extend(bound.as_object().unwrap().clone());
+        let world = World::new(config, [said, text(&["so be it"])]).await;
+        let turn = world.turn("go").await.turn();
+        assert_eq!(turn.output_message.tool_calls.as_ref().unwrap().len(), 1, "{bound}");
+        let own = json!([{ "call_id": "own", "tool_name": "ask_user", "content": "42" }]);
+        let whole = world.resume(&turn.turn_id, own).await.turn();
+        assert!(world.invoked().is_empty(), "{bound}");
+        assert_eq!(plain(&whole.output_message.content), "so be it");
+        assert_eq!(world.asked().len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_goes_round_in_circles_is_told_and_then_stopped() {
     let world = World::new(
         json!({ "toolgroups": ["my::math"], "max_infer_iters": 50 }),

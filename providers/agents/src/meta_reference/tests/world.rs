@@ -27,6 +27,8 @@ use std::{collections::VecDeque, path::Path};
 pub(super) enum Said {
     Text(Vec<String>),
     Calls(Vec<(String, Value)>),
+    /// Calls with which the limit of tokens is reached.
+    Cut(Vec<(String, Value)>),
     Failure,
     /// One word, and then nothing for ever.
     Stuck,
@@ -62,7 +64,7 @@ impl Script {
         ];
         match said {
             Said::Text(pieces) => chunks.extend(pieces.iter().map(|text| piece(text))),
-            Said::Calls(calls) => chunks.extend(calls.iter().map(|(name, arguments)| {
+            Said::Calls(calls) | Said::Cut(calls) => chunks.extend(calls.iter().map(|(name, arguments)| {
                 let mut made = self.made.lock().unwrap();
                 *made += 1;
                 let call = json!({
@@ -74,10 +76,12 @@ impl Script {
             })),
             Said::Failure | Said::Stuck => chunks.push(piece("wait")),
         }
+        let is_cut = matches!(said, Said::Cut(_));
+        let stop_reason = if is_cut { "out_of_tokens" } else { "end_of_turn" };
         if !matches!(said, Said::Stuck) {
             chunks.push(json!({
                 "event": {
-                    "event_type": "complete", "stop_reason": "end_of_turn",
+                    "event_type": "complete", "stop_reason": stop_reason,
                     "delta": { "type": "text", "text": "" },
                 },
                 "metrics": [{ "metric": "total_tokens", "value": 10 }],
@@ -107,7 +111,7 @@ impl Chat for Script {
         let all = stream::iter(chunks);
         Ok(Reply::Stream(match said {
             Said::Stuck => all.chain(stream::pending()).boxed(),
-            Said::Text(_) | Said::Calls(_) | Said::Failure => all.boxed(),
+            Said::Text(_) | Said::Calls(_) | Said::Cut(_) | Said::Failure => all.boxed(),
         }))
     }
 }
@@ -380,13 +384,17 @@ impl World {
         gathered(self.agents.resume_turn(&self.cx, request).await).await
     }
 
-    pub(super) async fn session(&self) -> Session {
-        let request = SessionRequest {
+    /// The session, as requests name it.
+    pub(super) fn which(&self) -> SessionRequest {
+        SessionRequest {
             agent_id: self.agent_id.clone(),
             session_id: self.session_id.clone(),
             turn_ids: None,
-        };
-        self.agents.get_session(&self.cx, request).await.unwrap()
+        }
+    }
+
+    pub(super) async fn session(&self) -> Session {
+        self.agents.get_session(&self.cx, self.which()).await.unwrap()
     }
 
     pub(super) fn asked(&self) -> Vec<Value> {
