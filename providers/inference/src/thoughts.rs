@@ -1,55 +1,24 @@
 //! Thoughts that a model wants back as it gave them, in `thinking_blocks` of messages.
 
 use chaski_api::{
-    Result, Wire,
-    openai::{ChatChunk, ChatCompletion, THINKING_BLOCKS},
+    Error, ErrorKind, Result, Wire,
+    openai::{ChatChunk, ChatCompletion, THINKING_BLOCKS, Thought},
 };
 use chaski_provider::Payload;
 use serde::Serialize;
-use serde_json::{Value, json};
 
-/// Thoughts with what shows that the model had them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Thought {
-    Signed { thinking: String, signature: String },
-    Encrypted { data: String },
-}
+/// The most bytes of thoughts that wait for their signature.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-impl Thought {
-    /// What a block of Anthropic's form says; nothing if it is not signed.
-    pub(crate) fn read(block: &Value) -> Option<Self> {
-        let text = |key: &str| block[key].as_str().unwrap_or_default().to_owned();
-        let proof = |key: &str| Some(text(key)).filter(|proof| !proof.is_empty());
-        match block["type"].as_str()? {
-            "thinking" => {
-                let (thinking, signature) = (text("thinking"), proof("signature")?);
-                Some(Self::Signed { thinking, signature })
-            }
-            "redacted_thinking" => proof("data").map(|data| Self::Encrypted { data }),
-            _ => None,
-        }
+/// # Errors
+/// `Upstream` if so many bytes of thoughts of the provider called `name` are too many to wait for
+/// their signature.
+pub(crate) fn check_length(bytes: usize, name: &str) -> Result<()> {
+    if bytes <= MOST_BYTES {
+        return Ok(());
     }
-
-    /// Those of a message in OpenAI's form.
-    pub(crate) fn of_message(message: &Value) -> Vec<Self> {
-        let blocks = message[THINKING_BLOCKS].as_array();
-        blocks.into_iter().flatten().filter_map(Self::read).collect()
-    }
-
-    /// The block in Anthropic's form.
-    pub(crate) fn block(&self) -> Value {
-        match self {
-            Self::Signed { thinking, signature } => {
-                json!({ "type": "thinking", "thinking": thinking, "signature": signature })
-            }
-            Self::Encrypted { data } => json!({ "type": "redacted_thinking", "data": data }),
-        }
-    }
-
-    /// The member of a message, or of a delta.
-    pub(crate) fn member(thoughts: &[Self]) -> Value {
-        thoughts.iter().map(Self::block).collect()
-    }
+    let message = format!("{name} sent thoughts of more than {MOST_BYTES} bytes");
+    Err(Error::new(ErrorKind::Upstream { status: None }, message))
 }
 
 /// A form in which thoughts come.
@@ -74,7 +43,7 @@ pub(crate) fn with<T: Carries>(said: T, thoughts: &[Thought]) -> Result<Payload<
     if thoughts.is_empty() {
         return Ok(Payload::Value(said));
     }
-    let mut said = serde_json::to_value(said).map_err(chaski_api::Error::internal)?;
+    let mut said = serde_json::to_value(said).map_err(Error::internal)?;
     said["choices"][0][T::SAID][THINKING_BLOCKS] = Thought::member(thoughts);
     Ok(Payload::Raw(said.to_string().into()))
 }

@@ -1,9 +1,12 @@
 //! Answers: from Anthropic's form to OpenAI's.
 
 use super::{api::broken, request::Form};
-use crate::{local::now, thoughts::Thought};
+use crate::local::now;
 use bytes::Bytes;
-use chaski_api::{Result, openai::THINKING_BLOCKS};
+use chaski_api::{
+    Result,
+    openai::{THINKING_BLOCKS, Thought},
+};
 use serde_json::{Map, Value, json};
 
 /// The answer as the JSON text of a chat completion.

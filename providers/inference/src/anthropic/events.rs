@@ -1,17 +1,22 @@
 //! Streams: from the events of Anthropic's form to the chunks of OpenAI's.
 
 use super::{
+    NAME,
     answer::{finish_reason, input, text_of, usage},
     api::broken,
     request::Form,
 };
-use crate::{local::now, thoughts::Thought};
-use bytes::Bytes;
-use chaski_api::{Result, openai::THINKING_BLOCKS};
-use futures_util::{
-    StreamExt,
-    stream::{self, BoxStream},
+use crate::{
+    local::now,
+    thoughts,
+    translated::{self, Source},
 };
+use bytes::Bytes;
+use chaski_api::{
+    Result,
+    openai::{THINKING_BLOCKS, Thought},
+};
+use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, VecDeque};
 
@@ -48,6 +53,8 @@ pub(super) struct Translation {
     created: i64,
     blocks: HashMap<i64, Block>,
     calls: usize,
+    /// The bytes of all thoughts and signatures so far.
+    thought_bytes: usize,
     usage: Map<String, Value>,
     finished: bool,
 }
@@ -61,6 +68,7 @@ impl Translation {
             created: now(),
             blocks: HashMap::new(),
             calls: 0,
+            thought_bytes: 0,
             usage: Map::new(),
             finished: false,
         }
@@ -69,7 +77,7 @@ impl Translation {
     /// Translates an event into none, one or several chunks.
     ///
     /// # Errors
-    /// `Upstream` if it is not what an event must be.
+    /// `Upstream` if it is not what an event must be, or thoughts are too long.
     pub(super) fn event(&mut self, event: &[u8], out: &mut Out) -> Result<()> {
         let mut event: Value = serde_json::from_slice(event)
             .map_err(|error| broken("sent an event that cannot be understood").caused_by(error))?;
@@ -83,8 +91,8 @@ impl Translation {
                 self.add_usage(usage);
                 self.put(json!({ "role": "assistant", "content": "" }), None, out);
             }
-            "content_block_start" => self.begin(index, &event["content_block"], out),
-            "content_block_delta" => self.delta(index, &event["delta"], out),
+            "content_block_start" => self.begin(index, &event["content_block"], out)?,
+            "content_block_delta" => self.delta(index, &event["delta"], out)?,
             "content_block_stop" => self.end_block(index, out),
             "message_delta" => {
                 self.add_usage(event["usage"].take());
@@ -106,7 +114,7 @@ impl Translation {
         Ok(())
     }
 
-    fn begin(&mut self, index: i64, block: &Value, out: &mut Out) {
+    fn begin(&mut self, index: i64, block: &Value, out: &mut Out) -> Result<()> {
         let said = |key: &str| block[key].as_str().unwrap_or_default();
         let begun_with = || {
             let input = input(block);
@@ -116,6 +124,7 @@ impl Translation {
             "text" => (Block::Text, json!({ "content": said("text") })),
             "thinking" => {
                 let (thinking, signature) = (said("thinking"), said("signature").to_owned());
+                self.count_thoughts(&[thinking, &signature])?;
                 let delta = json!({ "reasoning_content": thinking });
                 (Block::Thoughts { thinking: thinking.to_owned(), signature }, delta)
             }
@@ -123,7 +132,7 @@ impl Translation {
                 if let Some(thought) = Thought::read(block) {
                     self.put(wanted_back(thought), None, out);
                 }
-                return;
+                return Ok(());
             }
             "tool_use" if self.form.forced => {
                 let block = Block::Answer { begun_with: begun_with(), has_arguments: false };
@@ -140,7 +149,7 @@ impl Translation {
                 let block = Block::Call { number, begun_with, has_arguments: false };
                 (block, json!({ "tool_calls": [call] }))
             }
-            _ => return,
+            _ => return Ok(()),
         };
         let is_empty = |text: &Value| text.as_str() == Some("");
         let says = !is_empty(&delta["content"]) && !is_empty(&delta["reasoning_content"]);
@@ -149,11 +158,23 @@ impl Translation {
             self.put(delta, None, out);
         }
         self.blocks.insert(index, kind);
+        Ok(())
     }
 
-    fn delta(&mut self, index: i64, delta: &Value, out: &mut Out) {
+    /// # Errors
+    /// `Upstream` if the thoughts are too long with these pieces.
+    fn count_thoughts(&mut self, pieces: &[&str]) -> Result<()> {
+        self.thought_bytes += pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        thoughts::check_length(self.thought_bytes, NAME)
+    }
+
+    fn delta(&mut self, index: i64, delta: &Value, out: &mut Out) -> Result<()> {
         let piece = |key: &str| delta[key].as_str().filter(|piece| !piece.is_empty());
         let forced = self.form.forced;
+        if let Some(Block::Thoughts { .. }) = self.blocks.get(&index) {
+            let pieces = ["thinking", "signature"].map(|key| piece(key).unwrap_or_default());
+            self.count_thoughts(&pieces)?;
+        }
         let delta = match self.blocks.get_mut(&index) {
             Some(Block::Text) if forced => None,
             Some(Block::Text) => piece("text").map(|piece| json!({ "content": piece })),
@@ -177,6 +198,7 @@ impl Translation {
         if let Some(delta) = delta {
             self.put(delta, None, out);
         }
+        Ok(())
     }
 
     /// A call without pieces of arguments has those that it began with, or none.
@@ -248,10 +270,21 @@ fn arguments(number: usize, piece: &str) -> Value {
     json!({ "tool_calls": [{ "index": number, "function": { "arguments": piece } }] })
 }
 
-struct State {
+/// The answer, as far as it was read.
+struct Reading {
     events: BoxStream<'static, Result<Bytes>>,
     translation: Translation,
-    ready: Out,
+}
+
+impl Source for Reading {
+    type Event = Bytes;
+
+    async fn read(&mut self, ready: &mut Out) -> Result<bool> {
+        match self.events.next().await.transpose()? {
+            Some(event) => self.translation.event(&event, ready).map(|()| false),
+            None => Ok(true),
+        }
+    }
 }
 
 /// The chunks, as JSON texts; the first error is the last item.
@@ -259,19 +292,5 @@ pub(super) fn translated(
     events: BoxStream<'static, Result<Bytes>>,
     form: Form,
 ) -> BoxStream<'static, Result<Bytes>> {
-    let state = State { events, translation: Translation::new(form), ready: Out::new() };
-    stream::unfold(Some(state), |state| async move {
-        let mut state = state?;
-        loop {
-            if let Some(chunk) = state.ready.pop_front() {
-                return Some((Ok(chunk), Some(state)));
-            }
-            let event = state.events.next().await?;
-            let outcome = event.and_then(|event| state.translation.event(&event, &mut state.ready));
-            if let Err(error) = outcome {
-                return Some((Err(error), None));
-            }
-        }
-    })
-    .boxed()
+    translated::events(Reading { events, translation: Translation::new(form) }).boxed()
 }

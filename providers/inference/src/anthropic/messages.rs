@@ -4,8 +4,7 @@
 //! role that follow each other are one turn.
 
 use super::tools::wrong;
-use crate::thoughts::Thought;
-use chaski_api::{Error, Result};
+use chaski_api::{Error, Result, openai::Thought};
 use serde_json::{Map, Value, json};
 
 /// The kinds of images that Anthropic takes, as part of their media type.

@@ -1,13 +1,12 @@
 //! From Converse's answers to OpenAI's.
 
 use super::broken;
-use crate::{
-    head::Head,
-    thoughts::{self, Thought},
-};
+use crate::{head::Head, thoughts};
 use chaski_api::{
     Result,
-    openai::{ChatChoice, ChatCompletion, ChatMessage, FunctionCall, FunctionToolCall, Usage},
+    openai::{
+        ChatChoice, ChatCompletion, ChatMessage, FunctionCall, FunctionToolCall, Thought, Usage,
+    },
 };
 use chaski_provider::Payload;
 use serde::Deserialize;

@@ -1,10 +1,9 @@
 //! From OpenAI's request to Converse's (Bedrock runtime API, "Converse").
 
 use super::{NAME, tools};
-use crate::thoughts::Thought;
 use chaski_api::{
     Error, Result,
-    openai::{Body, ChatRequest, THINKING},
+    openai::{Body, ChatRequest, THINKING, Thought},
 };
 use serde_json::{Map, Value, json};
 
@@ -31,7 +30,8 @@ const IMAGES: &[(&str, &str)] = &[
     ("image/gif", "gif"),
     ("image/webp", "webp"),
 ];
-/// What the ids of the models contain that are told how to think by the field `thinking`.
+/// What the ids of the models contain that are told how to think by the field `thinking`, and want
+/// their thoughts back.
 const ANTHROPIC: &str = "anthropic.";
 /// Converse's own field for what only one model has; taken from requests as it is.
 const ADDITIONAL: &str = "additionalModelRequestFields";
@@ -44,7 +44,8 @@ pub(super) fn translate(request: &ChatRequest) -> Result<Value> {
     let body = &request.body;
     refuse(body)?;
     let empty = Vec::new();
-    let chat = Chat::read(body.get("messages").and_then(Value::as_array).unwrap_or(&empty))?;
+    let messages = body.get("messages").and_then(Value::as_array).unwrap_or(&empty);
+    let chat = Chat::read(messages, request.model().contains(ANTHROPIC))?;
     let turns: Vec<Value> = chat
         .turns
         .into_iter()
@@ -162,6 +163,8 @@ struct Chat {
     turns: Vec<Turn>,
     /// The names of the tools that were called, each once.
     called: Vec<String>,
+    /// Whether the model is told its thoughts.
+    tells_thoughts: bool,
 }
 
 #[derive(Debug)]
@@ -171,8 +174,8 @@ struct Turn {
 }
 
 impl Chat {
-    fn read(messages: &[Value]) -> Result<Self> {
-        let mut chat = Self::default();
+    fn read(messages: &[Value], tells_thoughts: bool) -> Result<Self> {
+        let mut chat = Self { tells_thoughts, ..Self::default() };
         for (index, message) in messages.iter().enumerate() {
             chat.add(message).map_err(|error| {
                 let message = format!("`messages[{index}]` {}", error.message);
@@ -200,7 +203,7 @@ impl Chat {
                     said.push(self.call(call)?);
                 }
                 // Thoughts alone are no answer.
-                if !said.is_empty() {
+                if self.tells_thoughts && !said.is_empty() {
                     let thoughts = Thought::of_message(message).into_iter().map(reasoning);
                     said.splice(..0, thoughts);
                 }

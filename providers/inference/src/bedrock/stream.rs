@@ -1,18 +1,19 @@
 //! The events of `ConverseStream` in OpenAI's form.
 
 use super::{
+    NAME,
     answer::{TokenUsage, finish_reason},
     broken, failure, unclear,
 };
 use crate::{
     head::Head,
-    thoughts::{self, Thought},
+    thoughts,
     translated::{self, Source},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chaski_api::{
     Result,
-    openai::{ChatChunk, ChatChunkChoice, ChatMessage, FunctionCall, FunctionToolCall},
+    openai::{ChatChunk, ChatChunkChoice, ChatMessage, FunctionCall, FunctionToolCall, Thought},
 };
 use chaski_provider::{EventStream, Payload};
 use chaski_upstream::{
@@ -26,8 +27,6 @@ use std::collections::VecDeque;
 pub(super) const MEDIA_TYPE: &str = "application/vnd.amazon.eventstream";
 /// The longest message: a tool call may carry a whole file, though in pieces.
 const MESSAGE_BYTES: usize = 8 * 1024 * 1024;
-/// The longest thoughts of one block, which wait for their signature.
-const THOUGHTS_BYTES: usize = 8 * 1024 * 1024;
 
 /// What begins a block.
 #[derive(Debug, Deserialize)]
@@ -128,10 +127,8 @@ impl Thoughts {
             let encrypted = STANDARD.decode(encrypted);
             self.encrypted.extend(encrypted.map_err(|error| unclear().caused_by(error))?);
         }
-        if self.thinking.len() + self.signature.len() + self.encrypted.len() > THOUGHTS_BYTES {
-            return Err(broken(&format!("sent thoughts of more than {THOUGHTS_BYTES} bytes")));
-        }
-        Ok(())
+        let bytes = self.thinking.len() + self.signature.len() + self.encrypted.len();
+        thoughts::check_length(bytes, NAME)
     }
 
     /// What the model wants back of them.

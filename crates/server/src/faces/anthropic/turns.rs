@@ -10,7 +10,7 @@ use chaski_api::{
         InputBlock, InputMessage, InputRole, RedactedThinkingInput, ResultPart, TextInput, TextOr,
         ThinkingInput, ToolResultInput, ToolUseBlock,
     },
-    openai::THINKING_BLOCKS,
+    openai::{THINKING_BLOCKS, Thought},
 };
 use serde_json::{Map, Value, json};
 
@@ -29,7 +29,7 @@ struct Said {
     texts: Vec<String>,
     calls: Vec<Value>,
     /// Those that show where they come from, for models that want them back.
-    thoughts: Vec<Value>,
+    thoughts: Vec<Thought>,
 }
 
 /// The messages in OpenAI's form, the system's first.
@@ -125,12 +125,10 @@ fn assistant(
                     // No model takes back what it cannot recognise.
                     InputBlock::Thinking(thought) if thought.signature.is_empty() => {}
                     InputBlock::Thinking(ThinkingInput { thinking, signature }) => {
-                        said.thoughts.push(json!({
-                            "type": "thinking", "thinking": thinking, "signature": signature,
-                        }));
+                        said.thoughts.push(Thought::Signed { thinking, signature });
                     }
                     InputBlock::RedactedThinking(RedactedThinkingInput { data }) => {
-                        said.thoughts.push(json!({ "type": "redacted_thinking", "data": data }));
+                        said.thoughts.push(Thought::Encrypted { data });
                     }
                     InputBlock::Image(_) => misplaced("image", "user", reader),
                     InputBlock::Document(_) => misplaced("document", "user", reader),
@@ -201,7 +199,7 @@ fn end(turn: Option<Turn>, out: &mut Vec<Value>) {
                 message.insert("tool_calls".to_owned(), calls.into());
             }
             if !thoughts.is_empty() {
-                message.insert(THINKING_BLOCKS.to_owned(), thoughts.into());
+                message.insert(THINKING_BLOCKS.to_owned(), Thought::member(&thoughts));
             }
             out.push(message.into());
         }

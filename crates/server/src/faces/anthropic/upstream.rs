@@ -3,7 +3,7 @@
 use chaski_api::{
     Result, Wire,
     anthropic::{ContentBlock, MessagesUsage, RedactedThinkingBlock, ThinkingBlock},
-    openai::Usage,
+    openai::{Thought, Usage},
 };
 use chaski_provider::Payload;
 use serde::Deserialize;
@@ -38,8 +38,9 @@ struct Probe {
 struct ProbedChoice {
     // vLLM's, a text or the number of a token.
     stop_reason: Value,
-    #[serde(alias = "delta")]
     message: Option<ProbedMessage>,
+    // Some upstreams send both.
+    delta: Option<ProbedMessage>,
 }
 
 #[derive(Default, Deserialize)]
@@ -69,12 +70,15 @@ impl<T: Wire> Said<T> {
             Payload::Value(_) => More::default(),
             Payload::Raw(text) => {
                 let probe = serde_json::from_slice::<Probe>(text).unwrap_or_default();
-                let ProbedChoice { stop_reason, message } =
+                let ProbedChoice { stop_reason, message, delta } =
                     probe.choices.into_iter().next().unwrap_or_default();
+                let said = message.into_iter().chain(delta);
+                let blocks = said.map(|said| said.thinking_blocks).find(Value::is_array);
+                let thoughts = Thought::read_all(&blocks.unwrap_or_default()).into_iter();
                 let details = probe.usage.and_then(|usage| usage.prompt_tokens_details);
                 More {
                     stop: stop_reason.as_str().map(str::to_owned),
-                    thoughts: message.map_or_else(Vec::new, |said| thoughts(&said.thinking_blocks)),
+                    thoughts: thoughts.map(block).collect(),
                     cached: details.and_then(|details| details.cached_tokens),
                 }
             }
@@ -83,24 +87,16 @@ impl<T: Wire> Said<T> {
     }
 }
 
-/// The signed and the encrypted thoughts among these.
-fn thoughts(blocks: &Value) -> Vec<ContentBlock> {
-    let text = |block: &Value, key: &str| block[key].as_str().unwrap_or_default().to_owned();
-    let blocks = blocks.as_array().into_iter().flatten();
-    blocks
-        .filter_map(|block| match block["type"].as_str()? {
-            "thinking" => {
-                let (thinking, signature) = (text(block, "thinking"), text(block, "signature"));
-                let thoughts = ThinkingBlock { thinking, signature };
-                (!thoughts.signature.is_empty()).then_some(ContentBlock::Thinking(thoughts))
-            }
-            "redacted_thinking" => {
-                let data = text(block, "data");
-                Some(ContentBlock::RedactedThinking(RedactedThinkingBlock { data }))
-            }
-            _ => None,
-        })
-        .collect()
+/// Thoughts as a block of Anthropic's form.
+fn block(thought: Thought) -> ContentBlock {
+    match thought {
+        Thought::Signed { thinking, signature } => {
+            ContentBlock::Thinking(ThinkingBlock { thinking, signature })
+        }
+        Thought::Encrypted { data } => {
+            ContentBlock::RedactedThinking(RedactedThinkingBlock { data })
+        }
+    }
 }
 
 impl More {

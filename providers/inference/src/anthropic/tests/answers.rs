@@ -270,3 +270,21 @@ fn events_without_sense_do_no_harm() {
         translation.event(event.to_string().as_bytes(), &mut out).unwrap();
     }
 }
+
+#[test]
+fn thoughts_without_end_are_an_error() {
+    let piece = "x".repeat(1 << 20);
+    for kind in ["thinking", "signature"] {
+        let mut translation = Translation::new(FREE);
+        let mut out = Out::new();
+        let mut take = |event: Value| translation.event(event.to_string().as_bytes(), &mut out);
+        take(begin(0, json!({ "type": "thinking", "thinking": "" }))).unwrap();
+        for _ in 0..8 {
+            take(add(0, json!({ kind: piece }))).unwrap();
+        }
+        // Another block does not make room.
+        take(begin(1, json!({ "type": "thinking", "thinking": "" }))).unwrap();
+        let error = take(add(1, json!({ kind: "x" }))).unwrap_err();
+        assert_eq!(error.message, "Anthropic sent thoughts of more than 8388608 bytes");
+    }
+}

@@ -4,9 +4,13 @@ use super::super::request::translate;
 use chaski_api::{ErrorKind, openai::ChatRequest};
 use serde_json::{Value, json};
 
-#[expect(clippy::needless_pass_by_value, reason = "the cases are made by `json!`")]
 fn translated(messages: Value, more: Value) -> Value {
-    let mut request = ChatRequest::new("m", messages.as_array().unwrap().clone());
+    translated_for("m", messages, more)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the cases are made by `json!`")]
+fn translated_for(model: &str, messages: Value, more: Value) -> Value {
+    let mut request = ChatRequest::new(model, messages.as_array().unwrap().clone());
     request.body.extend(more.as_object().unwrap().clone());
     translate(&request).unwrap()
 }
@@ -74,7 +78,7 @@ fn a_chat_becomes_turns_of_user_and_assistant() {
 }
 
 #[test]
-fn thoughts_go_back_before_what_the_model_said() {
+fn thoughts_go_back_to_models_of_anthropic_before_what_they_said() {
     let thoughts = json!([
         { "type": "thinking", "thinking": "hm", "signature": "EpYC" },
         { "type": "redacted_thinking", "data": "RW13" },
@@ -82,24 +86,30 @@ fn thoughts_go_back_before_what_the_model_said() {
         { "type": "something_new" },
     ]);
     let call = json!({ "id": "c1", "function": { "name": "f", "arguments": "{}" } });
-    let out = translated(
-        json!([
-            { "role": "user", "content": "hello" },
-            { "role": "assistant", "content": "Let me see.", "tool_calls": [call],
-              "thinking_blocks": thoughts },
-            { "role": "tool", "tool_call_id": "c1", "content": "sunny" },
-            { "role": "assistant", "content": null, "thinking_blocks": thoughts },
-        ]),
-        json!({}),
-    );
+    let messages = json!([
+        { "role": "user", "content": "hello" },
+        { "role": "assistant", "content": "Let me see.", "tool_calls": [call],
+          "thinking_blocks": thoughts },
+        { "role": "tool", "tool_call_id": "c1", "content": "sunny" },
+        { "role": "assistant", "content": null, "thinking_blocks": thoughts },
+    ]);
     let said = json!([
-        { "reasoningContent": { "reasoningText": { "text": "hm", "signature": "EpYC" } } },
-        { "reasoningContent": { "redactedContent": "RW13" } },
         { "text": "Let me see." },
         { "toolUse": { "toolUseId": "c1", "name": "f", "input": {} } },
     ]);
-    assert_eq!(out["messages"][1], sent("assistant", said));
-    assert_eq!(out["messages"].as_array().unwrap().len(), 3, "thoughts alone are no turn");
+    let mut with_thoughts = vec![
+        json!({ "reasoningContent": { "reasoningText": { "text": "hm", "signature": "EpYC" } } }),
+        json!({ "reasoningContent": { "redactedContent": "RW13" } }),
+    ];
+    with_thoughts.extend(said.as_array().unwrap().clone());
+    for (model, expected) in [
+        ("us.anthropic.claude-sonnet-4-20250514-v1:0", Value::from(with_thoughts)),
+        ("meta.llama3-1-8b-instruct-v1:0", said),
+    ] {
+        let out = translated_for(model, messages.clone(), json!({}));
+        assert_eq!(out["messages"][1], sent("assistant", expected), "{model}");
+        assert_eq!(out["messages"].as_array().unwrap().len(), 3, "thoughts alone are no turn");
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Streams in Anthropic's form.
 
 use super::answers::wanted;
-use crate::faces::anthropic::{events::Translation, request::Wanted, segments::Out};
-use chaski_api::Result;
+use crate::faces::anthropic::{
+    events::Translation, request::Wanted, segments::Out, upstream::Said,
+};
+use chaski_api::{Result, openai::ChatChunk};
 use chaski_provider::Payload;
 use serde_json::{Value, json};
 
@@ -135,6 +137,20 @@ fn thoughts_that_a_model_wants_back_are_signed_at_their_end() {
     let unasked = Wanted { thinking: false, signed: false, ..wanted() };
     let events = events_of(unasked, &deltas).unwrap();
     assert_eq!(short(&events[1]), "0[text");
+}
+
+#[test]
+fn a_message_beside_the_delta_hides_nothing() {
+    let thoughts = json!([{ "type": "redacted_thinking", "data": "x" }]);
+    for message in [Value::Null, json!({}), json!({ "thinking_blocks": thoughts })] {
+        let delta = json!({ "content": "a", "thinking_blocks": thoughts });
+        let choice =
+            json!({ "index": 0, "message": message, "delta": delta, "stop_reason": "END" });
+        let chunk = json!({ "id": "1", "choices": [choice] }).to_string();
+        let more = Said::<ChatChunk>::read(Payload::Raw(chunk.into())).unwrap().more;
+        assert_eq!(more.stop.as_deref(), Some("END"), "{message}");
+        assert_eq!(serde_json::to_value(&more.thoughts).unwrap(), thoughts, "{message}");
+    }
 }
 
 #[test]
