@@ -26,7 +26,10 @@ use chaski_provider::{
 use conversation::{Asked, Question};
 use futures_util::{StreamExt, TryStreamExt, stream as futures};
 use spoken::{Answered, Spoken};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// What a user is told where a shield does not say it.
 const REFUSAL: &str = "I can't answer that. Can I help with something else?";
@@ -45,6 +48,21 @@ pub(crate) struct Guarding {
 pub(crate) fn is_wanted(config: &RunConfig) -> bool {
     config.safety.as_ref().is_some_and(|safety| safety.shields.is_some())
         || config.models.iter().any(|model| model.shields.is_some())
+}
+
+/// The models with shields, where models without their own have none.
+pub(crate) fn alone_shielded(config: &RunConfig) -> HashSet<String> {
+    let of_others = config.safety.as_ref().and_then(|safety| safety.shields.as_ref());
+    if of_others.is_some_and(judges) {
+        return HashSet::new();
+    }
+    let shielded = config.models.iter().filter(|model| model.shields.as_ref().is_some_and(judges));
+    shielded.map(|model| model.model_id.clone()).collect()
+}
+
+/// Whether there are any among these.
+fn judges(shields: &ModelShields) -> bool {
+    !shields.input.is_empty() || !shields.output.is_empty()
 }
 
 impl Guarding {
@@ -71,7 +89,7 @@ impl Guarding {
     /// The shields of a model; nothing if it has none.
     fn of(&self, model: &str) -> Option<&Arc<ModelShields>> {
         let shields = self.of_models.get(model).or(self.of_others.as_ref())?;
-        (!shields.input.is_empty() || !shields.output.is_empty()).then_some(shields)
+        judges(shields).then_some(shields)
     }
 
     /// The answer to a request, with everything judged that `shields` say.

@@ -1,7 +1,7 @@
 //! The rules of the models table beyond those of every table.
 
 use super::declared::{Declared, only};
-use crate::{RoutingTable, config::RunConfig, resolver::is_wanted};
+use crate::{RoutingTable, config::RunConfig, guarding, resolver::is_wanted};
 use chaski_api::{
     Error, Result,
     endpoints::models::RegisterModelRequest,
@@ -10,6 +10,7 @@ use chaski_api::{
 };
 use chaski_provider::Resource;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 pub(crate) const NO_DIMENSION: &str =
     "Embedding model must have an embedding dimension in its metadata";
@@ -46,6 +47,10 @@ impl RoutingTable<Model> {
 
 impl Declared for Model {
     const RELIED_ON: bool = true;
+
+    fn alone_shielded(config: &RunConfig) -> HashSet<String> {
+        guarding::alone_shielded(config)
+    }
 
     /// A model that names no provider is that of the only one.
     fn declared(config: &RunConfig, hosts: &[&str]) -> Vec<Self> {

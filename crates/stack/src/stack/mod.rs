@@ -355,8 +355,8 @@ async fn table<R: Declared>(
 ) -> Result<Arc<RoutingTable<R>>> {
     let declared = R::declared(config, &hosts(instances));
     let registry = Registry::new(Arc::clone(store));
-    let fixed = R::RELIED_ON && guarding::is_wanted(config);
-    let table = RoutingTable::load(registry, instances.to_vec(), discovering, declared, fixed);
+    let shielded = (R::RELIED_ON && guarding::is_wanted(config)).then(|| R::alone_shielded(config));
+    let table = RoutingTable::load(registry, instances.to_vec(), discovering, declared, shielded);
     table.await.map(Arc::new)
 }
 

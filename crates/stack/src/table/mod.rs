@@ -13,6 +13,7 @@ pub(crate) use snapshot::{Place, Placed, targets};
 pub(crate) use texts::{no_provider, not_served};
 pub(crate) use usage::Usage;
 
+use fixed::Fixed;
 use snapshot::{Ledger, Snapshot, part, with_part};
 
 use crate::{
@@ -68,8 +69,8 @@ pub struct RoutingTable<R: Resource> {
     instances: Vec<Arc<Instance<R::Provider>>>,
     /// The providers whose offers are listed.
     discovering: HashSet<String>,
-    /// The ids of the resources that requests may not change.
-    fixed: HashSet<String>,
+    /// What requests may not change, if there is anything.
+    fixed: Option<Fixed>,
     registry: Registry<R>,
     records: Mutex<Records<R>>,
     snapshot: ArcSwap<Snapshot<R>>,
@@ -84,6 +85,8 @@ struct Records<R> {
     /// What providers offer by themselves, by their place in the configuration. Never stored.
     offered: BTreeMap<usize, Vec<R>>,
     next_sequence: u64,
+    /// The ids of the records that count for nothing.
+    hidden: HashSet<String>,
     ledger: Ledger,
 }
 
@@ -95,13 +98,14 @@ impl<R: Resource> RoutingTable<R> {
     /// Loads what is kept and merges what the configuration declares.
     ///
     /// Where a declaration differs from what it was when the record was made, it wins; where it is
-    /// the same, changes made by requests since then stay, unless what is declared is `fixed`.
+    /// the same, changes made by requests since then stay, unless shields of models rely on what is
+    /// declared. `shielded` are then the ids of those whose shields another name would not have.
     pub(crate) async fn load(
         registry: Registry<R>,
         instances: Vec<Arc<Instance<R::Provider>>>,
         discovering: HashSet<String>,
         declared: Vec<R>,
-        fixed: bool,
+        shielded: Option<HashSet<String>>,
     ) -> Result<Self> {
         let mut kept = registry.load().await?;
         let mut next_sequence =
@@ -135,7 +139,7 @@ impl<R: Resource> RoutingTable<R> {
             match found {
                 Some(record)
                     if record.note.declared.as_ref() == Some(&declaration)
-                        && (!fixed || record.note.origin == Origin::Configuration) => {}
+                        && (shielded.is_none() || record.note.origin == Origin::Configuration) => {}
                 Some(record) => {
                     record.resource = resource;
                     record.note.origin = Origin::Configuration;
@@ -156,12 +160,14 @@ impl<R: Resource> RoutingTable<R> {
         registry.apply(changes).await?;
 
         let ledger = Ledger::default();
-        let mut records = Records { kept, offered: BTreeMap::new(), next_sequence, ledger };
+        let (offered, hidden) = (BTreeMap::new(), HashSet::new());
+        let mut records = Records { kept, offered, next_sequence, hidden, ledger };
+        let fixed = shielded.map(|shielded| Fixed { declared: ids, shielded });
         Ok(Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::of(&mut records, &instances)),
+            snapshot: ArcSwap::from_pointee(Snapshot::of(&mut records, &instances, fixed.as_ref())),
             instances,
             discovering,
-            fixed: if fixed { ids } else { HashSet::new() },
+            fixed,
             registry,
             records: Mutex::new(records),
             last_refresh: Mutex::new(None),
@@ -258,13 +264,12 @@ impl<R: Resource> RoutingTable<R> {
             let completed = instance.ready().await?.on_register(part(&resource, &target)).await?;
             resource = with_part(&resource, index, completed);
         }
-        self.keep(resource.clone()).await?;
+        let check = |kept: &mut dyn Iterator<Item = &R>| match &self.fixed {
+            Some(fixed) => fixed.check_places(&resource, kept),
+            None => Ok(()),
+        };
+        self.keep_unless(resource.clone(), check).await?;
         Ok(resource)
-    }
-
-    /// Writes the record of a request.
-    async fn keep(&self, resource: R) -> Result<()> {
-        self.keep_unless(resource, |_| Ok(())).await
     }
 
     /// Writes the record of a request, unless `check`, which sees all records, objects.
@@ -469,7 +474,8 @@ impl<R: Resource> RoutingTable<R> {
     }
 
     fn publish(&self, records: &mut Records<R>) {
-        self.snapshot.store(Arc::new(Snapshot::of(records, &self.instances)));
+        let snapshot = Snapshot::of(records, &self.instances, self.fixed.as_ref());
+        self.snapshot.store(Arc::new(snapshot));
     }
 }
 

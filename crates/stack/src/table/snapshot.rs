@@ -1,6 +1,6 @@
 //! What readers of a table see: the resources with everything that a request to them needs.
 
-use super::{Load, Records, Usage};
+use super::{Fixed, Load, Records, Usage};
 use crate::instance::Instance;
 use chaski_api::{
     Error, Result,
@@ -112,14 +112,32 @@ pub(super) struct Snapshot<R: Resource> {
 }
 
 impl<R: Resource> Snapshot<R> {
-    pub(super) fn of(records: &mut Records<R>, instances: &[Arc<Instance<R::Provider>>]) -> Self {
+    pub(super) fn of(
+        records: &mut Records<R>,
+        instances: &[Arc<Instance<R::Provider>>],
+        fixed: Option<&Fixed>,
+    ) -> Self {
+        let hidden = fixed.map(|fixed| fixed.hidden(records)).unwrap_or_default();
+        for id in hidden.difference(&records.hidden) {
+            tracing::warn!(
+                target: "core",
+                id,
+                "a {} that a request registered is left out: it would go round `shields` of models",
+                R::KIND
+            );
+        }
+        records.hidden = hidden;
         let mut ids: Vec<R> = Vec::new();
         let mut by_id: HashMap<String, usize> = HashMap::new();
         let mut add = |resource: R, by_id: &mut HashMap<String, usize>| {
             by_id.insert(resource.identifier().to_owned(), ids.len());
             ids.push(resource);
         };
+        let hidden = &records.hidden;
         for record in &records.kept {
+            if hidden.contains(record.resource.identifier()) {
+                continue;
+            }
             add(record.resource.clone(), &mut by_id);
         }
         for mut resource in records.offered.values().flatten().cloned() {

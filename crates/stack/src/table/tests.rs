@@ -103,6 +103,64 @@ async fn what_models_with_shields_may_rely_on_is_changed_in_the_configuration_on
 }
 
 #[tokio::test]
+async fn no_request_takes_the_name_of_an_offer_that_shields_may_rely_on() {
+    let script = script("fake://guards");
+    let store: Arc<dyn KvStore> = Arc::new(Memory::default());
+    let plain = || config(json!([entry("a", "fake://guards")]), json!([]));
+    let worse = json!({ "model_id": "guard", "provider_model_id": "worse" });
+    let stack = start_on(plain(), Arc::clone(&store)).await;
+    stack.models.register_model(request(worse.clone())).await.unwrap();
+
+    *script.offered.lock().unwrap() = Some(vec![offer("guard")]);
+    let mut guarded = plain();
+    guarded.safety = Some(SafetyConfig::from_json(json!({ "shields": {} })).unwrap());
+    let stack = start_on(guarded, store).await;
+    let leads_to = || stack.models.list().first().map(|model| model.provider_resource_id.clone());
+    eventually("the offer counts", || leads_to().as_deref() == Some("guard")).await;
+    let below = json!({ "model_id": "a/guard", "provider_model_id": "worse" });
+    for taken in [worse, below] {
+        let error = stack.models.register_model(request(taken)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict);
+        assert!(error.message.contains("is offered by provider `a`"), "{error}");
+    }
+    stack.models.register_model(request(json!({ "model_id": "other" }))).await.unwrap();
+    assert_eq!(ids(&stack.models.list()), ["other", "guard"]);
+    // What is left of the older record can be removed.
+    stack.models.unregister("guard").await.unwrap();
+    assert!(message(stack.models.unregister("guard").await).contains("offered by provider `a`"));
+}
+
+#[tokio::test]
+async fn no_request_gives_a_shielded_model_a_name_without_shields() {
+    let store: Arc<dyn KvStore> = Arc::new(Memory::default());
+    let with = |model: Value, others: Value| {
+        let mut config = config(json!([entry("a", "fake://names")]), json!([model]));
+        config.safety = Some(SafetyConfig::from_json(others).unwrap());
+        config
+    };
+    let shields = json!({ "input": ["s"] });
+    let plain = json!({ "model_id": "m", "provider_model_id": "big" });
+    let mut shielded = plain.clone();
+    shielded["shields"] = shields.clone();
+    let renamed = |id: &str| json!({ "model_id": id, "provider_model_id": "big" });
+
+    let stack = start_on(with(plain.clone(), json!({})), Arc::clone(&store)).await;
+    stack.models.register_model(request(renamed("before"))).await.unwrap();
+
+    let stack = start_on(with(shielded.clone(), json!({})), Arc::clone(&store)).await;
+    assert_eq!(ids(&stack.models.list()), ["m"], "an older name does not count");
+    let error = stack.models.register_model(request(renamed("after"))).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert!(error.message.contains("'after' would lead to where 'm' leads"), "{error}");
+    stack.models.register_model(request(json!({ "model_id": "small" }))).await.unwrap();
+
+    let covered = with(shielded, json!({ "shields": shields }));
+    let stack = start_on(covered, store).await;
+    stack.models.register_model(request(renamed("after"))).await.unwrap();
+    assert_eq!(ids(&stack.models.list()), ["m", "before", "small", "after"]);
+}
+
+#[tokio::test]
 async fn registration_is_refused_in_the_words_of_the_reference() {
     let one = start(config(json!([entry("vllm", "fake://words")]), json!([]))).await;
     let register = |value: Value| one.models.register_model(request(value));
