@@ -110,11 +110,17 @@ impl Client {
     }
 
     async fn send<E: Endpoint>(&self, request: &E::Request, stream: bool) -> Result<Response> {
-        let spec = E::SPEC;
-        let fields = serde_json::to_value(request)
-            .map_err(|error| Error::Request(format!("the request is not JSON: {error}")))?;
-        let mut fields = fields.as_object().cloned().unwrap_or_default();
-        let url = address::of(&self.base, &spec, &mut fields)?;
+        self.send_fields(&E::SPEC, fields(serde_json::to_value(request))?, stream).await
+    }
+
+    /// Sends a request with these members.
+    pub(crate) async fn send_fields(
+        &self,
+        spec: &EndpointSpec,
+        mut fields: Map<String, Value>,
+        stream: bool,
+    ) -> Result<Response> {
+        let url = address::of(&self.base, spec, &mut fields)?;
         let request = match spec.method {
             Method::Get => Request::get(SERVICE, url),
             Method::Delete => Request::new(SERVICE, http::Method::DELETE, url),
@@ -157,7 +163,7 @@ impl Client {
         response.bytes(self.max_bytes).await.map_err(Error::Transport)
     }
 
-    async fn answer<T: Wire>(&self, response: Response) -> Result<T> {
+    pub(crate) async fn answer<T: Wire>(&self, response: Response) -> Result<T> {
         let body = response.bytes(self.max_bytes).await.map_err(Error::Transport)?;
         let value: Value = serde_json::from_slice(&body)
             .map_err(|error| Error::Answer(format!("it is not JSON: {error}")))?;
@@ -178,6 +184,15 @@ impl Client {
         }
         let response = self.http.send(request).await.map_err(Error::Transport)?;
         if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+    }
+}
+
+/// The members of a request.
+pub(crate) fn fields(request: serde_json::Result<Value>) -> Result<Map<String, Value>> {
+    match request {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Ok(Map::new()),
+        Err(error) => Err(Error::Request(format!("the request is not JSON: {error}"))),
     }
 }
 

@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod events;
 mod files;
+mod mcp;
 mod methods;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::{Client, Events, Result};
 use chaski_api::{
     Endpoint,
     endpoints::{
-        agents, anthropic, datasets, files, inference, inspect, mcp, models, moderations, openai,
+        agents, anthropic, datasets, files, inference, inspect, models, moderations, openai,
         providers, rag_tool, rerank, shields, telemetry, tool_groups, tool_runtime, vector_dbs,
         vector_io, vector_stores,
     },
@@ -180,8 +180,6 @@ methods! {
     get_tool => tool_groups::GetTool;
     /// The tools that can be called.
     list_runtime_tools => tool_runtime::ListRuntimeTools;
-    /// A message of MCP.
-    mcp => mcp::Mcp;
     /// Calls a tool.
     invoke_tool => tool_runtime::InvokeTool;
     /// All registered shields.
