@@ -2,7 +2,7 @@
 
 use super::{Failed, apply};
 use crate::relational::RowChange;
-use rusqlite::Connection;
+use rusqlite::{Connection, Error::SqliteFailure, ErrorCode, ffi};
 use std::{io, sync::mpsc, thread};
 use tokio::sync::oneshot;
 
@@ -15,6 +15,13 @@ pub(super) type Work = Box<dyn FnOnce(&Connection) + Send>;
 pub(super) struct Write {
     pub(super) changes: Vec<RowChange>,
     pub(super) done: oneshot::Sender<Result<(), Failed>>,
+}
+
+impl Write {
+    fn answer(self, outcome: Result<(), Failed>) {
+        // A caller that has gone does not need it.
+        drop(self.done.send(outcome));
+    }
 }
 
 /// What the writer is asked for.
@@ -69,12 +76,66 @@ fn write_loop(connection: &mut Connection, jobs: &mpsc::Receiver<Job>) {
 }
 
 fn write(connection: &mut Connection, group: Vec<Write>) {
-    // A batch that fails must not take the others of its group with it.
-    let together =
-        group.len() > 1 && apply(connection, group.iter().flat_map(|write| &write.changes)).is_ok();
-    for Write { changes, done } in group {
-        let outcome = if together { Ok(()) } else { apply(connection, &changes) };
-        // A caller that has gone does not need the answer.
-        drop(done.send(outcome));
+    match apply(connection, group.iter().flat_map(|write| &write.changes)) {
+        Ok(()) => group.into_iter().for_each(|write| write.answer(Ok(()))),
+        // Each batch by itself would wait as long as the group has.
+        Err(Failed::Database(SqliteFailure(error, text))) if is_busy(error) => {
+            for write in group {
+                write.answer(Err(SqliteFailure(error, text.clone()).into()));
+            }
+        }
+        Err(failed) if group.len() == 1 => {
+            if let Some(only) = group.into_iter().next() {
+                only.answer(Err(failed));
+            }
+        }
+        // A batch that fails must not take the others of its group with it.
+        Err(_) => {
+            for write in group {
+                let outcome = apply(connection, &write.changes);
+                write.answer(outcome);
+            }
+        }
+    }
+}
+
+/// Whether another process has the database.
+fn is_busy(error: ffi::Error) -> bool {
+    matches!(error.code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static WAITED: AtomicUsize = AtomicUsize::new(0);
+
+    #[test]
+    fn a_group_waits_once_for_a_database_that_another_process_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.db");
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("CREATE TABLE t (n INTEGER); BEGIN IMMEDIATE").unwrap();
+        let mut connection = Connection::open(&path).unwrap();
+        let give_up = |_| {
+            WAITED.fetch_add(1, Ordering::SeqCst);
+            false
+        };
+        connection.busy_handler(Some(give_up)).unwrap();
+        let mut answers = Vec::new();
+        let group = (0..5).map(|_| {
+            let (done, answer) = oneshot::channel();
+            answers.push(answer);
+            Write { changes: Vec::new(), done }
+        });
+        write(&mut connection, group.collect());
+        assert_eq!(WAITED.load(Ordering::SeqCst), 1);
+        for answer in answers {
+            let Err(Failed::Database(error)) = answer.blocking_recv().unwrap() else {
+                panic!("nothing was written")
+            };
+            assert_eq!(error.to_string(), "database is locked");
+        }
     }
 }
