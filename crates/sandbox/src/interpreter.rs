@@ -65,7 +65,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Interpreter {
-    /// Removes the folders that processes have left who were killed.
+    /// Removes the folders that killed processes have left.
     ///
     /// # Errors
     /// `Unavailable` if the system gives no thread.

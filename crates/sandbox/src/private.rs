@@ -21,39 +21,66 @@ const ATTEMPTS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Private {
     pub(crate) path: PathBuf,
-    _lock: OwnedFd,
+    /// Nothing where the file system has no locks for folders. The folder of a process that is
+    /// killed then stays behind.
+    _lock: Option<OwnedFd>,
 }
 
 impl Private {
     /// Makes one in `parent`.
     pub(crate) fn new(parent: &Path) -> io::Result<Self> {
+        Self::locked_by(parent, exclusively)
+    }
+
+    fn locked_by(parent: &Path, exclusively: Exclusively) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
             let path = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?.keep();
-            if let Some(lock) = lock(&path)? {
-                return Ok(Self { path, _lock: lock });
+            match lock(&path, exclusively) {
+                Ok(Lock::Held(lock)) => return Ok(Self { path, _lock: Some(lock) }),
+                Ok(Lock::Impossible) => return Ok(Self { path, _lock: None }),
+                Ok(Lock::Lost) => {}
+                Err(error) => {
+                    // It is empty, and what cannot be removed is removed at the next start.
+                    let _ = fs::remove_dir(&path);
+                    return Err(error);
+                }
             }
         }
         Err(io::Error::other("another process removes all new folders"))
     }
 }
 
-/// Locks a folder; nothing if somebody has it, or it is there no more.
-fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
+/// How a folder is locked, without waiting.
+type Exclusively = fn(&OwnedFd) -> Result<(), Errno>;
+
+fn exclusively(folder: &OwnedFd) -> Result<(), Errno> {
+    flock(folder, FlockOperation::NonBlockingLockExclusive)
+}
+
+enum Lock {
+    Held(OwnedFd),
+    /// Somebody else has it, or the folder is there no more.
+    Lost,
+    /// The file system has none for folders, as some that are reached by a network.
+    Impossible,
+}
+
+fn lock(path: &Path, exclusively: Exclusively) -> io::Result<Lock> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(folder) => folder,
-        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::NOENT) => return Ok(Lock::Lost),
         Err(error) => return Err(error.into()),
     };
-    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+    match exclusively(&folder) {
         Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Ok(None),
-        Err(error) => return Err(error.into()),
+        Err(Errno::WOULDBLOCK) => return Ok(Lock::Lost),
+        Err(_) => return Ok(Lock::Impossible),
     }
     // Who had it before may have removed it after it was opened here.
     let number = fstat(&folder)?.st_ino;
     let is_there = fs::symlink_metadata(path).is_ok_and(|now| now.ino() == number);
-    Ok(is_there.then_some(folder))
+    Ok(if is_there { Lock::Held(folder) } else { Lock::Lost })
 }
 
 /// Removes with `remove` the folders in `parent` whose processes have ended without doing so.
@@ -65,7 +92,7 @@ pub(crate) fn remove_abandoned(parent: &Path, remove: impl Fn(&Path) -> io::Resu
         let is_ours = || entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == me);
         if is_named
             && is_ours()
-            && let Ok(Some(_lock)) = lock(&entry.path())
+            && let Ok(Lock::Held(_lock)) = lock(&entry.path(), exclusively)
         {
             // What cannot be removed is tried again at the next start.
             let _ = remove(&entry.path());
@@ -102,6 +129,19 @@ mod tests {
         remove_abandoned(parent.path(), |_| Err(io::Error::other("busy")));
         remove_abandoned(parent.path(), |path| fs::remove_dir_all(path));
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_folder_is_used_without_a_lock_where_the_file_system_has_none() {
+        let parent = tempfile::tempdir().unwrap();
+        let unlockable: [Exclusively; 3] =
+            [|_| Err(Errno::BADF), |_| Err(Errno::NOLCK), |_| Err(Errno::OPNOTSUPP)];
+        for exclusively in unlockable {
+            let made = Private::locked_by(parent.path(), exclusively).unwrap();
+            assert!(made.path.is_dir());
+        }
+        let taken = Private::locked_by(parent.path(), |_| Err(Errno::WOULDBLOCK));
+        assert!(taken.is_err(), "a folder that somebody has is not used");
     }
 
     #[test]
