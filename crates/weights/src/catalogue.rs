@@ -47,6 +47,18 @@ pub enum Assembly {
     Bert { sha256: [&'static str; 2], shape: BertShape },
 }
 
+impl Assembly {
+    /// The most bytes on the disk at a time for a download of `bytes`.
+    pub(crate) fn room(self, bytes: u64) -> u64 {
+        match self {
+            Self::Joined { .. } => bytes,
+            // What is made stands beside the download; a wider form has up to 1.7 times its bytes.
+            Self::Widened { .. } => bytes.saturating_mul(3),
+            Self::Bert { .. } => bytes.saturating_mul(2),
+        }
+    }
+}
+
 /// A model of the catalogue.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights {

@@ -139,7 +139,7 @@ impl Pull<'_> {
         origin: Origin,
         target: &Path,
     ) -> Result<String> {
-        self.room_for(weights.bytes)?;
+        self.room_for(weights.assembly.room(weights.bytes))?;
         let work = self.work_folder()?;
         let (files, source) = match origin {
             Origin::HuggingFace { repository, files } => {

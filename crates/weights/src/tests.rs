@@ -186,6 +186,25 @@ async fn a_file_for_which_the_engine_is_slow_is_kept_in_another_form() {
 }
 
 #[tokio::test]
+async fn nothing_is_fetched_where_there_is_no_room_for_what_is_made_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path());
+    let weights = crate::Catalogue::find("smollm2-135m-instruct").unwrap();
+    let disk = rustix::fs::statvfs(dir.path()).unwrap();
+    let weights = Box::leak(Box::new(crate::Weights {
+        origins: &weights.origins[..1],
+        // The download alone has room.
+        bytes: disk.f_bavail * disk.f_frsize / 2,
+        assembly: Assembly::Widened { sha256: "" },
+        ..*weights
+    }));
+    let http = OneFile::of(toy());
+    let error = store.pull(&http, &Source::Named(weights), &Notes::default()).await.unwrap_err();
+    assert!(error.message.contains("free; free some space"), "{error}");
+    assert_eq!(http.asked(), []);
+}
+
+#[tokio::test]
 async fn when_no_place_works_each_is_named_with_its_reason_and_the_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::new(dir.path());
