@@ -140,7 +140,7 @@ fn about(category: &str) -> &'static str {
         "inference" => "providers of inference, models in the process",
         "agents" => "turns of agents, and what shields say about them",
         "safety" => "shields",
-        "tools" => "tools and the servers that have them",
+        "tools" => "tools and the servers that have them, and vector stores",
         "client" => "what this program asks of other Llama Stack servers",
         _ => "reserved for a part that this build does not serve",
     }

@@ -1,7 +1,7 @@
 //! Traces and their spans, and the events that programs report.
 
 use crate::{
-    Api, Described, Endpoint, EndpointSpec, Method,
+    Api, EndpointSpec,
     telemetry::{
         Event, OrderBy, QueryCondition, QuerySpanTreeResponse, QuerySpansResponse,
         QueryTracesResponse, Span, Trace,
@@ -80,90 +80,34 @@ crate::wire! {
 /// How long a span is kept unless its program says: a week.
 pub const TTL_SECONDS: i64 = 604_800;
 
-/// Declares an endpoint of telemetry.
-macro_rules! endpoint {
-    ($name:ident, $request:ty, $response:ty, $method:ident, $path:literal, $operation:literal, $summary:literal) => {
-        pub struct $name;
-        impl Endpoint for $name {
-            type Request = $request;
-            type Response = $response;
-            type Event = ();
-            const SPEC: EndpointSpec =
-                EndpointSpec::new(Api::Telemetry, Method::$method, $path, $operation, $summary);
-        }
-    };
+endpoints! {
+    like EndpointSpec::of(Api::Telemetry);
+
+    LogEvent(LogEventRequest) -> () =
+        Post "/v1/telemetry/events", "log_event",
+        "Keeps what a program reports: the beginning or the end of a span, or what happened in one.";
+
+    QueryTraces(QueryTracesRequest) -> QueryTracesResponse =
+        Post "/v1/telemetry/traces", "query_traces",
+        "The traces of the caller that fit filters.";
+
+    GetTrace(TraceRequest) -> Trace =
+        Get "/v1/telemetry/traces/{trace_id:path}", "get_trace",
+        "A trace of the caller.";
+
+    GetSpan(SpanRequest) -> Span =
+        Get "/v1/telemetry/traces/{trace_id:path}/spans/{span_id:path}", "get_span",
+        "A span of a trace of the caller.";
+
+    GetSpanTree(SpanTreeRequest) -> QuerySpanTreeResponse =
+        Post "/v1/telemetry/spans/{span_id:path}/tree", "get_span_tree",
+        "A span with those below it.";
+
+    QuerySpans(QuerySpansRequest) -> QuerySpansResponse =
+        Post "/v1/telemetry/spans", "query_spans",
+        "The spans, with some attributes, of the traces of the caller that fit filters.";
+
+    SaveSpansToDataset(SaveSpansToDatasetRequest) -> () =
+        Post "/v1/telemetry/spans/export", "save_spans_to_dataset",
+        "Appends the spans of the traces of the caller that fit filters to a dataset.";
 }
-
-endpoint!(
-    LogEvent,
-    LogEventRequest,
-    (),
-    Post,
-    "/v1/telemetry/events",
-    "log_event",
-    "Keeps what a program reports: the beginning or the end of a span, or what happened in one."
-);
-endpoint!(
-    QueryTraces,
-    QueryTracesRequest,
-    QueryTracesResponse,
-    Post,
-    "/v1/telemetry/traces",
-    "query_traces",
-    "The traces of the caller that fit filters."
-);
-endpoint!(
-    GetTrace,
-    TraceRequest,
-    Trace,
-    Get,
-    "/v1/telemetry/traces/{trace_id:path}",
-    "get_trace",
-    "A trace of the caller."
-);
-endpoint!(
-    GetSpan,
-    SpanRequest,
-    Span,
-    Get,
-    "/v1/telemetry/traces/{trace_id:path}/spans/{span_id:path}",
-    "get_span",
-    "A span of a trace of the caller."
-);
-endpoint!(
-    GetSpanTree,
-    SpanTreeRequest,
-    QuerySpanTreeResponse,
-    Post,
-    "/v1/telemetry/spans/{span_id:path}/tree",
-    "get_span_tree",
-    "A span with those below it."
-);
-endpoint!(
-    QuerySpans,
-    QuerySpansRequest,
-    QuerySpansResponse,
-    Post,
-    "/v1/telemetry/spans",
-    "query_spans",
-    "The spans, with some attributes, of the traces of the caller that fit filters."
-);
-endpoint!(
-    SaveSpansToDataset,
-    SaveSpansToDatasetRequest,
-    (),
-    Post,
-    "/v1/telemetry/spans/export",
-    "save_spans_to_dataset",
-    "Appends the spans of the traces of the caller that fit filters to a dataset."
-);
-
-pub const ALL: &[Described] = &[
-    Described::of::<LogEvent>(),
-    Described::of::<QueryTraces>(),
-    Described::of::<GetTrace>(),
-    Described::of::<GetSpan>(),
-    Described::of::<GetSpanTree>(),
-    Described::of::<QuerySpans>(),
-    Described::of::<SaveSpansToDataset>(),
-];

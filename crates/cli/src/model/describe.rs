@@ -58,7 +58,7 @@ fn weights(
         put("Licence", weights.licence.to_owned());
         put("Download", size(weights.bytes));
         if let Some(sha256) = weights.sha256() {
-            put("SHA-256", sha256.to_owned());
+            put("SHA-256 of the download", sha256.to_owned());
         }
         if let Some(note) = weights.note {
             put("Note", note.to_owned());
