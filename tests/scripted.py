@@ -2,7 +2,8 @@
 
 Words in the last message choose what happens: `fail with 429` answers that status, `cut` breaks the
 stream off, `slowly` sends words until the client leaves. A request with tools is answered with a call
-of the first one; what follows `write: ` is the answer as it is (unless `tool_choice` is `none`; `run: ` is followed by its `code`, up to an empty line), one with a JSON schema with a value of that schema.
+of the first one (unless `tool_choice` is `none`; `run: ` is followed by its `code`, up to an empty line),
+one with a JSON schema with a value of that schema. What follows `write: ` is the answer as it is.
 A model of Llama Guard objects to the words `forbidden` and `hateful`.
 The path `/auth` decides on tokens: `good...` is let in, `broken...` breaks, anything else is not.
 """

@@ -1,7 +1,7 @@
 //! Addresses that callers must not reach through the server.
 
-/// Hosts of addresses inside: this machine, private and special networks, and the service for metadata of clouds,
-/// each in the spellings that get past careless checks.
+/// Hosts of addresses inside: this machine, private and special networks, and the service for
+/// metadata of clouds, each in the spellings that get past careless checks.
 pub const INSIDE: &[&str] = &[
     "127.0.0.1",
     "localhost",

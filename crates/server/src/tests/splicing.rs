@@ -1,4 +1,4 @@
-//! Ids and bodies that mean to lead elsewhere, at the routes of tools and agents (D-7, D-8, D-11, D-12).
+//! Ids and bodies that mean to lead elsewhere, at the routes of tools and agents.
 
 use super::{
     harness::{Running, start_with, status_of},
@@ -71,7 +71,7 @@ const ODD: &[&str] = &[
     "%ff%fe",
 ];
 
-/// D-7: an id is looked for as it stands, and is part of no path.
+/// An id is looked for as it stands, and is part of no path.
 #[tokio::test]
 async fn ids_that_are_paths_lead_nowhere() {
     let server = server().await;
@@ -81,7 +81,6 @@ async fn ids_that_are_paths_lead_nowhere() {
             .iter()
             .any(|word| text.contains(word))
     };
-    let mut tried = 0;
     for odd in ODD {
         let session_path = format!("/v1/agents/{agent}/session");
         for (method, path) in [
@@ -119,10 +118,8 @@ async fn ids_that_are_paths_lead_nowhere() {
             // A server that goes by the path alone sends nobody to another host.
             let leads = answer.lines().find_map(|line| line.strip_prefix("location: "));
             assert!(leads.is_none_or(|to| to.starts_with("http://localhost/v1/")), "{what}");
-            tried += 1;
         }
     }
-    assert_eq!(tried, ODD.len() * 19);
     // Nothing was removed and nothing was begun.
     assert_eq!(server.get("/v1/toolgroups/builtin::math").await.json()["provider_id"], "calc");
     assert_eq!(server.get("/v1/tools/add").await.json()["identifier"], "add");
@@ -153,7 +150,7 @@ async fn a_group_whose_id_is_a_path_is_itself_and_nothing_else() {
     }
 }
 
-/// D-8: settings of providers and stores have no place in a request.
+/// Settings of providers and stores have no place in a request.
 #[tokio::test]
 async fn settings_in_requests_change_nothing() {
     let server = server().await;
@@ -176,29 +173,25 @@ async fn settings_in_requests_change_nothing() {
         Value::Object(whole)
     };
     let mut read = Vec::new();
-    // A request that is not refused does what it does without them.
+    // What a request does not know changes nothing.
     let group = with(json!({ "toolgroup_id": "builtin::math", "provider_id": "calc" }));
     let answer = server.post("/v1/toolgroups", &group).await;
-    assert!(matches!(answer.status, 200 | 400), "{}", answer.text);
+    assert_eq!(answer.status, 200, "{}", answer.text);
     read.push(server.get("/v1/toolgroups").await);
     let call = with(json!({ "tool_name": "add", "kwargs": { "a": 1, "b": 2 } }));
     let answer = server.post("/v1/tool-runtime/invoke", &call).await;
-    assert!(answer.status == 400 || answer.json()["content"] == "add: 3", "{}", answer.text);
+    assert_eq!(answer.json()["content"], "add: 3", "{}", answer.text);
     let config = with(json!({ "model": "m", "instructions": "x" }));
     let answer = server.post("/v1/agents", &with(json!({ "agent_config": config }))).await;
-    assert!(matches!(answer.status, 200 | 400), "{}", answer.text);
-    if answer.status == 200 {
-        let agent = answer.json()["agent_id"].as_str().unwrap().to_owned();
-        read.push(server.get(&format!("/v1/agents/{agent}")).await);
-        let sessions = format!("/v1/agents/{agent}/session");
-        let session = server.post(&sessions, &with(json!({ "session_name": "s" }))).await.json();
-        let session = format!("{sessions}/{}", session["session_id"].as_str().unwrap());
-        let turn = with(json!({ "messages": [{ "role": "user", "content": "say hello" }] }));
-        let turn = server.post(&format!("{session}/turn"), &turn).await;
-        assert!(matches!(turn.status, 200 | 400), "{}", turn.text);
-        read.push(turn);
-        read.push(server.get(&session).await);
-    }
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let agent = answer.json()["agent_id"].as_str().unwrap().to_owned();
+    read.push(server.get(&format!("/v1/agents/{agent}")).await);
+    let sessions = format!("/v1/agents/{agent}/session");
+    let session = server.post(&sessions, &with(json!({ "session_name": "s" }))).await.json();
+    let session = format!("{sessions}/{}", session["session_id"].as_str().unwrap());
+    let turn = with(json!({ "messages": [{ "role": "user", "content": "say hello" }] }));
+    read.push(server.post(&format!("{session}/turn"), &turn).await);
+    read.push(server.get(&session).await);
     read.push(server.get("/v1/providers").await);
     for answer in read {
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -209,7 +202,7 @@ async fn settings_in_requests_change_nothing() {
     assert!(!path.exists());
 }
 
-/// D-11: which provider answers is no matter of the caller.
+/// Which provider answers is no matter of the caller.
 #[tokio::test]
 async fn headers_and_suffixes_choose_no_provider() {
     let server = server().await;
@@ -263,7 +256,7 @@ async fn headers_and_suffixes_choose_no_provider() {
     }
 }
 
-/// D-12: who decides on tokens is told what is documented, whatever is asked for.
+/// Who decides on tokens is told what is documented, whatever is asked for.
 #[tokio::test]
 async fn who_decides_on_tokens_sees_neither_cookies_nor_keys_nor_bodies() {
     let service = FakeUpstream::answering(Answer::json(json!({ "principal": "ann" }))).await;

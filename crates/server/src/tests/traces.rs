@@ -254,7 +254,7 @@ async fn guarded() -> (FakeUpstream, Running) {
     (service, start_with(options, config()).await)
 }
 
-/// D-36: no work carries the identity of an earlier request.
+/// No work carries the identity of an earlier request.
 #[tokio::test]
 async fn a_thousand_requests_of_fifty_callers_are_seen_by_their_callers_alone() {
     const CALLERS: usize = 50;
@@ -297,7 +297,7 @@ async fn a_thousand_requests_of_fifty_callers_are_seen_by_their_callers_alone() 
     }
 }
 
-/// D-44: what is secret, and what is said to models, is not in the traces.
+/// What is secret, and what is said to models, is not in the traces.
 #[tokio::test]
 async fn traces_hold_no_secrets_and_no_prompts() {
     let (_service, server) = guarded().await;

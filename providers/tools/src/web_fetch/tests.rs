@@ -1,4 +1,4 @@
-//! Pages come back as text, and addresses lead nowhere inside (D-1 to D-7, D-10, D-12).
+//! Pages come back as text, and addresses lead nowhere inside.
 
 use super::WebFetch;
 use crate::support::{deps, group, text_of, tool};
@@ -168,7 +168,7 @@ async fn redirects_lead_to_allowed_addresses_only() {
     assert_eq!(error.kind, ErrorKind::Upstream { status: Some(302) });
 }
 
-/// D-10 and D-12: a page is asked for as by a stranger.
+/// A page is asked for as by a stranger.
 #[tokio::test]
 async fn pages_are_asked_for_without_cookies_credentials_and_traces_of_others() {
     let script = |seen: &chaski_testkit::Seen| {
@@ -208,7 +208,7 @@ async fn pages_are_asked_for_without_cookies_credentials_and_traces_of_others() 
     }
 }
 
-/// D-7: whatever stands in a path, it is the path at the host that was checked.
+/// Whatever stands in a path, it is the path at the host that was checked.
 #[tokio::test]
 async fn a_path_does_not_lead_to_another_host() {
     let canary = FakeUpstream::answering(Answer::text("inside")).await;

@@ -1,4 +1,4 @@
-//! Addresses of callers lead nowhere inside (D-1 to D-13), and nobody names a program (D-18).
+//! Addresses of callers lead nowhere inside, and nobody names a program.
 
 use super::support::{call, caller, count, group, list, served, strict};
 use chaski_api::ErrorKind;
@@ -147,7 +147,7 @@ async fn variables_in_requests_stay_as_they_are() {
     assert_eq!(count(&upstream, "tools/call"), 1);
 }
 
-/// D-7: what stands in the name of a tool is no part of an address.
+/// What stands in the name of a tool is no part of an address.
 #[tokio::test]
 async fn names_of_tools_stay_in_the_message() {
     let upstream = FakeUpstream::start(served).await;
@@ -178,7 +178,7 @@ async fn names_of_tools_stay_in_the_message() {
     assert_eq!(called, names);
 }
 
-/// D-10 and D-12: nothing that a caller shows, that another server gave, or that belongs to another
+/// Nothing that a caller shows, that another server gave, or that belongs to another
 /// provider comes along.
 #[tokio::test]
 async fn a_server_gets_the_headers_of_the_protocol_and_those_that_are_meant_for_it() {
@@ -224,7 +224,7 @@ async fn a_server_gets_the_headers_of_the_protocol_and_those_that_are_meant_for_
     assert_eq!(other.accepted(), 0);
 }
 
-/// D-8: what a caller gives for a server is headers, and no settings of the connection.
+/// What a caller gives for a server is headers, and no settings of the connection.
 #[tokio::test]
 async fn provider_data_cannot_change_where_and_how_a_server_is_asked() {
     let canary = canary().await;
