@@ -226,9 +226,9 @@ impl Results {
             ),
             String::new(),
             format!(
-                "{AGENTS} agents at the same time, or as many as a server bears. A turn is a new session, a question, a call of a tool of the \
-                 client, its answer, and the answer of the model; all events are streamed and everything is \
-                 kept in SQLite. The model is the fixed upstream; the server has one core."
+                "{AGENTS} agents at the same time, or as many as a server bears. A turn is a new \
+                 session, a question, a call of a tool of the client, its answer, and the answer of \
+                 the model; all events are streamed and everything is kept in SQLite. The model is the fixed upstream; the server has one core."
             ),
             String::new(),
             "| Server | Agents | Turns | Turns/s | CPU ms a turn | Memory before, MB | after, MB |"

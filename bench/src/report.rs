@@ -174,8 +174,9 @@ impl Results {
         out.table(full_speed, "Connections");
         out.heading("At half load");
         out.text(
-            "Each way at half of its highest rate above, requests leaving on time whatever is \
-             still open, beside the same rate straight to the upstream.",
+            "Each way at half of its highest rate above, and at most a third of the highest that \
+             the generator reaches, requests leaving on time whatever is still open, beside the \
+             same rate straight to the upstream.",
         );
         out.table(half_load, "Requests/s");
         out.heading("At a fixed rate");
