@@ -1,8 +1,8 @@
 //! BERT encoders on the processor: token ids of texts in, one vector per text out.
 //!
 //! They are computed here, and not by llama.cpp, because embedding is what ingestion waits for:
-//! products in tiles over weights that are stored for them once take about half of the time. Only
-//! the plain form with 32- or 16-bit numbers is read; all other models are left to llama.cpp.
+//! products in tiles, over weights that are stored for them once, take about two thirds of the time.
+//! Only the plain form with 32- or 16-bit numbers is read; all other models are left to llama.cpp.
 //!
 //! Source of the network: Devlin and others, "BERT: Pre-training of Deep Bidirectional Transformers"
 //! (2018).
