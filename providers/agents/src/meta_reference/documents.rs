@@ -1,14 +1,12 @@
 //! The documents of a turn: what they say, and where it goes.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use chaski_api::{
     Error, Result,
     agents::Document,
     inference::InterleavedContent,
     retrieval::{RagDocument, RagSource},
 };
-use chaski_provider::Deps;
-use percent_encoding::percent_decode_str;
+use chaski_provider::{Deps, data_url};
 use serde_json::Map;
 use uuid::Uuid;
 
@@ -42,8 +40,8 @@ pub(super) async fn text(deps: &Deps, document: &Document) -> Result<String> {
             RagSource::Url(_) => Ok(String::new()),
         };
     };
-    if let Some(data) = address.strip_prefix("data:") {
-        return of_data(data);
+    if address.starts_with("data:") {
+        return of_data(address);
     }
     let fetched = deps.http.fetch_guarded(address, LARGEST).await?;
     String::from_utf8(fetched.body.into()).map_err(|_| {
@@ -54,15 +52,11 @@ pub(super) async fn text(deps: &Deps, document: &Document) -> Result<String> {
     })
 }
 
-fn of_data(data: &str) -> Result<String> {
-    let wrong = |why: &str| Error::invalid(format!("a `data:` URL in `documents` {why}"));
-    let (head, body) = data.split_once(',').ok_or_else(|| wrong("has no comma"))?;
-    let bytes = if head.ends_with(";base64") {
-        BASE64_STANDARD.decode(body).map_err(|_| wrong("is not valid base64"))?
-    } else {
-        percent_decode_str(body).collect()
-    };
-    String::from_utf8(bytes).map_err(|_| wrong("is no text"))
+fn of_data(address: &str) -> Result<String> {
+    let wrong =
+        |why: &str| Error::invalid(format!("a document in `documents` cannot be read: {why}"));
+    let (_, bytes) = data_url(address).map_err(|error| wrong(&error.message))?;
+    String::from_utf8(bytes.into()).map_err(|_| wrong("its `data:` URL is no text"))
 }
 
 /// The documents as the RAG tool takes them.
@@ -84,12 +78,12 @@ mod tests {
 
     #[test]
     fn data_urls_are_decoded_and_wrong_ones_named() {
-        assert_eq!(of_data("text/plain;base64,aGk=").unwrap(), "hi");
-        assert_eq!(of_data("text/plain,a%20b").unwrap(), "a b");
+        assert_eq!(of_data("data:text/plain;base64,aGk=").unwrap(), "hi");
+        assert_eq!(of_data("data:text/plain,a%20b").unwrap(), "a b");
         for (data, why) in [
-            ("text/plain", "has no comma"),
-            ("text/plain;base64,!", "is not valid base64"),
-            ("text/plain,%FF", "is no text"),
+            ("data:text/plain", "has no comma in front of the data"),
+            ("data:text/plain;base64,!", "is not base64"),
+            ("data:text/plain,%FF", "is no text"),
         ] {
             assert!(of_data(data).unwrap_err().message.ends_with(why), "{data}");
         }
