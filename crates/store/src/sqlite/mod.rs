@@ -4,7 +4,7 @@
 
 use crate::{Change, Entry, KvStore, StoreError};
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, config::DbConfig, params};
 use std::{
     path::Path,
     sync::{
@@ -58,6 +58,8 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Without this, each new value of `LIMIT` has SQLite prepare the statement again.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // A commit reaches the disk before it is acknowledged, also when the machine dies.
     connection.execute_batch("PRAGMA synchronous = FULL")?;
     Ok(connection)

@@ -1,9 +1,9 @@
 use super::{Sqlite, timestamp};
 use crate::{Change, KvStore, contract};
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, UNIX_EPOCH},
@@ -49,6 +49,20 @@ async fn a_file_of_the_reference_opens_and_parent_folders_are_made() {
         .query_row("SELECT value FROM kvstore WHERE key = 'ours'", [], |row| row.get(0))
         .unwrap();
     assert_eq!(read, "v");
+}
+
+#[test]
+fn a_statement_is_prepared_once_for_all_limits() {
+    let connection = super::connect(Path::new(":memory:")).unwrap();
+    connection
+        .execute_batch("CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1), (2), (3)")
+        .unwrap();
+    let mut statement = connection.prepare("SELECT n FROM t ORDER BY n LIMIT ? OFFSET ?").unwrap();
+    for (limit, offset, found) in [(1, 0, 1), (2, 1, 2), (3, 2, 1)] {
+        let rows = statement.query_map([limit, offset], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(rows.count(), found);
+    }
+    assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
 }
 
 #[tokio::test]
