@@ -21,6 +21,12 @@ const COUNTED_BYTES: usize = 1024 * 1024;
 const BEGIN_OF_TEXT: usize = 1;
 /// The token that ends a message.
 const END_OF_MESSAGE: usize = 1;
+/// The token of an empty line.
+const EMPTY_LINE: usize = 1;
+/// A role between its two marks, and an empty line. `user`, `system` and `assistant` are one token each.
+const HEADER: usize = 3 + EMPTY_LINE;
+/// The header of the answer of a tool, whose role `ipython` is two tokens.
+const TOOL_HEADER: usize = HEADER + 1;
 
 /// A count that runs beside the request, or when it turns out to be needed.
 pub(crate) enum Count {
@@ -60,7 +66,7 @@ pub(crate) async fn of_answer(
 /// The tokens of a chat: every message with its frame, and the header of the answer.
 pub(crate) fn of_chat(messages: &[Message], format: Option<ToolPromptFormat>) -> usize {
     let messages: usize = messages.iter().map(|message| of_message(message, format)).sum();
-    BEGIN_OF_TEXT + messages + header("assistant")
+    BEGIN_OF_TEXT + messages + HEADER
 }
 
 /// The tokens of the message that a model answered with, counted like a chat of that message.
@@ -69,7 +75,7 @@ pub(crate) fn of_answer_message(
     calls: &[ToolCall],
     format: Option<ToolPromptFormat>,
 ) -> usize {
-    BEGIN_OF_TEXT + assistant(of_text(text), calls, format) + header("assistant")
+    BEGIN_OF_TEXT + assistant(of_text(text), calls, format) + HEADER
 }
 
 /// The tokens of a plain prompt, or of its continuation.
@@ -103,20 +109,15 @@ fn of_content(content: &InterleavedContent) -> usize {
     }
 }
 
-/// A role between its two marks, and an empty line.
-fn header(role: &str) -> usize {
-    2 + of_text(role) + of_text("\n\n")
-}
-
 fn of_message(message: &Message, format: Option<ToolPromptFormat>) -> usize {
     match message {
         Message::User(user) => {
             let context =
-                user.context.as_ref().map_or(0, |context| of_text("\n\n") + of_content(context));
-            header("user") + of_content(&user.content) + context + END_OF_MESSAGE
+                user.context.as_ref().map_or(0, |context| EMPTY_LINE + of_content(context));
+            HEADER + of_content(&user.content) + context + END_OF_MESSAGE
         }
-        Message::System(system) => header("system") + of_content(&system.content) + END_OF_MESSAGE,
-        Message::Tool(tool) => header("ipython") + of_content(&tool.content) + END_OF_MESSAGE,
+        Message::System(system) => HEADER + of_content(&system.content) + END_OF_MESSAGE,
+        Message::Tool(tool) => TOOL_HEADER + of_content(&tool.content) + END_OF_MESSAGE,
         Message::Assistant(answer) => assistant(
             of_content(&answer.content),
             answer.tool_calls.as_deref().unwrap_or_default(),
@@ -128,7 +129,7 @@ fn of_message(message: &Message, format: Option<ToolPromptFormat>) -> usize {
 fn assistant(content: usize, calls: &[ToolCall], format: Option<ToolPromptFormat>) -> usize {
     let tag = calls.first().is_some_and(|call| call.tool_name == "code_interpreter");
     let calls: usize = calls.iter().map(|call| of_text(&rendered(call, format))).sum();
-    header("assistant") + usize::from(tag) + content + calls + END_OF_MESSAGE
+    HEADER + usize::from(tag) + content + calls + END_OF_MESSAGE
 }
 
 /// A tool call as it stands in a prompt.
@@ -176,6 +177,16 @@ mod tests {
     fn call(name: &str, arguments: &Value) -> ToolCall {
         ToolCall::from_json(json!({ "call_id": "1", "tool_name": name, "arguments": arguments }))
             .expect("the call is well formed")
+    }
+
+    #[test]
+    fn frames_are_what_the_tokenizer_makes_of_them() {
+        for (role, tokens) in
+            [("user", HEADER), ("system", HEADER), ("assistant", HEADER), ("ipython", TOOL_HEADER)]
+        {
+            assert_eq!(2 + of_text(role) + of_text("\n\n"), tokens, "{role}");
+        }
+        assert_eq!(of_text("\n\n"), EMPTY_LINE);
     }
 
     #[test]
