@@ -2,7 +2,7 @@
 //! for which the turn waits.
 
 use super::{
-    run::{Flow, Run, json, new_id, now},
+    run::{Flow, Run, completed, json, new_id, now},
     toolset::{CODE_INTERPRETER, KNOWLEDGE_SEARCH, ServerTool, Target},
     watch::Repetition,
 };
@@ -90,9 +90,15 @@ impl Run {
             .collect();
         let new = calls.iter().filter(|started| started.answer.is_none());
         let new: Vec<String> = new.map(|started| started.call.call_id.clone()).collect();
-        if !new.is_empty() {
+        if new.is_empty() {
+            self.keep().await?;
+        } else {
             self.stored.begun.extend(new.iter().cloned());
-            self.journal.begun(&self.stored, new).await?;
+            let step = self.ended.take();
+            self.journal.begun(&self.stored, step.as_ref(), new).await?;
+            if let Some(step) = step {
+                self.send(completed(step)).await?;
+            }
         }
 
         let tools = self.deps.routers.tools()?;

@@ -131,13 +131,18 @@ impl Journal {
 
     /// Writes down that a step has ended.
     pub(super) async fn step(&mut self, turn: &StoredTurn, step: &Step) -> Result<()> {
-        let step = Some(step.clone());
-        self.write(StoredEntry { step, ..StoredEntry::at(self.entries, turn) }).await
+        self.write(self.entry(turn, step)).await
     }
 
-    /// Writes down which calls begin.
-    pub(super) async fn begun(&mut self, turn: &StoredTurn, calls: Vec<String>) -> Result<()> {
-        self.write(StoredEntry { begun: calls, ..StoredEntry::at(self.entries, turn) }).await
+    /// Writes down which calls begin, and the step before them if that is not written yet.
+    pub(super) async fn begun(
+        &mut self,
+        turn: &StoredTurn,
+        step: Option<&Step>,
+        calls: Vec<String>,
+    ) -> Result<()> {
+        let entry = StoredEntry::at(self.entries, turn);
+        self.write(StoredEntry { step: step.cloned(), begun: calls, ..entry }).await
     }
 
     async fn write(&mut self, entry: StoredEntry) -> Result<()> {
@@ -147,9 +152,18 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes down how the turn ended.
-    pub(super) async fn end(&mut self, turn: &mut StoredTurn) -> Result<()> {
-        self.replace(Batch::default(), turn.row()).await
+    /// Writes down how the turn ended, and its last step if that is not written yet.
+    pub(super) async fn end(&mut self, turn: &mut StoredTurn, step: Option<&Step>) -> Result<()> {
+        let mut batch = Batch::default();
+        if let Some(step) = step {
+            batch = batch.insert(self.row.owner(), &self.entry(turn, step));
+            self.entries += 1;
+        }
+        self.replace(batch, turn.row()).await
+    }
+
+    fn entry(&self, turn: &StoredTurn, step: &Step) -> StoredEntry {
+        StoredEntry { step: Some(step.clone()), ..StoredEntry::at(self.entries, turn) }
     }
 
     /// Writes down how a turn ended that has no answer. What a session has shown stays in it.

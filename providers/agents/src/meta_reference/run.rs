@@ -56,7 +56,10 @@ pub(super) struct Run {
     /// The turns before, the oldest first.
     pub(super) before: Arc<Vec<Turn>>,
     pub(super) stored: StoredTurn,
-    /// Where that is kept.
+    /// The last step of `stored`, while it is not kept yet: if nothing but the end of the turn comes
+    /// after it, both are kept at once.
+    pub(super) ended: Option<Step>,
+    /// Where the turn is kept.
     pub(super) journal: Journal,
     /// The vector database of the session, if it has one.
     pub(super) vector_db: Option<String>,
@@ -116,9 +119,13 @@ impl Run {
         };
         self.stored.turn.output_message = answer;
         self.stored.turn.completed_at = Some(now());
-        self.journal.end(&mut self.stored).await?;
+        let step = self.ended.take();
+        self.journal.end(&mut self.stored, step.as_ref()).await?;
         // Whoever sees the end may begin the next turn.
         self.busy = None;
+        if let Some(step) = step {
+            self.send(completed(step)).await?;
+        }
         let turn = self.stored.turn.clone();
         self.send(if waits {
             TurnEventPayload::TurnAwaitingInput(TurnAwaitingInput { turn })
@@ -193,7 +200,7 @@ impl Run {
             || Repetition::of(&self.stored.turn).is_endless()
     }
 
-    /// One inference, with its step.
+    /// One inference, with its step, which is kept with what comes next.
     async fn infer(&mut self) -> Result<AnswerMessage> {
         let (step_id, started_at) = (new_id(), now());
         self.start(StepType::Inference, &step_id, Map::new()).await?;
@@ -210,7 +217,7 @@ impl Run {
             completed_at: Some(now()),
             model_response: answer.clone(),
         };
-        self.complete(Step::Inference(step)).await?;
+        self.note(Step::Inference(step));
         Ok(answer)
     }
 
@@ -291,6 +298,7 @@ impl Run {
         if shields.is_empty() {
             return Ok(None);
         }
+        self.keep().await?;
         let (step_id, started_at) = (new_id(), now());
         let metadata = Map::from_iter([("touchpoint".to_owned(), Value::from(touchpoint))]);
         self.start(StepType::ShieldCall, &step_id, metadata).await?;
@@ -356,20 +364,36 @@ impl Run {
 
     /// Keeps a step, and says that it has ended.
     pub(super) async fn complete(&mut self, step: Step) -> Result<()> {
-        self.journal.step(&self.stored, &step).await?;
+        self.note(step);
+        self.keep().await
+    }
+
+    /// Takes in a step that has ended.
+    fn note(&mut self, step: Step) {
         self.stored.turn.steps.push(step.clone());
-        self.send(TurnEventPayload::StepComplete(StepComplete {
-            step_type: step.step_type(),
-            step_id: step.id().to_owned(),
-            step_details: step,
-        }))
-        .await
+        self.ended = Some(step);
+    }
+
+    /// Keeps the last step, if it is not kept yet, and says that it has ended.
+    pub(super) async fn keep(&mut self) -> Result<()> {
+        let Some(step) = self.ended.take() else { return Ok(()) };
+        self.journal.step(&self.stored, &step).await?;
+        self.send(completed(step)).await
     }
 
     pub(super) async fn send(&self, payload: TurnEventPayload) -> Result<()> {
         let gone = |_| Error::unavailable("the caller has left");
         self.events.send(Ok(payload.into())).await.map_err(gone)
     }
+}
+
+/// What a caller is told of a step that has ended.
+pub(super) fn completed(step: Step) -> TurnEventPayload {
+    TurnEventPayload::StepComplete(StepComplete {
+        step_type: step.step_type(),
+        step_id: step.id().to_owned(),
+        step_details: step,
+    })
 }
 
 /// The JSON text of what a span carries, or as much of it as a span can.

@@ -4,14 +4,14 @@ use super::{
     Busy, MetaReference, documents, history,
     journal::{Journal, Kept},
     records::{StoredSession, StoredTurn, TurnState, Usage},
-    run::{Run, json, new_id, now, said},
+    run::{Run, completed, json, new_id, now, said},
     toolset::{CODE_INTERPRETER, KNOWLEDGE_SEARCH, Toolset},
 };
 use chaski_api::{
     Error, Result,
     agents::{
-        AgentConfig, AgentToolGroup, Document, Step, StepComplete, StepType, ToolExecutionStep,
-        ToolResponse, Turn, TurnEventPayload, TurnMessage, TurnStreamChunk,
+        AgentConfig, AgentToolGroup, Document, Step, ToolExecutionStep, ToolResponse, Turn,
+        TurnEventPayload, TurnMessage, TurnStreamChunk,
     },
     endpoints::{
         agents::{CreateTurnRequest, ResumeTurnRequest},
@@ -124,13 +124,7 @@ impl MetaReference {
             Ok(step.map(Step::ToolExecution))
         };
         let (journal, stored, step) = Journal::resume(self.database.clone(), kept, edit).await?;
-        let first = step.map(|step| {
-            TurnStreamChunk::from(TurnEventPayload::StepComplete(StepComplete {
-                step_type: StepType::ToolExecution,
-                step_id: step.id().to_owned(),
-                step_details: step,
-            }))
-        });
+        let first = step.map(|step| TurnStreamChunk::from(completed(step)));
         let span = cx.spans.start("resume_turn");
         let begun = Begun { stored, journal, first: first.into_iter().collect() };
         self.reply(cx, span, prepared, begun, stream == Some(true)).await
@@ -252,6 +246,7 @@ impl MetaReference {
             toolset,
             before: Arc::new(before),
             stored,
+            ended: None,
             journal,
             vector_db: session.record.vector_db.clone(),
             events,
