@@ -114,6 +114,8 @@ impl<V: Vendor> Inference for Adapter<V> {
         let call = self.call(cx)?;
         if self.upstream.dialect().inline_images {
             images::inline(&self.http, &mut request).await?;
+        } else {
+            images::check(&request)?;
         }
         if let Some(answer) = self.vendor.own_chat(cx, &request).await? {
             return Ok(answer);

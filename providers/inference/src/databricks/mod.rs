@@ -28,6 +28,7 @@ const DIALECT: Dialect = Dialect {
     renamed: &[("max_completion_tokens", "max_tokens")],
     // Usage comes in every event of a stream.
     left_out: &["stream_options", "min_p", "repetition_penalty"],
+    inline_images: true,
     float_vectors: true,
     ..Dialect::OPENAI
 };
@@ -53,6 +54,8 @@ Serves the models of a [Databricks](https://docs.databricks.com/machine-learning
   `{\"databricks_api_token\": \"...\"}` and wins over `api_token` of the configuration.
 - Without models of this provider in the run configuration, the chat and completion endpoints of the
   workspace are registered; `refresh_models` switches that on or off.
+- Images at addresses are fetched by this server and sent as data; private addresses are refused unless
+  `server.egress_allow` lists them.
 - `prompt_format: llama` is for a server that only continues text: chats are written as prompts of Llama models,
   and the calls that the model writes are read.
 ";

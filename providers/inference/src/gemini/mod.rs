@@ -19,6 +19,8 @@ const DIALECT: Dialect = Dialect {
     completions_path: None,
     model_prefix: Some("gemini/"),
     left_out: &["top_k", "min_p", "repetition_penalty", "logit_bias"],
+    // Gemini refuses addresses outside of its own file service.
+    inline_images: true,
     float_vectors: true,
     ..Dialect::OPENAI
 };
@@ -42,6 +44,8 @@ OpenAI-compatible API.
 - Without models of this provider in the run configuration, those that Gemini lists for `api_key` are
   registered; `refresh_models` switches that on or off.
 - Parameters that Gemini refuses (`top_k`, `min_p`, `repetition_penalty`, `logit_bias`) are left out.
+- Images at addresses are fetched by this server and sent as data, which Gemini wants; private
+  addresses are refused unless `server.egress_allow` lists them.
 - There are no completions of bare texts.
 ";
 

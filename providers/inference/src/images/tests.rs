@@ -97,13 +97,16 @@ async fn data_that_is_no_image_does_not_reach_the_upstream() {
     let server = FakeUpstream::start(pictures).await;
     let large = format!("data:image/png;base64,iVBORw0KGgpy{}", "A".repeat(28 * 1024 * 1024));
     for (url, expected) in [
-        ("file:///etc/passwd", "must begin with `https:`, `http:` or `data:`"),
+        (
+            "file:///etc/passwd",
+            "is `file:///etc/passwd`, but it must begin with `https:`, `http:` or `data:`",
+        ),
         ("cat.png", "must begin with `https:`"),
         ("", "must begin with `https:`"),
         ("data:image/png,rest", "must be in base64"),
-        ("data:image/png;base64,", "holds none in base64; use a PNG"),
-        ("data:image/png;base64,PHN2Zz4=", "holds none in base64"),
-        ("data:image/png;base64,\u{e4}\u{f6}\u{fc}\u{df}", "holds none in base64"),
+        ("data:image/png;base64,", "`data:image/png;base64,` holds no image in base64; use a PNG"),
+        ("data:image/png;base64,PHN2Zz4=", "holds no image in base64"),
+        ("data:image/png;base64,\u{e4}\u{f6}\u{fc}\u{df}", "holds no image in base64"),
         (large.as_str(), "has more than 20971520 bytes"),
     ] {
         let error = sent(&server, json!([image(url)])).await.unwrap_err();
@@ -111,8 +114,9 @@ async fn data_that_is_no_image_does_not_reach_the_upstream() {
         assert_eq!(error.param.as_deref(), Some("messages"));
         assert!(error.message.contains(expected), "{}", error.message);
     }
-    let odd = image("DATA:;base64,R0lGODlh");
-    assert_eq!(sent(&server, json!([odd])).await.unwrap(), json!([odd]));
+    for url in ["DATA:;base64,R0lGODlh", "data:image/heic;base64,AAAAHGZ0eXBoZWlj"] {
+        assert_eq!(sent(&server, json!([image(url)])).await.unwrap(), json!([image(url)]));
+    }
 }
 
 #[tokio::test]
@@ -133,5 +137,48 @@ async fn odd_messages_are_left_to_the_upstream() {
         json!({ "image_url": { "url": "http://127.0.0.1/" } }),
     ] {
         assert_eq!(sent(&server, parts.clone()).await.unwrap(), parts);
+    }
+}
+
+/// What OpenAI, which fetches images itself, is sent for an image at this address.
+async fn passed_on(url: &str) -> Result<Value> {
+    let upstream = FakeUpstream::answering(Answer::json(answered())).await;
+    let config = json!({ "base_url": format!("{}/v1", upstream.url()) });
+    let provider = build("remote::openai", config, &[]).await.unwrap();
+    let mut request = hello("m");
+    request.body["messages"][0]["content"] = json!([image(url)]);
+    let outcome = provider.chat(&Context::default(), request).await;
+    outcome.map(|_| upstream.only_request().json()["messages"][0]["content"][0].clone())
+}
+
+#[tokio::test]
+async fn images_that_the_upstream_fetches_are_checked_for_their_form() {
+    let large = format!("data:image/png;base64,{}", "A".repeat(28 * 1024 * 1024));
+    for (url, expected) in [
+        ("file:///etc/passwd", "is `file:///etc/passwd`, but it must begin with `https:`"),
+        ("gs://bucket/cat.png", "must begin with `https:`, `http:` or `data:`"),
+        ("", "is ``, but it must begin with"),
+        ("data:image/png,rest", "is `data:image/png,rest`, but it must be in base64"),
+        ("data:image/png;base64,!!!", "`data:image/png;base64,!!!` is not in valid base64"),
+        ("data:image/png;base64,", "is not in valid base64; encode the file"),
+        ("data:image/png;base64,AAAAA", "is not in valid base64"),
+        ("data:image/png;base64,AA=A", "is not in valid base64"),
+        ("data:image/png;base64,AAA-_A==", "is not in valid base64"),
+        (large.as_str(), "has more than 20971520 bytes"),
+    ] {
+        let error = passed_on(url).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidRequest);
+        assert_eq!(error.param.as_deref(), Some("messages"));
+        assert!(error.message.contains(expected), "{}", error.message);
+        assert!(error.message.len() < 200, "{}", error.message);
+    }
+    for url in [
+        "https://example.com/a.svg",
+        " HTTP://example.com/a",
+        "data:application/pdf;base64,JVBERi0=#transform=inline",
+        "Data:image/png;base64,iVBORw0KGgpyZXN0",
+        "data:image/svg+xml;base64,PHN2Zz4",
+    ] {
+        assert_eq!(passed_on(url).await.unwrap(), image(url), "it is sent as it came");
     }
 }

@@ -36,12 +36,14 @@ const DIALECT: Dialect = Dialect {
         field: "truncate",
         values: &[("none", "NONE"), ("start", "START"), ("end", "END")],
     }),
+    inline_images: true,
     float_vectors: true,
     ..Dialect::OPENAI
 };
 
-/// The hosted service has the vision models of Llama 3.2 elsewhere.
+/// The hosted service fetches images by itself. It has the vision models of Llama 3.2 elsewhere.
 const HOSTED: Dialect = Dialect {
+    inline_images: false,
     model_urls: &[
         (
             "meta/llama-3.2-11b-vision-instruct",
@@ -88,6 +90,8 @@ Serves the models of [NVIDIA NIM](https://docs.api.nvidia.com/nim/reference/llm-
 - Without models of this provider in the run configuration, those that NVIDIA lists are registered;
   `refresh_models` switches that on or off.
 - `top_k`, `repetition_penalty` and a JSON schema for the answer are sent in `nvext`; `min_p` is left out.
+- Images at addresses are fetched by the hosted service. For a NIM of one's own this server fetches them and sends
+  them as data; private addresses are refused unless `server.egress_allow` lists them.
 - For embeddings, `task_type` is sent as `input_type` (`query` or `passage`), which models for retrieval
   require, and `text_truncation` as `truncate`.
 ";

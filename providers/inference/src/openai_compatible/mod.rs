@@ -19,6 +19,8 @@ const KEY: &str = "openai_compatible_api_key";
 const DIALECT: Dialect = Dialect {
     name: "the OpenAI-compatible server",
     provider_data: Some(KEY),
+    // It may stand anywhere, also where it reaches what callers must not.
+    inline_images: true,
     request_id: Some("x-request-id"),
     rerank: Some(Rerank::STANDARD),
     ..Dialect::OPENAI
@@ -32,7 +34,8 @@ Serves the models of any server or service that speaks OpenAI's API at a URL of 
   `{\"openai_compatible_api_key\": \"...\"}` and wins over `api_key` of the configuration.
 - Any model can be registered. Without models of this provider in the run configuration, those that the
   server lists are registered; `refresh_models` switches that on or off. Servers without a list work too.
-- Addresses of images are left to the server.
+- Images at addresses are fetched by this server and sent as data; private addresses are refused unless
+  `server.egress_allow` lists them.
 - `tls_verify: false` accepts any certificate; a path names a PEM file with the authorities to trust.
 - A model that ranks documents is registered with the model type `rerank`; `/rerank` after the URL is asked.
 - `prompt_format: llama` is for a server that only continues text: chats are written as prompts of Llama models,

@@ -5,7 +5,10 @@ mod native;
 #[cfg(test)]
 mod tests;
 
-use crate::adapter::{LISTING, offered_model};
+use crate::{
+    adapter::{LISTING, offered_model},
+    images,
+};
 use async_trait::async_trait;
 use chaski_api::{
     Api, Error, Result, Secret,
@@ -134,6 +137,7 @@ fn reply<F, E: Send + 'static>(answer: Answer) -> Reply<F, E> {
 #[async_trait]
 impl Inference for Passthrough {
     async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
+        images::check(&request)?;
         match self.upstream(cx).await? {
             (Face::OpenAi(upstream), call) => upstream.chat(call, request).await.map(reply),
             (Face::LlamaStack(upstream), call) => upstream.chat(call, &request).await,

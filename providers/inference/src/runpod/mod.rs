@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 const KEY: &str = "runpod_api_token";
 
-const DIALECT: Dialect = Dialect { name: "RunPod", provider_data: Some(KEY), ..Dialect::OPENAI };
+const DIALECT: Dialect =
+    Dialect { name: "RunPod", provider_data: Some(KEY), inline_images: true, ..Dialect::OPENAI };
 
 const DOCS: &str = "\
 Serves the models of a [RunPod](https://docs.runpod.io) serverless endpoint with a vLLM worker.
@@ -26,6 +27,8 @@ Serves the models of a [RunPod](https://docs.runpod.io) serverless endpoint with
   `{\"runpod_api_token\": \"...\"}` and wins over `api_token` of the configuration.
 - Without models of this provider in the run configuration, those that the endpoint lists are registered;
   `refresh_models` switches that on or off.
+- Images at addresses are fetched by this server and sent as data; private addresses are refused unless
+  `server.egress_allow` lists them.
 - A worker that sleeps takes its time to wake up: the first request waits for it.
 - `prompt_format: llama` is for a server that only continues text: chats are written as prompts of Llama models,
   and the calls that the model writes are read.

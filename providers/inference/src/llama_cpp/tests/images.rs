@@ -112,7 +112,7 @@ async fn images_that_are_none_are_the_callers_fault() {
         (broken.as_str(), "an image cannot be read: "),
         (&bitmap, "use PNG, JPEG, GIF or WebP"),
         (&odd, "is not in valid base64"),
-        ("data:image/png;base64,aGVsbG8=", "holds none in base64"),
+        ("data:image/png;base64,aGVsbG8=", "holds no image in base64"),
         ("file:///etc/passwd", "must begin with `https:`"),
         ("http://127.0.0.1:1/cat.png", "127.0.0.1"),
     ] {
