@@ -257,8 +257,9 @@ fn said(body: &Value) -> Option<Said> {
         }
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) | None => {}
     }
-    // Mistral puts that list into its message.
-    match body.get("detail").or_else(|| body.get("message")?.get("detail")) {
+    // Mistral puts that list into its message, Llama Stack into its error.
+    let list = body.get("detail").or_else(|| body.get("message")?.get("detail"));
+    match list.or_else(|| body.pointer("/error/detail/errors")) {
         Some(Value::String(message)) => return plain(message.clone()),
         Some(Value::Array(details)) if !details.is_empty() => {
             let messages: Vec<String> = details.iter().map(detail).collect();

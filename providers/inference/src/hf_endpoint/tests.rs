@@ -1,11 +1,25 @@
-use crate::tests::{build, hello, llm};
+use crate::tests::{
+    build, caller, hello, llm,
+    published::{Published, Says},
+};
 use chaski_api::{ErrorKind, openai::EmbeddingRequest};
 use chaski_provider::Context;
 use chaski_testkit::{Answer, FakeUpstream, Seen};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
+/// A state in which the endpoint runs, and its server refuses chats.
+const OVERLOADED: &str = "overloaded";
 const MODEL: &str = "meta-llama/Llama-3.1-8B-Instruct";
+
+const ENDPOINT: Published = Published {
+    provider_type: "remote::hf::endpoint",
+    config: |url| json!({ "endpoint_name": "o/e", "hub_url": url, "endpoints_url": url }),
+    model: MODEL,
+    answer: include_str!("fixtures/answer.json"),
+    stream: include_str!("fixtures/stream.txt"),
+    error: include_str!("fixtures/error.json"),
+};
 
 /// Hugging Face and an endpoint of it in one, in a state that may change.
 struct World {
@@ -26,12 +40,20 @@ impl World {
             path if path.starts_with("/v2/endpoint/") => {
                 let text = include_str!("fixtures/endpoint.json");
                 let mut endpoint: Value = serde_json::from_str(text).unwrap();
-                endpoint["status"]["state"] = (*current.lock().unwrap()).into();
+                let state = *current.lock().unwrap();
+                let state = if state == OVERLOADED { "running" } else { state };
+                endpoint["status"]["state"] = state.into();
                 endpoint["status"]["url"] = endpoint_url.lock().unwrap().clone().into();
                 Answer::json(endpoint)
             }
             "/info" => Answer::json(json!({ "model_id": MODEL, "max_total_tokens": 4096 })),
-            "/v1/chat/completions" => Answer::json(crate::tests::answered()),
+            "/v1/chat/completions" if *current.lock().unwrap() == OVERLOADED => {
+                Answer::new("application/json", ENDPOINT.error).status(429)
+            }
+            "/v1/chat/completions" if seen.json()["stream"] == true => {
+                Answer::new("text/event-stream", ENDPOINT.stream)
+            }
+            "/v1/chat/completions" => Answer::new("application/json", ENDPOINT.answer),
             _ => Answer::text("no such page").status(404),
         })
         .await;
@@ -76,6 +98,19 @@ async fn the_address_of_the_endpoint_is_asked_for_once_with_the_token() {
     for seen in world.upstream.requests() {
         assert_eq!(seen.header("authorization"), "Bearer hf_token", "{}", seen.path);
     }
+}
+
+#[tokio::test]
+async fn the_published_form_is_understood() {
+    let world = World::new().await;
+    let provider = ENDPOINT.provider(&world.upstream).await;
+    let error = (429, "Model is overloaded");
+    let says = Says { text: "Hello! How can I help you?", tokens: (36, 9), error };
+    says.fit(&provider, &ENDPOINT).await;
+    *world.state.lock().unwrap() = OVERLOADED;
+    let error = provider.chat(&caller(&json!({})), hello(MODEL)).await.err().unwrap();
+    assert_eq!(error.kind, ErrorKind::RateLimited { retry_after: None });
+    assert_eq!(error.message, says.error.1);
 }
 
 #[tokio::test]

@@ -1,10 +1,29 @@
-use crate::tests::{Served, answered, build, caller, hello, llm};
+use crate::tests::{
+    Served, answered, build, caller, hello, llm,
+    published::{Published, Says},
+};
 use chaski_api::{ErrorKind, models::ModelType};
 use chaski_provider::Context;
 use chaski_testkit::{Answer, FakeUpstream};
 use serde_json::{Value, json};
 
 const MODELS: &str = include_str!("fixtures/models.json");
+
+const OPENAI: Published = Published {
+    provider_type: "remote::openai",
+    config: |url| json!({ "base_url": format!("{url}/v1"), "api_key": "sk-config" }),
+    model: "openai/gpt-4o-mini",
+    answer: include_str!("fixtures/answer.json"),
+    stream: include_str!("fixtures/stream.txt"),
+    error: include_str!("fixtures/error.json"),
+};
+
+#[tokio::test]
+async fn the_published_form_is_understood() {
+    let error = "This project has used up its quota.";
+    let text = "Hello! How can I help you?";
+    OPENAI.is_understood(&Says { text, tokens: (8, 9), error: (429, error) }).await;
+}
 
 async fn openai(upstream: &FakeUpstream, key: Option<&str>) -> Served {
     let config = json!({ "api_key": key, "base_url": format!("{}/v1", upstream.url()) });

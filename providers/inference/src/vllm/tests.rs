@@ -1,4 +1,7 @@
-use crate::tests::{Served, answered, build, caller, hello, llm, model};
+use crate::tests::{
+    Served, answered, build, caller, hello, llm, model,
+    published::{Published, Says},
+};
 use chaski_api::{
     Error, ErrorKind,
     models::ModelType,
@@ -10,6 +13,26 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 const MODELS: &str = include_str!("fixtures/models.json");
+
+const VLLM: Published = Published {
+    provider_type: "remote::vllm",
+    config: |url| json!({ "url": format!("{url}/v1") }),
+    model: "meta-llama/Llama-3.2-3B-Instruct",
+    answer: include_str!("fixtures/answer.json"),
+    stream: include_str!("fixtures/stream.txt"),
+    error: include_str!("fixtures/error.json"),
+};
+
+#[tokio::test]
+async fn the_published_form_is_understood() {
+    let error = "The prompt and the answer have 9000 tokens, but this model has room for 8192.";
+    let says = Says { text: "Hello! How can I help you?", tokens: (36, 9), error: (400, error) };
+    VLLM.is_understood(&says).await;
+    // Its errors had no object around them once.
+    let before = Published { error: include_str!("fixtures/error_before_0.10.json"), ..VLLM };
+    let error = "The model `other` is not served here.";
+    before.is_understood(&Says { error: (404, error), ..says }).await;
+}
 
 async fn vllm(upstream: &FakeUpstream) -> Served {
     let config = json!({ "url": format!("{}/v1", upstream.url()) });

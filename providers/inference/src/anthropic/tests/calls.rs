@@ -2,7 +2,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "tests pass what `json!` just made")]
 
-use super::{MESSAGE, MODELS, STREAM, anthropic, error, events, message};
+use super::{ERROR, MESSAGE, MODELS, STREAM, STREAM_ERROR, anthropic, error, events, message};
 use crate::tests::{Served, build, caller, hello};
 use bytes::Bytes;
 use chaski_api::{
@@ -255,6 +255,23 @@ async fn errors_keep_status_and_message() {
     assert_eq!(failure.message, "key ******** broke");
     let failure = failing(Answer::text("hello")).await;
     assert_eq!(failure.message, "Anthropic sent an answer that is not a JSON object");
+}
+
+#[tokio::test]
+async fn the_published_errors_are_understood() {
+    let failure = failing(Answer::new("application/json", ERROR).status(404)).await;
+    assert_eq!(failure.kind, ErrorKind::Upstream { status: Some(404) });
+    assert_eq!(failure.message, "model: claude-opus-0");
+    assert_eq!(failure.code.as_deref(), Some("not_found_error"));
+
+    let upstream = FakeUpstream::answering(Answer::new("text/event-stream", STREAM_ERROR)).await;
+    let provider = anthropic(&upstream, None).await;
+    for failure in [relayed(&provider).await.err(), streamed(&provider).await.err()] {
+        let failure = failure.expect("the stream fails");
+        assert_eq!(failure.kind, ErrorKind::Upstream { status: Some(529) });
+        assert_eq!(failure.message, "Overloaded");
+        assert_eq!(failure.code.as_deref(), Some("overloaded_error"));
+    }
 }
 
 #[tokio::test]

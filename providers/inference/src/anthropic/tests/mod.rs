@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 pub(super) const MESSAGE: &str = include_str!("../fixtures/message.json");
 pub(super) const STREAM: &str = include_str!("../fixtures/stream.txt");
+pub(super) const ERROR: &str = include_str!("../fixtures/error.json");
+pub(super) const STREAM_ERROR: &str = include_str!("../fixtures/stream_error.txt");
 pub(super) const MODELS: &str = include_str!("../fixtures/models.json");
 
 pub(super) async fn anthropic(upstream: &FakeUpstream, key: Option<&str>) -> Served {

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const MODEL: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
+pub(super) const MODEL: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
 
 /// The shortest answer.
 pub(super) fn answered() -> Answer {
@@ -30,14 +30,14 @@ fn ended_with(stop_reason: &str) -> Answer {
     }))
 }
 
-async fn ask(upstream: &FakeUpstream) -> Result<ChatCompletion, Error> {
+pub(super) async fn ask(upstream: &FakeUpstream) -> Result<ChatCompletion, Error> {
     let reply = bedrock(upstream).await.chat(&Context::default(), hello(MODEL)).await?;
     let Reply::Full(answer) = reply else { panic!("no stream was asked for") };
     answer.into_value()
 }
 
 /// The events of a stream, and what ended it.
-async fn hear(upstream: &FakeUpstream) -> (Vec<ChatChunk>, Option<Error>) {
+pub(super) async fn hear(upstream: &FakeUpstream) -> (Vec<ChatChunk>, Option<Error>) {
     let (heard, error) = listen(upstream).await;
     (heard.into_iter().map(|event| event.into_value().unwrap()).collect(), error)
 }

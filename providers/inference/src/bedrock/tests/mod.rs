@@ -1,4 +1,5 @@
 mod chats;
+mod published;
 mod requests;
 pub(crate) mod script;
 

@@ -1,5 +1,6 @@
 mod contract;
 mod native;
+mod published;
 
 use crate::tests::{Served, answered, build, caller, hello};
 use chaski_api::{ErrorKind, models::ModelType, openai::EmbeddingRequest};
