@@ -78,8 +78,12 @@ impl Counted for RerankList {
     }
 }
 
+/// This form counts apart what of the prompt was put into a cache, and what was found there.
 fn of_messages(usage: &MessagesUsage) -> Tokens {
-    Tokens { prompt: count(usage.input_tokens), completion: count(usage.output_tokens) }
+    let cached = [usage.cache_creation_input_tokens, usage.cache_read_input_tokens];
+    let cached: u64 = cached.into_iter().flatten().map(count).sum();
+    let prompt = (count(usage.input_tokens) + cached).min(MOST);
+    Tokens { prompt, completion: count(usage.output_tokens) }
 }
 
 impl Counted for MessagesResponse {
@@ -113,11 +117,33 @@ impl<T: Counted> Counted for Payload<T> {
 
 /// The part of a `usage` object that counts, in the names of OpenAI and of Anthropic.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "they are the names of the APIs")]
 struct Counts {
-    #[serde(default, alias = "input_tokens")]
+    /// All of the prompt; upstreams that say it besides Anthropic's names count nothing apart.
     prompt_tokens: Option<f64>,
-    #[serde(default, alias = "output_tokens")]
     completion_tokens: Option<f64>,
+    input_tokens: Option<f64>,
+    cache_creation_input_tokens: Option<f64>,
+    cache_read_input_tokens: Option<f64>,
+    output_tokens: Option<f64>,
+}
+
+impl Counts {
+    fn tokens(&self) -> Tokens {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the cast saturates"
+        )]
+        let count = |number: Option<f64>| (number.unwrap_or_default() as u64).min(MOST);
+        let parts =
+            [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens];
+        let prompt = match self.prompt_tokens {
+            Some(_) => count(self.prompt_tokens),
+            None => parts.into_iter().map(count).sum::<u64>().min(MOST),
+        };
+        Tokens { prompt, completion: count(self.completion_tokens.or(self.output_tokens)) }
+    }
 }
 
 /// Where a `usage` object is looked for first, in bytes from the end.
@@ -137,21 +163,18 @@ pub fn tokens_in(text: &[u8]) -> Option<Tokens> {
         return None;
     }
     let counts = serde_json::Deserializer::from_slice(rest).into_iter::<Counts>().next()?.ok()?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the cast saturates"
-    )]
-    let count = |number: Option<f64>| (number.unwrap_or_default() as u64).min(MOST);
-    Some(Tokens {
-        prompt: count(counts.prompt_tokens),
-        completion: count(counts.completion_tokens),
-    })
+    Some(counts.tokens())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, Tokens, tokens_in};
+    use super::{Counted, MOST, Tokens, tokens_in};
+    use crate::Payload;
+    use chaski_api::{
+        Wire,
+        anthropic::{MessagesEvent, MessagesResponse},
+    };
+    use serde_json::{Value, json};
 
     fn tokens(text: &str) -> Option<(u64, u64)> {
         tokens_in(text.as_bytes()).map(|Tokens { prompt, completion }| (prompt, completion))
@@ -167,6 +190,35 @@ mod tests {
         assert_eq!(
             tokens(r#"{"data":[],"usage":{"prompt_tokens":2,"total_tokens":2}}"#),
             Some((2, 0))
+        );
+    }
+
+    #[test]
+    fn what_a_cache_held_or_took_is_part_of_the_prompt() {
+        fn both<T: Wire + Counted>(said: &Value) -> [Option<Tokens>; 2] {
+            let value = T::from_json(said.clone()).expect("it has the form of the API");
+            [Payload::Raw(said.to_string().into()), Payload::Value(value)].map(|it| it.tokens())
+        }
+        let usage = json!({
+            "input_tokens": 5, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 3,
+            "cache_creation": { "ephemeral_5m_input_tokens": 100 }, "output_tokens": 2,
+        });
+        let message = json!({ "id": "m", "model": "m", "content": [], "usage": usage });
+        let start = json!({ "type": "message_start", "message": message });
+        let end = json!({ "type": "message_delta", "delta": {}, "usage": usage });
+        let all = Some(Tokens { prompt: 108, completion: 2 });
+        assert_eq!(both::<MessagesResponse>(&message), [all; 2]);
+        for event in [start, end] {
+            assert_eq!(both::<MessagesEvent>(&event), [all; 2], "{event}");
+        }
+        // With this name the prompt is counted as a whole.
+        let beside = r#"{"usage":{"prompt_tokens":108,"completion_tokens":2,"cache_creation_input_tokens":100,"cache_read_input_tokens":3}}"#;
+        assert_eq!(tokens(beside), Some((108, 2)));
+        let twice = r#"{"usage":{"prompt_tokens":4,"completion_tokens":1,"input_tokens":4,"output_tokens":1}}"#;
+        assert_eq!(tokens(twice), Some((4, 1)));
+        assert_eq!(
+            tokens(r#"{"usage":{"input_tokens":4,"cache_read_input_tokens":null}}"#),
+            Some((4, 0))
         );
     }
 
