@@ -3,6 +3,7 @@
 use super::{
     Body,
     body::{Field, Kind, open_body},
+    tolerant,
 };
 use serde_json::Value;
 
@@ -53,7 +54,7 @@ open_body! {
 
 crate::wire! {
     /// The tokens of a request.
-    pub struct Usage {
+    pub struct Usage after tolerant::without_nulls {
         /// Tokens of the prompt.
         pub prompt_tokens: i64 = 0,
         /// Tokens generated.
@@ -63,7 +64,7 @@ crate::wire! {
     }
 
     /// The function of a tool call. In a stream the parts come in pieces.
-    pub struct FunctionCall {
+    pub struct FunctionCall after tolerant::call {
         /// The name.
         pub name: Option<String>,
         /// The arguments, as JSON in a string.
@@ -111,7 +112,7 @@ crate::wire! {
     }
 
     /// The message of an answer, or in a stream what is added to it.
-    pub struct ChatMessage {
+    pub struct ChatMessage after tolerant::message {
         /// `assistant`; in a stream only in the first event.
         pub role: Option<String>,
         /// What the model says.
@@ -125,7 +126,7 @@ crate::wire! {
     }
 
     /// One answer.
-    pub struct ChatChoice {
+    pub struct ChatChoice after tolerant::without_nulls {
         /// Which answer, from 0.
         pub index: i64 = 0,
         /// The message.
@@ -137,7 +138,7 @@ crate::wire! {
     }
 
     /// The answers of a chat.
-    pub struct ChatCompletion {
+    pub struct ChatCompletion after tolerant::answer {
         /// An id, unique to the request.
         pub id: String,
         /// `chat.completion`.
@@ -153,7 +154,7 @@ crate::wire! {
     }
 
     /// What an event adds to one answer.
-    pub struct ChatChunkChoice {
+    pub struct ChatChunkChoice after tolerant::without_nulls {
         /// Which answer, from 0.
         pub index: i64 = 0,
         /// What is added.
@@ -165,7 +166,7 @@ crate::wire! {
     }
 
     /// An event of a chat stream.
-    pub struct ChatChunk {
+    pub struct ChatChunk after tolerant::answer {
         /// An id, the same in all events of a stream.
         pub id: String = String::new(),
         /// `chat.completion.chunk`.

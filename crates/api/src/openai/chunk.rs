@@ -32,6 +32,7 @@ struct PlainDelta {
     content: Option<String>,
     refusal: Option<IgnoredAny>,
     reasoning_content: Option<IgnoredAny>,
+    reasoning: Option<IgnoredAny>,
     tool_calls: Option<IgnoredAny>,
 }
 
@@ -41,8 +42,8 @@ impl ChatChunk {
     pub fn plain(text: &[u8]) -> Option<Self> {
         let event: Plain = serde_json::from_slice(text).ok()?;
         let [PlainChoice { index, delta, logprobs, finish_reason }] = event.choices;
-        let PlainDelta { role, content, refusal, reasoning_content, tool_calls } = delta;
-        let rare = [event.usage, logprobs, refusal, reasoning_content, tool_calls];
+        let PlainDelta { role, content, refusal, reasoning_content, reasoning, tool_calls } = delta;
+        let rare = [event.usage, logprobs, refusal, reasoning_content, reasoning, tool_calls];
         if rare.iter().any(Option::is_some) {
             return None;
         }
@@ -95,6 +96,8 @@ mod tests {
             ("choices", delta(json!({ "content": 5 }))),
             ("choices", delta(json!({ "tool_calls": [] }))),
             ("choices", delta(json!({ "reasoning_content": "hm" }))),
+            ("choices", delta(json!({ "reasoning": "hm" }))),
+            ("choices", delta(json!({ "content": [{ "type": "text", "text": "a" }] }))),
             ("choices", json!([{ "delta": {}, "logprobs": { "content": [] } }])),
             ("choices", json!([{ "delta": {} }, { "delta": {} }])),
             ("created", json!(1.5)),

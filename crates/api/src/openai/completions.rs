@@ -1,7 +1,10 @@
 //! Text completions.
 
-use super::Usage;
-use super::body::{Field, Kind, open_body};
+use super::{
+    Usage,
+    body::{Field, Kind, open_body},
+    tolerant,
+};
 use std::collections::BTreeMap;
 
 open_body! {
@@ -42,7 +45,7 @@ crate::wire! {
     }
 
     /// One answer, or in a stream what is added to it.
-    pub struct TextChoice {
+    pub struct TextChoice after tolerant::without_nulls {
         /// Which answer, from 0.
         pub index: i64 = 0,
         /// The text.
@@ -54,7 +57,7 @@ crate::wire! {
     }
 
     /// The answers of a completion; also an event of a completion stream.
-    pub struct TextCompletion {
+    pub struct TextCompletion after tolerant::answer {
         /// An id, unique to the request.
         pub id: String = String::new(),
         /// `text_completion`.

@@ -1,6 +1,9 @@
 //! Embeddings.
 
-use super::body::{Field, Kind, open_body};
+use super::{
+    body::{Field, Kind, open_body},
+    tolerant,
+};
 use crate::{Error, ErrorKind, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
@@ -18,7 +21,7 @@ open_body! {
 
 crate::wire! {
     /// The tokens of an embedding request.
-    pub struct EmbeddingUsage {
+    pub struct EmbeddingUsage after tolerant::without_nulls {
         /// Tokens of the texts.
         pub prompt_tokens: i64 = 0,
         /// The same.
@@ -36,7 +39,7 @@ crate::wire! {
     }
 
     /// A vector per text, in the order of the request.
-    pub struct EmbeddingList {
+    pub struct EmbeddingList after tolerant::answer {
         /// `list`.
         pub object: String = "list".to_owned(),
         /// The vectors.

@@ -14,6 +14,7 @@ mod open;
 mod rerank;
 mod thoughts;
 mod uploads;
+mod tolerant;
 mod vector_store_files;
 mod vector_stores;
 

@@ -1,6 +1,9 @@
 //! Ranking documents. OpenAI has no such API; the shape is the one that Cohere, Jina and vLLM share.
 
-use super::body::{Field, Kind, open_body};
+use super::{
+    body::{Field, Kind, open_body},
+    tolerant,
+};
 use crate::{Error, Result};
 use serde_json::Value;
 
@@ -65,7 +68,7 @@ impl RerankRequest {
 
 crate::wire! {
     /// The tokens of a rerank request.
-    pub struct RerankUsage {
+    pub struct RerankUsage after tolerant::without_nulls {
         /// Tokens of the query and of all documents.
         pub prompt_tokens: i64 = 0,
         /// The same.
@@ -84,7 +87,7 @@ crate::wire! {
     }
 
     /// The documents, the best first.
-    pub struct RerankList {
+    pub struct RerankList after tolerant::answer {
         /// `list`.
         pub object: String = "list".to_owned(),
         /// The model that answered.

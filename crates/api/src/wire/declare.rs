@@ -3,7 +3,8 @@
 /// Declares wire types: structures, enumerations of strings, and unions told apart by a tag.
 ///
 /// A field is required unless its type gives absence a meaning (`Option`) or a default follows
-/// `=`. `as "name"` sets the name on the wire where it is not a Rust name. The doc comments become
+/// `=`. `as "name"` sets the name on the wire where it is not a Rust name. `after function` has a
+/// function put the members of the object in order before they are read. The doc comments become
 /// the descriptions of the schema.
 #[macro_export]
 macro_rules! wire {
@@ -16,7 +17,7 @@ macro_rules! wire {
 
     (
         $(#[doc = $doc:literal])*
-        $vis:vis struct $name:ident {
+        $vis:vis struct $name:ident $(after $prepare:path)? {
             $($(#[doc = $fdoc:literal])* $fvis:vis $field:ident $(as $wire:literal)? : $ty:ty $(= $default:expr)?),* $(,)?
         }
         $($rest:tt)*
@@ -30,6 +31,7 @@ macro_rules! wire {
             #[allow(unused_mut, unused_variables, clippy::allow_attributes, reason = "a structure may have no fields")]
             fn read(value: ::serde_json::Value, reader: &mut $crate::wire::Reader) -> Option<Self> {
                 let mut object = reader.object(value)?;
+                $($prepare(&mut object);)?
                 $(let $field: Option<$ty> = reader.field(
                     &mut object,
                     $crate::wire!(@name $field $($wire)?),

@@ -107,7 +107,12 @@ fn write_call(function: &Value, out: &mut String) {
         out.push_str(text("name"));
         out.push('(');
     }
-    out.push_str(text("arguments"));
+    match function.get("arguments") {
+        Some(Value::String(arguments)) => out.push_str(arguments),
+        None | Some(Value::Null) => {}
+        // Some upstreams do not write them as a text.
+        Some(arguments) => out.push_str(&arguments.to_string()),
+    }
 }
 
 /// An event of a stream that can be judged.

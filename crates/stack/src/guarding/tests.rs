@@ -257,12 +257,15 @@ async fn models_without_shields_are_not_looked_at() {
 async fn what_a_model_says_thinks_and_calls_is_judged() {
     let world = world(json!({ "output": ["guard"] }));
     let function = json!({ "name": "mail", "arguments": "{\"to\":\"bad\"}" });
+    let unwritten = json!({ "name": "mail", "arguments": { "to": "bad" } });
     for message in [
         json!({ "content": "bad" }),
         json!({ "content": "x", "reasoning_content": "bad" }),
         json!({ "content": "x", "thinking_blocks": [{ "type": "thinking", "thinking": "bad" }] }),
         json!({ "content": "x", "unheard_of": [{ "of": "bad" }] }),
         json!({ "content": null, "tool_calls": [{ "id": "1", "type": "function", "function": function }] }),
+        json!({ "content": null, "tool_calls": [{ "id": "1", "function": unwritten }] }),
+        json!({ "content": [{ "type": "text", "text": "bad" }] }),
     ] {
         world.answers(message);
         let answer = world.chat(ask("a bad question")).await.unwrap();
@@ -272,7 +275,9 @@ async fn what_a_model_says_thinks_and_calls_is_judged() {
         assert_eq!(choice["message"]["content"], Value::Null);
         assert_eq!(choice["message"]["tool_calls"], Value::Null);
     }
-    assert_eq!(world.judged()[4], "\"mail({\\\"to\\\":\\\"bad\\\"}\"");
+    for judged in &world.judged()[4..6] {
+        assert_eq!(judged, "\"mail({\\\"to\\\":\\\"bad\\\"}\"");
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use std::sync::Mutex;
 
 mod metrics;
+mod own_ways;
 
 /// Answers with what it was given: one value, or events when a stream is asked for.
 struct Scripted {

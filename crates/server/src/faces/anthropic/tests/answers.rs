@@ -79,6 +79,32 @@ async fn thoughts_that_a_model_wants_back_come_as_it_gave_them() {
 }
 
 #[tokio::test]
+async fn what_upstreams_write_in_their_own_way_is_understood() {
+    let part = |text: &str| json!({ "type": "text", "text": text });
+    let thinking = json!({ "type": "thinking", "thinking": [part("h"), part("m")] });
+    let call = json!({ "id": "c", "function": { "name": "f", "arguments": { "a": 1 } } });
+    for thoughts in [
+        json!({ "content": [thinking, part("he"), part("llo")] }),
+        json!({ "content": "hello", "reasoning": "hm" }),
+        json!({ "content": "hello", "reasoning": "hm", "reasoning_content": "hm" }),
+    ] {
+        let mut said = thoughts.clone();
+        said["tool_calls"] = json!([call]);
+        let mut completion = completion(said, "tool_calls");
+        completion["usage"]["completion_tokens"] = Value::Null;
+        let message = answered(&completion, &wanted()).await.unwrap();
+        let expected = json!([
+            { "type": "thinking", "thinking": "hm", "signature": "" },
+            { "type": "text", "text": "hello" },
+            { "type": "tool_use", "id": "c", "name": "f", "input": { "a": 1 } },
+        ]);
+        assert_eq!(message["content"], expected, "{thoughts}");
+        let usage = &message["usage"];
+        assert_eq!((&usage["input_tokens"], &usage["output_tokens"]), (&json!(7), &json!(0)));
+    }
+}
+
+#[tokio::test]
 async fn every_end_has_its_reason() {
     let text = || json!({ "content": "x" });
     let refusal = json!({ "refusal": "no" });
@@ -112,9 +138,11 @@ async fn cached_tokens_are_counted_apart_and_missing_counts_are_estimated() {
     cached["usage"]["prompt_tokens_details"] = json!({ "cached_tokens": 5 });
     let usage = answered(&cached, &wanted()).await.unwrap()["usage"].clone();
     assert_eq!((&usage["input_tokens"], &usage["cache_read_input_tokens"]), (&json!(2), &json!(5)));
-    cached["usage"] = Value::Null;
-    let usage = answered(&cached, &wanted()).await.unwrap()["usage"].clone();
-    assert_eq!(usage["input_tokens"], 42);
+    for none in [Value::Null, json!({ "prompt_tokens": null, "completion_tokens": null })] {
+        cached["usage"] = none;
+        let usage = answered(&cached, &wanted()).await.unwrap()["usage"].clone();
+        assert_eq!(usage["input_tokens"], 42);
+    }
 }
 
 #[tokio::test]

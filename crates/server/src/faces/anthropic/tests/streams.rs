@@ -101,6 +101,49 @@ fn a_stream_has_the_order_of_anthropics() {
 fn thoughts_that_a_model_wants_back_are_signed_at_their_end() {
     let signed = |thinking: &str, signature: &str| {
         let block = json!({ "type": "thinking", "thinking": thinking, "signature": signature });
+#[test]
+fn what_upstreams_write_in_their_own_way_is_understood_in_a_stream() {
+    let part = |text: &str| json!({ "type": "text", "text": text });
+    let thinking = |text: &str| json!({ "type": "thinking", "thinking": [part(text)] });
+    let whole =
+        json!({ "index": 0, "id": "c", "function": { "name": "f", "arguments": { "a": 1 } } });
+    let end = [
+        json!({ "content": "b", "tool_calls": [whole] }),
+        json!({ "usage": { "prompt_tokens": null, "completion_tokens": null } }),
+    ];
+    for begin in [
+        [json!({ "content": [thinking("h")] }), json!({ "content": [thinking("m"), part("a")] })],
+        [json!({ "reasoning": "h" }), json!({ "reasoning": "m", "content": "a" })],
+        [
+            json!({ "reasoning": "h", "reasoning_content": "h" }),
+            json!({ "reasoning": "m", "reasoning_content": "m", "content": [part("a")] }),
+        ],
+    ] {
+        let deltas = [&begin[..], &end[..]].concat();
+        assert_eq!(
+            shorts(&deltas),
+            [
+                "start",
+                "0[thinking",
+                "ping",
+                "0:h",
+                "0:m",
+                "0]",
+                "1[text",
+                "1:a",
+                "1:b",
+                "1]",
+                "2[f",
+                "2:{\"a\":1}",
+                "2]",
+                "end tool_use",
+                "message_stop",
+            ],
+            "{begin:?}"
+        );
+    }
+}
+
         json!({ "thinking_blocks": [block] })
     };
     let deltas = [
