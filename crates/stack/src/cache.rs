@@ -3,7 +3,11 @@
 //!
 //! A request is the same if its bytes are, apart from the order of the fields of its body, and if
 //! caller, credentials for providers and the registered model are the same too. Whole answers are
-//! remembered, never failed or broken ones; a stream is given again event by event.
+//! remembered, never failed or broken ones ([`Sound`]); a stream is given again event by event.
+
+mod sound;
+#[cfg(test)]
+mod tests;
 
 use crate::{RoutingTable, config::ResponseCacheConfig, routers::Call};
 use async_trait::async_trait;
@@ -21,6 +25,7 @@ use futures_util::{StreamExt, future::BoxFuture, stream};
 use moka::future::Cache;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use sound::Sound;
 use std::{sync::Arc, time::Duration};
 
 type Key = [u8; 32];
@@ -42,11 +47,15 @@ enum Content {
 }
 
 impl Content {
-    fn bytes(&self) -> usize {
+    fn texts(&self) -> &[Bytes] {
         match self {
-            Self::Full(text) => text.len(),
-            Self::Events(events) => events.iter().map(Bytes::len).sum(),
+            Self::Full(text) => std::slice::from_ref(text),
+            Self::Events(events) => events,
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.texts().iter().map(Bytes::len).sum()
     }
 }
 
@@ -166,8 +175,9 @@ struct Memory {
 }
 
 impl Memory {
-    async fn keep(self, content: Content) {
-        if content.bytes() > self.longest {
+    /// Keeps the answer, which consists of one `S` or several, if it is worth it.
+    async fn keep<S: Sound>(self, content: Content) {
+        if content.bytes() > self.longest || !S::is_sound(content.texts()) {
             return;
         }
         let served = self.trail.served().map(|served| {
@@ -190,11 +200,11 @@ trait Memorable: Sized {
     fn again(content: &Content) -> Option<Self>;
 }
 
-impl<F: chaski_api::Wire + Send + 'static> Memorable for Payload<F> {
+impl<F: Sound> Memorable for Payload<F> {
     fn remembered(self, memory: Memory) -> BoxFuture<'static, Self> {
         Box::pin(async move {
             let text = self.into_bytes();
-            memory.keep(Content::Full(text.clone())).await;
+            memory.keep::<F>(Content::Full(text.clone())).await;
             Self::Raw(text)
         })
     }
@@ -207,11 +217,7 @@ impl<F: chaski_api::Wire + Send + 'static> Memorable for Payload<F> {
     }
 }
 
-impl<F, E> Memorable for Reply<F, E>
-where
-    F: chaski_api::Wire + Send + 'static,
-    E: chaski_api::Wire + Send + 'static,
-{
+impl<F: Sound, E: Sound> Memorable for Reply<F, E> {
     fn remembered(self, memory: Memory) -> BoxFuture<'static, Self> {
         match self {
             Self::Full(payload) => {
@@ -246,10 +252,7 @@ struct Recording<E> {
 
 /// The same events, remembered when the last one has come. A listener who leaves before leaves
 /// nothing behind.
-fn recorded<E: chaski_api::Wire + Send + 'static>(
-    events: EventStream<Payload<E>>,
-    memory: Memory,
-) -> EventStream<Payload<E>> {
+fn recorded<E: Sound>(events: EventStream<Payload<E>>, memory: Memory) -> EventStream<Payload<E>> {
     let recording = Recording { events, heard: Vec::new(), bytes: 0, memory: Some(memory) };
     stream::unfold(recording, |mut this| async move {
         match this.events.next().await {
@@ -271,7 +274,7 @@ fn recorded<E: chaski_api::Wire + Send + 'static>(
             }
             None => {
                 let memory = this.memory.take()?;
-                memory.keep(Content::Events(this.heard.into())).await;
+                memory.keep::<E>(Content::Events(this.heard.into())).await;
                 None
             }
         }
@@ -303,6 +306,3 @@ impl Inference for Remembering {
         self.answer(cx, request).await
     }
 }
-
-#[cfg(test)]
-mod tests;

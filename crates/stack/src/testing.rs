@@ -162,7 +162,8 @@ impl Inference for Fake {
     async fn completion(&self, cx: &Context, request: TextCompletionRequest) -> Result<TextReply> {
         self.seen(cx, &request.body);
         self.0.refused()?;
-        Ok(Reply::Full(Payload::Raw("{}".into())))
+        let said = json!({ "choices": [{ "text": "said" }] });
+        Ok(Reply::Full(Payload::Raw(said.to_string().into())))
     }
 
     async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {

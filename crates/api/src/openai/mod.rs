@@ -4,6 +4,7 @@
 //! upstream unchanged; the known fields are checked against the tables here.
 
 pub(crate) mod body;
+mod calls;
 mod chat;
 mod chunk;
 mod completions;
@@ -13,8 +14,8 @@ mod moderations;
 mod open;
 mod rerank;
 mod thoughts;
-mod uploads;
 mod tolerant;
+mod uploads;
 mod vector_store_files;
 mod vector_stores;
 

@@ -6,7 +6,6 @@ mod account;
 mod anthropic;
 mod llama_stack;
 mod openai;
-mod pieces;
 mod python;
 mod tokens;
 

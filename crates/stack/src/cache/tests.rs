@@ -52,15 +52,16 @@ fn numbered(script: &Script) {
     let count = AtomicUsize::new(0);
     script.chats(move |request| {
         let number = count.fetch_add(1, Ordering::SeqCst);
-        let text = |part: &str| {
+        let text = |form: &str, part: &str| {
             let usage = json!({ "prompt_tokens": 4, "completion_tokens": 2 });
-            json!({ "answer": number, "part": part, "usage": usage }).to_string()
+            let choice = json!({ form: { "content": format!("{part}{number}") } });
+            json!({ "id": "c", "choices": [choice], "usage": usage }).to_string()
         };
         let reply: ChatReply = if request.stream() {
-            let events = ["a", "b", "c"].map(|part| Ok(Payload::Raw(text(part).into())));
+            let events = ["a", "b", "c"].map(|part| Ok(Payload::Raw(text("delta", part).into())));
             Reply::Stream(stream::iter(events).boxed())
         } else {
-            Reply::Full(Payload::Raw(text("whole").into()))
+            Reply::Full(Payload::Raw(text("message", "whole").into()))
         };
         std::future::ready(Ok(reply)).boxed()
     });
@@ -230,6 +231,31 @@ async fn failures_and_streams_that_end_early_are_not_remembered() {
     assert_eq!(script.asked() - before, 2, "a listener who left has left nothing");
     heard(&stack, &again(&me), request(&stream())).await;
     assert_eq!(script.asked() - before, 2);
+}
+
+#[tokio::test]
+async fn answers_that_no_face_can_use_are_not_remembered() {
+    let (stack, script) = with("unsound", json!({})).await;
+    let me = caller("me");
+    let function = json!({ "name": "f", "arguments": "{\"a\": " });
+    let calls = json!({ "tool_calls": [{ "id": "c", "function": function }] });
+    for choices in [json!([]), json!([{ "message": calls, "delta": calls }])] {
+        let body = json!({ "id": "c", "choices": choices }).to_string();
+        script.chats(move |request| {
+            let body = Payload::Raw(body.clone().into());
+            let reply: ChatReply = if request.stream() {
+                let body = body.into_bytes();
+                Reply::Stream(stream::iter([Ok(Payload::Raw(body))]).boxed())
+            } else {
+                Reply::Full(body)
+            };
+            std::future::ready(Ok(reply)).boxed()
+        });
+        for more in [json!({}), json!({ "stream": true })] {
+            let again = asked(&stack, &script, (&me, more.clone()), (&me, more)).await;
+            assert_eq!(again, 2, "{choices}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,6 @@ use chaski_api::{
     openai::{ChatCompletion, FunctionToolCall},
 };
 use chaski_provider::Payload;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// A message whose usage may be missing.
@@ -135,11 +134,12 @@ pub(super) fn stop_reason(
 }
 
 fn tool_use(call: FunctionToolCall) -> Result<ToolUseBlock> {
-    let name = call.function.name.unwrap_or_default();
-    if name.is_empty() {
+    if !call.function.is_named() {
         return Err(nameless());
     }
-    let Some(input) = arguments(call.function.arguments.as_deref().unwrap_or_default()) else {
+    let input = call.function.by_name();
+    let name = call.function.name.unwrap_or_default();
+    let Some(input) = input else {
         return Err(broken(format!(
             "the arguments of the model's call of `{name}` are not a JSON object"
         )));
@@ -154,15 +154,4 @@ pub(super) fn nameless() -> Error {
 
 pub(super) fn broken(message: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Upstream { status: None }, message)
-}
-
-fn arguments(text: &str) -> Option<Map<String, Value>> {
-    if text.trim().is_empty() {
-        return Some(Map::new());
-    }
-    match serde_json::from_str(text) {
-        Ok(Value::Object(arguments)) => Some(arguments),
-        Ok(Value::Null) => Some(Map::new()),
-        Ok(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) | Err(_) => None,
-    }
 }

@@ -7,7 +7,6 @@ use super::{
     answer::{broken, call_id, nameless},
     nesting::Nesting,
 };
-use crate::faces::pieces;
 use chaski_api::{
     Result,
     anthropic::{
@@ -122,7 +121,7 @@ impl Segments {
     /// Adds a piece of a call.
     pub(super) fn call(&mut self, piece: FunctionToolCall) {
         let begun = self.calls.iter().map(|call| (call.index, call.id.as_str()));
-        let at = pieces::continued(&begun, &piece).unwrap_or_else(|| {
+        let at = piece.continues(&begun).unwrap_or_else(|| {
             let part = self.done + self.queue.len();
             self.calls.push(Begun { index: piece.index, id: String::new(), part });
             let arguments = Nesting::default();

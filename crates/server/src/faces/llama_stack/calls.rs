@@ -1,6 +1,6 @@
 //! Tool calls of an answer, whole or in pieces.
 
-use crate::faces::{pieces, python};
+use crate::faces::python;
 use chaski_api::{Error, Result, inference::ToolCall, openai::FunctionToolCall};
 use serde_json::{Map, Value};
 
@@ -54,7 +54,7 @@ impl Assembly {
         self.bytes +=
             length(&piece.id) + length(&piece.function.name) + length(&piece.function.arguments);
         let begun = self.calls.iter().map(|call| (call.index, call.id.as_str()));
-        let continued = pieces::continued(&begun, &piece);
+        let continued = piece.continues(&begun);
         let id = piece.id.filter(|id| !id.is_empty());
         let name = piece.function.name.filter(|name| !name.is_empty());
         let at = continued.unwrap_or_else(|| {
