@@ -103,7 +103,7 @@ wire! {
         /// Those that failed, or whose stream broke off.
         pub failures: i64,
         /// Tokens of prompts, as the provider counted them. Streams of OpenAI's API count where
-        /// the request asks for it with `stream_options.include_usage`.
+        /// the request asks for it with `stream_options.include_usage`, or the model has a `cost`.
         pub prompt_tokens: i64,
         /// Tokens of answers, as the provider counted them.
         pub completion_tokens: i64,

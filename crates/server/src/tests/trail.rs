@@ -1,7 +1,8 @@
 //! The headers that say who answered.
 
-use super::harness::{Answer, chat, llama_chat, start, start_with};
+use super::harness::{Answer, chat, events_of, llama_chat, start, start_with};
 use crate::ServerOptions;
+use chaski_testkit::{Answer as Said, FakeUpstream};
 use serde_json::{Value, json};
 
 fn who(answer: &Answer) -> [&str; 3] {
@@ -80,6 +81,52 @@ async fn the_target_that_answered_is_the_one_that_is_named() {
         .map(|row| (&row["provider_id"], &row["requests"]))
         .collect();
     assert_eq!(rows, [(&json!("lacking"), &json!(0)), (&json!("my told"), &json!(3))]);
+}
+
+#[tokio::test]
+async fn streams_of_models_that_cost_something_are_counted_unseen() {
+    let content = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
+    let count = r#"{"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":500}}"#;
+    let upstream = FakeUpstream::start(move |seen| {
+        let asked = seen.json()["stream_options"]["include_usage"] == true;
+        Said::events([content, count].into_iter().take(1 + usize::from(asked)).chain(["[DONE]"]))
+    })
+    .await;
+    let server = start_with(
+        ServerOptions::default(),
+        json!({
+            "providers": { "inference": [
+                { "provider_id": "far", "provider_type": "remote::openai",
+                  "config": { "url": upstream.url() } },
+            ] },
+            "models": [
+                { "model_id": "free", "provider_id": "far" },
+                { "model_id": "paid", "provider_id": "far", "cost": {
+                    "prompt_per_million": 1, "completion_per_million": 2, "currency": "EUR",
+                } },
+            ],
+        }),
+    )
+    .await;
+    let ask = async |model: &str, options: Value| {
+        let mut body = chat("hi", true);
+        body["model"] = model.into();
+        body["stream_options"] = options;
+        server.post("/v1/chat/completions", &body).await.text
+    };
+    let asked = json!({ "include_usage": true });
+    let (hidden, shown) = ([content, "[DONE]"], [content, count, "[DONE]"]);
+    assert_eq!(events_of(&ask("free", Value::Null).await), hidden);
+    assert_eq!(events_of(&ask("paid", Value::Null).await), hidden);
+    assert_eq!(events_of(&ask("paid", asked.clone()).await), shown);
+    let options: Vec<Value> =
+        upstream.requests().iter().map(|seen| seen.json()["stream_options"].clone()).collect();
+    assert_eq!(options, [Value::Null, asked.clone(), asked]);
+    let usage = server.get("/v1/inspect/usage").await.json();
+    let row = usage["data"].as_array().unwrap().iter().find(|row| row["model_id"] == "paid");
+    let row = row.unwrap();
+    assert_eq!((&row["prompt_tokens"], &row["completion_tokens"]), (&json!(2000), &json!(1000)));
+    assert_eq!((&row["cost"], &row["currency"]), (&json!(0.004), &json!("EUR")));
 }
 
 #[tokio::test]

@@ -196,6 +196,14 @@ impl<R: Resource> RoutingTable<R> {
         self.place(id).await.map(|placed| placed.resource.clone())
     }
 
+    /// Whether the resource called `id` costs something, at one of its places at least. One that is
+    /// not known costs nothing.
+    pub fn has_cost(&self, id: &str) -> bool {
+        let snapshot = self.snapshot.load();
+        let places = snapshot.get(id).into_iter().flat_map(|placed| &placed.places);
+        places.into_iter().any(|place| place.served.cost.is_some())
+    }
+
     /// The resource called `id` with the places where its requests may go, found like by `get`.
     pub(crate) async fn place(&self, id: &str) -> Result<Arc<Placed<R>>> {
         if let Some(found) = self.find(id) {

@@ -1,6 +1,7 @@
 //! The OpenAI face of inference. The inside speaks the same shapes, so a request goes on as it
 //! came, and what an upstream sends is relayed without decoding.
 
+mod counted;
 mod moderations;
 
 pub(crate) use moderations::moderation;
@@ -16,8 +17,15 @@ use chaski_stack::Stack;
 ///
 /// # Errors
 /// Those of the router and of the provider.
-pub(crate) async fn chat(stack: &Stack, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
-    stack.inference.chat(cx, request).await
+pub(crate) async fn chat(
+    stack: &Stack,
+    cx: &Context,
+    mut request: ChatRequest,
+) -> Result<ChatReply> {
+    let paid = request.stream() && stack.models.has_cost(request.model());
+    let hides = paid && counted::ask(&mut request.body);
+    let reply = stack.inference.chat(cx, request).await?;
+    Ok(if hides { counted::hidden(reply) } else { reply })
 }
 
 /// `POST /v1/completions`.
@@ -27,9 +35,12 @@ pub(crate) async fn chat(stack: &Stack, cx: &Context, request: ChatRequest) -> R
 pub(crate) async fn completion(
     stack: &Stack,
     cx: &Context,
-    request: TextCompletionRequest,
+    mut request: TextCompletionRequest,
 ) -> Result<TextReply> {
-    stack.inference.completion(cx, request).await
+    let paid = request.stream() && stack.models.has_cost(request.model());
+    let hides = paid && counted::ask(&mut request.body);
+    let reply = stack.inference.completion(cx, request).await?;
+    Ok(if hides { counted::hidden(reply) } else { reply })
 }
 
 /// `POST /v1/embeddings`.
