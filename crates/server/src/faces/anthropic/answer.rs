@@ -1,6 +1,6 @@
 //! Answers: from OpenAI's form to Anthropic's.
 
-use super::{request::Wanted, upstream::Said};
+use super::{count::Answered, request::Wanted, upstream::Said};
 use crate::faces::{no_choice, tokens::Count};
 use chaski_api::{
     Error, ErrorKind, Result,
@@ -8,7 +8,7 @@ use chaski_api::{
         ContentBlock, MessageRole, MessageTag, MessagesResponse, MessagesStopReason, MessagesUsage,
         TextBlock, ThinkingBlock, ToolUseBlock,
     },
-    openai::{ChatCompletion, FunctionToolCall},
+    openai::{ChatCompletion, ChatMessage, FunctionToolCall},
 };
 use chaski_provider::Payload;
 use uuid::Uuid;
@@ -17,15 +17,18 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(super) struct Answer {
     message: MessagesResponse,
-    has_usage: bool,
+    /// What was said, if the upstream did not count it.
+    uncounted: Option<Answered>,
 }
 
 impl Answer {
-    /// The message; where the upstream did not say what was used, `prompt` says the part of the prompt.
-    pub(super) async fn with_prompt(self, prompt: Count) -> MessagesResponse {
+    /// The message; where the upstream did not say what was used, `prompt` says the part of the prompt,
+    /// and that of the answer is estimated.
+    pub(super) async fn counted(self, prompt: Count) -> MessagesResponse {
         let mut message = self.message;
-        if !self.has_usage {
+        if let Some(answered) = self.uncounted {
             message.usage.input_tokens = i64::try_from(prompt.finish().await).unwrap_or(i64::MAX);
+            message.usage.output_tokens = answered.tokens().await;
         }
         message
     }
@@ -40,6 +43,7 @@ pub(super) fn message(payload: Payload<ChatCompletion>, wanted: &Wanted) -> Resu
     let choice = completion.choices.into_iter().next().ok_or_else(no_choice)?;
     let finish = choice.finish_reason.as_deref();
     let said = choice.message;
+    let uncounted = completion.usage.is_none().then(|| answered(&said));
 
     let mut content = Vec::new();
     if wanted.signed && !more.thoughts.is_empty() {
@@ -65,7 +69,6 @@ pub(super) fn message(payload: Payload<ChatCompletion>, wanted: &Wanted) -> Resu
     let stop_sequence = more.stop.as_ref().filter(|text| wanted.stop_sequences.contains(text));
     let reason = stop_reason(finish, called, refused, stop_sequence.is_some());
     let stop_sequence = stop_sequence.filter(|_| reason == MessagesStopReason::StopSequence);
-    let has_usage = completion.usage.is_some();
     let message = MessagesResponse {
         id: message_id(&completion.id),
         stop_reason: Some(reason),
@@ -74,7 +77,20 @@ pub(super) fn message(payload: Payload<ChatCompletion>, wanted: &Wanted) -> Resu
         content,
         ..begun(&wanted.model)
     };
-    Ok(Answer { message, has_usage })
+    Ok(Answer { message, uncounted })
+}
+
+/// What counts of a message.
+fn answered(said: &ChatMessage) -> Answered {
+    let mut answered = Answered::default();
+    let texts = [&said.reasoning_content, &said.content, &said.refusal];
+    for text in texts.into_iter().flatten() {
+        answered.add(text);
+    }
+    for call in said.tool_calls.iter().flatten() {
+        answered.add_call(&call.function);
+    }
+    answered
 }
 
 /// A message that has just begun.

@@ -1,6 +1,7 @@
-//! What is counted where nobody counts the tokens of a prompt.
+//! What is counted where nobody counts the tokens of a prompt, or of an answer.
 
-use chaski_api::openai::ChatRequest;
+use crate::faces::tokens;
+use chaski_api::openai::{ChatRequest, FunctionCall};
 use serde_json::Value;
 
 /// The text of a chat: all that is said, and the tools. An image counts as nothing, since its tokens
@@ -17,6 +18,39 @@ pub(super) fn text(chat: &ChatRequest) -> String {
         text.push('\n');
     }
     text
+}
+
+/// So much of an answer is kept to be counted. The rest is taken to be like it.
+const KEPT: usize = 1024 * 1024;
+
+/// What a model has said, thought and called, to be counted where the upstream does not count it:
+/// the same for an answer at once and for its pieces.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    text: String,
+    /// The bytes of all that was said.
+    bytes: usize,
+}
+
+impl Answered {
+    pub(super) fn add(&mut self, piece: &str) {
+        self.bytes += piece.len();
+        let room = KEPT.saturating_sub(self.text.len());
+        self.text.push_str(&piece[..piece.floor_char_boundary(room)]);
+    }
+
+    pub(super) fn add_call(&mut self, call: &FunctionCall) {
+        for text in [&call.name, &call.arguments].into_iter().flatten() {
+            self.add(text);
+        }
+    }
+
+    /// The tokens of it.
+    pub(super) async fn tokens(self) -> i64 {
+        let Self { text, bytes } = self;
+        let work = move || tokens::of_text(&text).saturating_mul(bytes) / text.len().max(1);
+        i64::try_from(tokens::of_answer(bytes, work).await).unwrap_or(i64::MAX)
+    }
 }
 
 fn list(value: Option<&Value>) -> &[Value] {

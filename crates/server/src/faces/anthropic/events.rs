@@ -2,6 +2,7 @@
 
 use super::{
     answer::{begun, message_id, no_usage, stop_reason},
+    count::Answered,
     request::Wanted,
     segments::{Out, Segments, Text},
     upstream::Said,
@@ -30,8 +31,8 @@ pub(super) struct Translation {
     usage: Option<MessagesUsage>,
     /// The tokens of the prompt, estimated.
     prompt: i64,
-    /// How many pieces of the answer came, which is about its number of tokens.
-    pieces: i64,
+    /// What came of the answer.
+    answered: Answered,
 }
 
 impl Translation {
@@ -46,7 +47,7 @@ impl Translation {
             stop: None,
             usage: None,
             prompt,
-            pieces: 0,
+            answered: Answered::default(),
         }
     }
 
@@ -76,11 +77,11 @@ impl Translation {
         self.segments.advance(out)
     }
 
-    /// The events after the last chunk.
+    /// The events after the last chunk. What the upstream has not counted is estimated.
     ///
     /// # Errors
     /// `Upstream` if a call has no name.
-    pub(super) fn end(&mut self, out: &mut Out) -> Result<()> {
+    pub(super) async fn end(&mut self, out: &mut Out) -> Result<()> {
         self.start("", out);
         self.segments.finish(out)?;
         let stop = self.stop.take().filter(|text| self.wanted.stop_sequences.contains(text));
@@ -90,12 +91,14 @@ impl Translation {
             stop_reason: Some(reason),
             stop_sequence: stop.filter(|_| reason == MessagesStopReason::StopSequence),
         };
-        let counted = || MessagesUsage {
-            input_tokens: self.prompt,
-            output_tokens: self.pieces,
-            ..no_usage()
+        let usage = match self.usage.take() {
+            Some(usage) => usage,
+            None => MessagesUsage {
+                input_tokens: self.prompt,
+                output_tokens: std::mem::take(&mut self.answered).tokens().await,
+                ..no_usage()
+            },
         };
-        let usage = self.usage.take().unwrap_or_else(counted);
         out.push_back(MessagesEvent::MessageDelta(MessageDelta { delta, usage }));
         out.push_back(MessagesEvent::MessageStop(MessageStop {}));
         Ok(())
@@ -117,22 +120,22 @@ impl Translation {
     fn choice(&mut self, choice: ChatChunkChoice) {
         let delta = choice.delta;
         if let Some(thoughts) = delta.reasoning_content.filter(|text| !text.is_empty()) {
-            self.pieces += 1;
+            self.answered.add(&thoughts);
             if self.wanted.thinking {
                 self.segments.text(Text::Thoughts, &thoughts);
             }
         }
         if let Some(text) = delta.content.filter(|text| !text.is_empty()) {
-            self.pieces += 1;
+            self.answered.add(&text);
             self.segments.text(Text::Answer, &text);
         }
         if let Some(refusal) = delta.refusal.filter(|text| !text.is_empty()) {
-            self.pieces += 1;
+            self.answered.add(&refusal);
             self.refused = true;
             self.segments.text(Text::Answer, &refusal);
         }
         for call in delta.tool_calls.unwrap_or_default() {
-            self.pieces += 1;
+            self.answered.add_call(&call.function);
             self.segments.call(call);
         }
         self.finish = choice.finish_reason.or(self.finish.take());
@@ -164,7 +167,7 @@ impl State {
         let translation = self.translation().await;
         let outcome = match chunk {
             Some(chunk) => translation.chunk(chunk, &mut ready).map(|()| false),
-            None => translation.end(&mut ready).map(|()| true),
+            None => translation.end(&mut ready).await.map(|()| true),
         };
         self.ready = ready;
         self.ended = outcome?;

@@ -49,7 +49,7 @@ pub(crate) async fn messages_over(
     match inference.chat(cx, chat).await? {
         Reply::Full(payload) => {
             let answer = answer::message(payload, &wanted)?;
-            Ok(Reply::Full(Payload::Value(answer.with_prompt(prompt).await)))
+            Ok(Reply::Full(Payload::Value(answer.counted(prompt).await)))
         }
         Reply::Stream(chunks) => Ok(Reply::Stream(events::translated(chunks, wanted, prompt))),
     }

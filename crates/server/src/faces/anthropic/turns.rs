@@ -47,6 +47,7 @@ pub(super) fn messages(
     if !system.is_empty() {
         out.push(json!({ "role": "system", "content": system }));
     }
+    let before = out.len();
     let mut turn = None;
     for (index, message) in messages.into_iter().enumerate() {
         reader.index(index, |reader| match message.role {
@@ -56,7 +57,13 @@ pub(super) fn messages(
         });
     }
     end(turn, &mut out);
-    (!reader.failed_since(mark)).then_some(out)
+    if reader.failed_since(mark) {
+        return None;
+    }
+    if out.len() == before {
+        return reader.issue("too_short", "at least one message must say something");
+    }
+    Some(out)
 }
 
 fn text_of(text: TextOr<TextInput>) -> String {
@@ -78,6 +85,9 @@ fn user(
     match content {
         TextOr::Text(text) => parts.push(Part::Text(text)),
         TextOr::Parts(blocks) => reader.key("content", |reader| {
+            if blocks.is_empty() {
+                reader.issue::<()>("too_short", "a `user` message needs at least one block");
+            }
             for (index, block) in blocks.into_iter().enumerate() {
                 reader.index(index, |reader| match block {
                     InputBlock::Text(text) => parts.push(Part::Text(text.text)),

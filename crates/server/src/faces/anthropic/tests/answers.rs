@@ -14,15 +14,15 @@ pub(super) fn wanted() -> Wanted {
     Wanted { model: "m".into(), thinking: true, signed: true, stop_sequences: vec!["END".into()] }
 }
 
-fn completion(message: Value, finish: &str) -> Value {
+pub(super) fn completion(message: Value, finish: &str) -> Value {
     let choice = json!({ "index": 0, "message": message, "finish_reason": finish });
     let usage = json!({ "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10 });
     json!({ "id": "chatcmpl-1", "object": "chat.completion", "choices": [choice], "usage": usage })
 }
 
-async fn answered(completion: &Value, wanted: &Wanted) -> Result<Value> {
+pub(super) async fn answered(completion: &Value, wanted: &Wanted) -> Result<Value> {
     let payload = Payload::Raw(completion.to_string().into());
-    let message = answer::message(payload, wanted)?.with_prompt(Count::start(|| 42)).await;
+    let message = answer::message(payload, wanted)?.counted(Count::start(|| 42)).await;
     Ok(serde_json::to_value(message).unwrap())
 }
 

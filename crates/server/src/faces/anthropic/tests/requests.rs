@@ -270,6 +270,16 @@ fn what_cannot_be_translated_is_named_with_its_place() {
     for (more, expected) in [
         (json!({ "messages": [] }), "body.messages: at least one message is required"),
         (
+            json!({ "messages": [
+                { "role": "user", "content": "hi" }, { "role": "user", "content": [] },
+            ] }),
+            "body.messages[1].content: a `user` message needs at least one block",
+        ),
+        (
+            json!({ "system": "S", "messages": [{ "role": "assistant", "content": [] }] }),
+            "body.messages: at least one message must say something",
+        ),
+        (
             json!({ "container": "c" }),
             "body.container: only models of Anthropic can do that; leave it out",
         ),

@@ -1,11 +1,15 @@
 //! Streams in Anthropic's form.
 
-use super::answers::wanted;
-use crate::faces::anthropic::{
-    events::Translation, request::Wanted, segments::Out, upstream::Said,
+use super::answers::{answered, completion, wanted};
+use crate::faces::{
+    anthropic::{
+        count::Answered, events::Translation, request::Wanted, segments::Out, upstream::Said,
+    },
+    tokens,
 };
 use chaski_api::{Result, openai::ChatChunk};
 use chaski_provider::Payload;
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 /// The events of these deltas, each in a chunk of its own, in short.
@@ -20,7 +24,7 @@ fn events_of(wanted: Wanted, deltas: &[Value]) -> Result<Vec<Value>> {
         }
         translation.chunk(Payload::Raw(chunk.to_string().into()), &mut out)?;
     }
-    translation.end(&mut out)?;
+    translation.end(&mut out).now_or_never().expect("short texts are counted at once")?;
     Ok(out.into_iter().map(|event| serde_json::to_value(event).unwrap()).collect())
 }
 
@@ -98,10 +102,6 @@ fn a_stream_has_the_order_of_anthropics() {
 }
 
 #[test]
-fn thoughts_that_a_model_wants_back_are_signed_at_their_end() {
-    let signed = |thinking: &str, signature: &str| {
-        let block = json!({ "type": "thinking", "thinking": thinking, "signature": signature });
-#[test]
 fn what_upstreams_write_in_their_own_way_is_understood_in_a_stream() {
     let part = |text: &str| json!({ "type": "text", "text": text });
     let thinking = |text: &str| json!({ "type": "thinking", "thinking": [part(text)] });
@@ -144,6 +144,10 @@ fn what_upstreams_write_in_their_own_way_is_understood_in_a_stream() {
     }
 }
 
+#[test]
+fn thoughts_that_a_model_wants_back_are_signed_at_their_end() {
+    let signed = |thinking: &str, signature: &str| {
+        let block = json!({ "type": "thinking", "thinking": thinking, "signature": signature });
         json!({ "thinking_blocks": [block] })
     };
     let deltas = [
@@ -202,7 +206,7 @@ fn a_stream_begins_and_ends_with_counts() {
         "prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": { "cached_tokens": 4 },
     } });
     let text = json!({ "content": "a" });
-    let events = events_of(wanted(), &[text.clone(), json!({ "finish": "stop" }), usage]).unwrap();
+    let events = events_of(wanted(), &[text, json!({ "finish": "stop" }), usage]).unwrap();
     assert_eq!(
         events[0]["message"],
         json!({
@@ -219,8 +223,51 @@ fn a_stream_begins_and_ends_with_counts() {
         ["input_tokens", "cache_read_input_tokens", "output_tokens"].map(|key| usage[key].clone())
     };
     assert_eq!(end(&events), [json!(3), json!(4), json!(3)]);
-    let without = events_of(wanted(), &[text.clone(), text, json!({ "finish": "stop" })]).unwrap();
+    let words = ["one", " two"].map(|word| json!({ "content": word }));
+    let without = events_of(wanted(), &words).unwrap();
     assert_eq!(end(&without), [json!(42), Value::Null, json!(2)]);
+}
+
+#[tokio::test]
+async fn what_the_upstream_does_not_count_is_estimated_alike_in_every_form() {
+    let arguments = "{\"place\": \"Montevideo\"}";
+    let function = json!({ "name": "weather", "arguments": arguments });
+    let mut whole = completion(
+        json!({
+            "reasoning_content": "They ask for the weather.", "content": "Let me see.",
+            "tool_calls": [{ "id": "c", "function": function }],
+        }),
+        "tool_calls",
+    );
+    whole["usage"] = Value::Null;
+    let plain = answered(&whole, &wanted()).await.unwrap()["usage"].clone();
+    let deltas = [
+        json!({ "reasoning_content": "They ask for" }),
+        json!({ "reasoning_content": " the weather.", "content": "Let me" }),
+        json!({ "content": " see." }),
+        call(0, "c", "weather", ""),
+        call(0, "", "", &arguments[..9]),
+        call(0, "", "", &arguments[9..]),
+    ];
+    let events = events_of(wanted(), &deltas).unwrap();
+    let streamed = &events[events.len() - 2]["usage"];
+    assert_eq!(streamed, &plain);
+    assert_eq!(
+        plain["output_tokens"],
+        tokens::of_text("They ask for the weather.Let me see.weather{\"place\": \"Montevideo\"}",)
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_kept_of_a_very_long_answer_counts_like_the_rest() {
+    let (mut short, mut long) = (Answered::default(), Answered::default());
+    let piece = "hello ".repeat(1000);
+    short.add(&piece);
+    for _ in 0..400 {
+        long.add(&piece);
+    }
+    let (short, long) = (short.tokens().await, long.tokens().await);
+    assert!(long.abs_diff(short * 400) < 1000, "{long} for 400 times {short}");
 }
 
 #[test]
