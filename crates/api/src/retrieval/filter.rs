@@ -189,6 +189,10 @@ fn read_at(value: Value, reader: &mut Reader, depth: usize) -> Option<Filter> {
         (Operator::In | Operator::Nin, Some(_)) => {
             reader.issue("list_type", "Input should be a valid list")
         }
+        (Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte, Some(Value::Bool(_))) => {
+            let message = "Booleans have no order; compare them by `eq` or `ne`";
+            reader.issue("scalar_type", message)
+        }
         (_, Some(value)) => Scalar::of(&value).map(|value| vec![value]).or_else(|| {
             reader.issue("scalar_type", "Input should be a string, a number or a boolean")
         }),
@@ -357,6 +361,10 @@ mod tests {
             (
                 json!({ "type": "eq", "key": "a", "value": [1] }),
                 "value: Input should be a string, a number or a boolean",
+            ),
+            (
+                json!({ "type": "gt", "key": "a", "value": true }),
+                "value: Booleans have no order; compare them by `eq` or `ne`",
             ),
             (
                 json!({ "type": "in", "key": "a", "value": 1 }),

@@ -22,6 +22,7 @@ pub(crate) use datasets::{DatasetRouter, host};
 pub(crate) use declared::Declared;
 pub(crate) use inference::InferenceRouter;
 pub(crate) use models::NO_DIMENSION;
+pub(crate) use rerank::ranking_model;
 pub(crate) use shields::ShieldRouter;
 pub(crate) use tool_runtime::ToolRuntimeRouter;
 pub(crate) use vector_io::VectorIoRouter;

@@ -1,7 +1,9 @@
 //! Ranking documents: what is the same for all providers, and the ranking by embedding models.
 
+use crate::RoutingTable;
 use chaski_api::{
     Error, ErrorKind, Result,
+    models::{Model, ModelType},
     openai::{Body, EmbeddingRequest, RerankList, RerankRequest, RerankResult, RerankUsage},
 };
 use chaski_provider::{Context, Inference, Payload, RerankReply};
@@ -75,6 +77,28 @@ impl Wish {
         }
         list.model = self.model;
         Ok(Payload::Value(list))
+    }
+}
+
+/// The model that ranks what a search has found: that of the request, or the first rerank model if
+/// there is one.
+///
+/// # Errors
+/// `NotFound` if the model of the request is not there, `InvalidRequest` if it cannot rank.
+pub(crate) async fn ranking_model(
+    models: &RoutingTable<Model>,
+    named: Option<String>,
+) -> Result<Option<String>> {
+    let Some(id) = named else {
+        let mut models = models.list().into_iter();
+        let first = models.find(|model| model.model_type == ModelType::Rerank);
+        return Ok(first.map(|model| model.identifier));
+    };
+    match models.get(&id).await?.model_type {
+        ModelType::Rerank | ModelType::Embedding => Ok(Some(id)),
+        ModelType::Llm => Err(Error::invalid(format!(
+            "the model `{id}` is a chat model; name a rerank model or an embedding model"
+        ))),
     }
 }
 

@@ -1,14 +1,15 @@
 //! Vector databases: the registered one says which store keeps the chunks, and which model makes
 //! their vectors.
 
+use super::ranking_model;
 use crate::{RoutingTable, table::Routed};
 use async_trait::async_trait;
 use chaski_api::{
     Error, ErrorKind, Result,
     endpoints::vector_dbs::RegisterVectorDbRequest,
-    models::{Model, ModelType},
+    models::Model,
     openai::{Body, EmbeddingRequest, RerankRequest},
-    retrieval::{Filter, Rerank, SearchMode, VectorDb},
+    retrieval::{Filter, SearchMode, VectorDb},
 };
 use chaski_provider::{
     ChunkPage, ChunkToInsert, Context, EmbeddedChunk, Inference, Retrieval, ScoredChunk, Search,
@@ -70,10 +71,9 @@ impl VectorIoRouter {
         &self,
         cx: &Context,
         query: &str,
-        rerank: Rerank,
+        model: String,
         found: &mut Vec<ScoredChunk>,
     ) -> Result<()> {
-        let model = rerank_model(&self.models, rerank)?;
         // Chunks without text cannot be compared with anything.
         found.retain(|chunk| !chunk.chunk.text().trim().is_empty());
         if found.is_empty() {
@@ -128,17 +128,12 @@ impl VectorIoRouter {
 }
 
 /// The rerank model that a request names, or the first one.
-fn rerank_model(models: &RoutingTable<Model>, rerank: Rerank) -> Result<String> {
-    let first = || {
-        let all = models.list().into_iter();
-        let mut ranking = all.filter(|model| model.model_type == ModelType::Rerank);
-        ranking.next().map(|model| model.identifier)
-    };
-    rerank.model.or_else(first).ok_or_else(|| {
-        Error::invalid(
+async fn rerank_model(models: &RoutingTable<Model>, named: Option<String>) -> Result<String> {
+    let of_request = |error: Error| error.with_param("rerank.model");
+    ranking_model(models, named).await.map_err(of_request)?.ok_or_else(|| {
+        of_request(Error::invalid(
             "there is no rerank model; register one, or name an embedding model in `rerank.model`",
-        )
-        .with_param("rerank.model")
+        ))
     })
 }
 
@@ -265,11 +260,16 @@ impl Retrieval for VectorIoRouter {
         if !modes.contains(&mode) {
             return Err(no_mode(mode, modes));
         }
+        // A model that is not there is told whatever is found.
+        let ranked_by = match &rerank {
+            Some(rerank) => Some(rerank_model(&self.models, rerank.model.clone()).await?),
+            None => None,
+        };
         let mut vector = Vec::new();
         if mode != SearchMode::Keyword {
             vector = self.embed(cx, db, vec![text.clone()]).await?.pop().unwrap_or_default();
         }
-        let Some(rerank) = rerank else {
+        let (Some(rerank), Some(model)) = (rerank, ranked_by) else {
             let query = VectorQuery { mode, vector, text, max, min_score, filter, ranker };
             return routed.provider.query(&routed.context(cx), db, &query).await;
         };
@@ -284,7 +284,7 @@ impl Retrieval for VectorIoRouter {
             ranker,
         };
         let mut found = routed.provider.query(&routed.context(cx), db, &query).await?;
-        self.rank(cx, &text, rerank, &mut found).await?;
+        self.rank(cx, &text, model, &mut found).await?;
         found.retain(|chunk| min_score.is_none_or(|least| chunk.score >= least));
         found.truncate(max);
         Ok(found)

@@ -2,7 +2,7 @@
 
 use super::{
     VectorStores, chunks, forgetting, place,
-    records::{StoredStore, StoredStoreFile, key},
+    records::{StoredStore, StoredStoreFile, file_of, key},
 };
 use crate::{
     data::{now, owner},
@@ -20,7 +20,7 @@ use chaski_api::{
     },
 };
 use chaski_provider::{Context, EmbeddedChunk, StoredChunk};
-use chaski_store::{Batch, Condition, Database, Held, Owner, Page, Query};
+use chaski_store::{Batch, Condition, Database, Held, Owner, Page, Query, RowError};
 use std::collections::HashSet;
 
 /// How many chunks are asked for at one time.
@@ -169,7 +169,11 @@ impl VectorStores {
         if let Some(status) = filter {
             query = query.with(Condition::is("status", status.as_str()));
         }
-        let Page { records, has_more } = self.database().list(query).await?;
+        let listed = self.database().list(query).await;
+        let Page { records, has_more } = listed.map_err(|error| match error {
+            RowError::NoPlace { id } => RowError::NoPlace { id: file_of(&id).to_owned() },
+            other => other,
+        })?;
         let data: Vec<VectorStoreFileObject> =
             records.into_iter().map(|held| held.record.object).collect();
         Ok(VectorStoreFileList {

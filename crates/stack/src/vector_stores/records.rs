@@ -88,6 +88,11 @@ pub(super) fn key(store: &str, file: &str) -> String {
     format!("{store}/{file}")
 }
 
+/// The file that a key is of.
+pub(super) fn file_of(key: &str) -> &str {
+    key.split_once('/').map_or(key, |(_, file)| file)
+}
+
 impl StoredStore {
     /// When it expires, in seconds since 1970.
     pub(super) fn expires_at(&self) -> Option<i64> {

@@ -5,10 +5,9 @@ use super::{
     contextual::{ask, chat_model},
     records::{StoredStore, StoredStoreFile, key},
 };
-use crate::data::owner;
+use crate::{data::owner, routers::ranking_model};
 use chaski_api::{
     Error, Result,
-    models::ModelType,
     openai::{
         Body, IngestStatus, RankingOptions, RerankRequest, SearchVectorStoreRequest, StoreRanker,
         StoreSearchMode, VectorStoreSearchResult, VectorStoreSearchResults,
@@ -54,6 +53,8 @@ impl VectorStores {
             impact_factor: None,
             model: None,
         });
+        // A model that is not there is told whatever is found.
+        let rerank_model = self.rerank_model(&options).await?;
         let mut queries = request.query.0;
         if request.rewrite_query {
             for query in &mut queries {
@@ -84,8 +85,8 @@ impl VectorStores {
                 }
             }
         }
-        if options.ranker == StoreRanker::Neural {
-            self.rank(cx, &queries.join("\n"), options.model.as_deref(), &mut found).await?;
+        if let Some(model) = rerank_model {
+            self.rank(cx, &queries.join("\n"), &model, &mut found).await?;
         }
         found.sort_by(|one, other| other.score.total_cmp(&one.score));
         found.retain(|chunk| chunk.score >= options.score_threshold.0);
@@ -185,26 +186,31 @@ impl VectorStores {
         Ok(line.map_or_else(|| query.to_owned(), |line| line.trim_matches('"').to_owned()))
     }
 
+    /// The model that is to rank what is found, if one is.
+    async fn rerank_model(&self, options: &RankingOptions) -> Result<Option<String>> {
+        let of_request = |error: Error| error.with_param("ranking_options.model");
+        let is_wanted = options.ranker == StoreRanker::Neural;
+        if !is_wanted && options.model.is_none() {
+            return Ok(None);
+        }
+        let model = ranking_model(&self.0.models, options.model.clone()).await;
+        let model = model.map_err(of_request)?.ok_or_else(|| {
+            of_request(Error::invalid("there is no rerank model; name one, or use another ranker"))
+        })?;
+        Ok(is_wanted.then_some(model))
+    }
+
     /// Gives chunks the scores of a rerank model.
     async fn rank(
         &self,
         cx: &Context,
         query: &str,
-        model: Option<&str>,
+        model: &str,
         found: &mut [ScoredChunk],
     ) -> Result<()> {
         if found.is_empty() {
             return Ok(());
         }
-        let first = || {
-            let mut models = self.0.models.list().into_iter();
-            let first = models.find(|model| model.model_type == ModelType::Rerank);
-            first.map(|model| model.identifier)
-        };
-        let model = model.map(str::to_owned).or_else(first).ok_or_else(|| {
-            Error::invalid("there is no rerank model; name one, or use another ranker")
-                .with_param("ranking_options.model")
-        })?;
         let texts: Vec<String> = found.iter().map(|chunk| chunk.chunk.text()).collect();
         let mut body = Body::default();
         body.insert("model".to_owned(), model.into());
@@ -244,8 +250,9 @@ fn share(score: f64, mode: SearchMode, ranker: &Ranker) -> f64 {
         (SearchMode::Keyword, _) => score / (1.0 + score),
         // The first of both lists has the most that there is.
         (SearchMode::Hybrid, Ranker::Rrf(rrf)) => score * (rrf.impact_factor.0 + 1.0) / 2.0,
-        (SearchMode::Hybrid, Ranker::Normalized(_)) => score / 2.0,
-        (SearchMode::Hybrid, Ranker::Weighted(_)) | (SearchMode::Vector, _) => score,
+        // The weights of both lists are one together.
+        (SearchMode::Hybrid, Ranker::Normalized(_) | Ranker::Weighted(_))
+        | (SearchMode::Vector, _) => score,
     };
     share.clamp(0.0, 1.0)
 }
@@ -274,6 +281,7 @@ mod tests {
         check(2.0 / 61.0, SearchMode::Hybrid, StoreRanker::Rrf, 1.0);
         check(1.0 / 61.0, SearchMode::Hybrid, StoreRanker::Rrf, 0.5);
         check(0.4, SearchMode::Hybrid, StoreRanker::Weighted, 0.4);
-        check(2.0, SearchMode::Hybrid, StoreRanker::Normalized, 1.0);
+        check(1.0, SearchMode::Hybrid, StoreRanker::Normalized, 1.0);
+        check(0.5, SearchMode::Hybrid, StoreRanker::Normalized, 0.5);
     }
 }
