@@ -27,6 +27,9 @@ pub trait Resource: Clone + Debug + Serialize + DeserializeOwned + Send + Sync +
     const API_TITLE: &'static str;
     /// The API that serves the resource.
     const API: Api;
+    /// Whether what a provider has under `provider_resource_id` belongs to one of them alone, because
+    /// the provider drops it with that one.
+    const EXCLUSIVE: bool = false;
     /// What a provider of that API implements.
     type Provider: ?Sized + Hosts<Self> + Lifecycle;
 
@@ -144,7 +147,9 @@ resource!(Model, "model", "Model", "Inference", Inference, dyn InferenceProvider
         self.metadata.insert("discovered".to_owned(), true.into());
     }
 });
-resource!(VectorDb, "vector_db", "Vector DB", "VectorIO", VectorIo, dyn VectorIoProvider);
+resource!(VectorDb, "vector_db", "Vector DB", "VectorIO", VectorIo, dyn VectorIoProvider, {
+    const EXCLUSIVE: bool = true;
+});
 resource!(Dataset, "dataset", "Dataset", "DatasetIO", DatasetIo, dyn DatasetIoProvider);
 resource!(Shield, "shield", "Shield", "Safety", Safety, dyn SafetyProvider);
 resource!(

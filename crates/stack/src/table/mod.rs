@@ -1,5 +1,6 @@
 //! The table of one kind of resource: reads from an immutable snapshot, writes to the store first.
 
+mod exclusive;
 mod fixed;
 mod load;
 mod snapshot;
@@ -263,6 +264,7 @@ impl<R: Resource> RoutingTable<R> {
         if let Some(kept) = self.unchanged(&resource).await? {
             return Ok(kept);
         }
+        self.records.lock().await.check_exclusive(&resource)?;
         let mut resource = resource;
         for (index, target) in targets(&resource).into_iter().enumerate() {
             let id = &target.provider_id;
@@ -288,6 +290,7 @@ impl<R: Resource> RoutingTable<R> {
     ) -> Result<()> {
         let mut records = self.records.lock().await;
         check(&mut records.kept.iter().map(|record| &record.resource))?;
+        records.check_exclusive(&resource)?;
         let id = resource.identifier();
         let position = records.kept.iter().position(|record| record.resource.identifier() == id);
         self.write(&mut records, position, resource, Origin::Request).await
@@ -338,7 +341,7 @@ impl<R: Resource> RoutingTable<R> {
     pub async fn unregister(&self, id: &str) -> Result<()> {
         let resource = self.get(id).await?;
         self.check_removable(id)?;
-        {
+        let left = {
             let mut records = self.records.lock().await;
             let position =
                 records.kept.iter().position(|record| record.resource.identifier() == id);
@@ -352,8 +355,11 @@ impl<R: Resource> RoutingTable<R> {
             self.registry.apply(Registry::<R>::forget(id).into()).await?;
             records.kept.remove(position);
             self.publish(&mut records);
-        }
-        for target in targets(&resource) {
+            let mut left = targets(&resource);
+            left.retain(|target| !records.is_needed(target));
+            left
+        };
+        for target in left {
             // The record is gone whatever the provider says; one that is down is not waited for.
             let instance = self.instance(&target.provider_id);
             if let Some(Ok(provider)) = instance.map(|instance| instance.provider())

@@ -16,6 +16,7 @@ use crate::{
 use async_trait::async_trait;
 use chaski_api::{
     Api, ErrorKind, Result, Wire,
+    endpoints::vector_dbs::RegisterVectorDbRequest,
     models::Model,
     openai::{
         CreateVectorStoreFileRequest, CreateVectorStoreRequest, EmbeddingList, EmbeddingRequest,
@@ -24,12 +25,12 @@ use chaski_api::{
 };
 use chaski_documents::{Chunking, Document, chunk};
 use chaski_provider::{
-    Context, Deps, EmbeddingReply, Entry, Hosts, Inference, InferenceProvider, Lifecycle, Payload,
-    Provider, ProviderConfig, Spec,
+    ChunkToInsert, Context, Deps, EmbeddingReply, Entry, Hosts, Inference, InferenceProvider,
+    Lifecycle, Payload, Provider, ProviderConfig, SESSION_VECTOR_DB, Spec, StoredChunk,
 };
 use chaski_store::{Batch, Condition, Database, Memory, Owner, Scope};
 use chaski_testkit::{PATIENCE, eventually_some};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -235,4 +236,46 @@ async fn a_file_can_be_removed_although_its_vector_store_is_gone() {
     assert!(read.stack.files.delete(&me(), &read.file).await.unwrap().deleted);
     let left = Database::query::<StoredStoreFile>(Scope::Upkeep);
     assert!(read.database().list(left).await.unwrap().records.is_empty());
+}
+
+#[tokio::test]
+async fn the_best_chunk_of_a_hybrid_search_passes_a_threshold() {
+    let read = read().await;
+    // Of equal scores, `normalized` makes a half.
+    for (ranker, least) in [("auto", 0.99), ("weighted", 0.99), ("normalized", 0.5), ("rrf", 0.99)]
+    {
+        let request = json!({
+            "vector_store_id": read.store, "query": "text",
+            "ranking_options": { "ranker": ranker, "score_threshold": least },
+        });
+        let request = SearchVectorStoreRequest::from_json(request).unwrap();
+        let found = read.stores().search(&me(), request).await.unwrap();
+        assert_eq!(found.data.len(), 1, "{ranker}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_has_a_database_that_no_other_one_leads_to() {
+    let read = read().await;
+    let (stack, id) = (&read.stack, format!("{SESSION_VECTOR_DB}5b1e"));
+    for _ in 0..2 {
+        stack.retrieval.ensure(&me(), &id, "e").await.unwrap();
+    }
+    let chunk = StoredChunk {
+        id: "1".to_owned(),
+        content: "A text.".to_owned().into(),
+        metadata: Map::new(),
+        expires_at: None,
+    };
+    stack.retrieval.insert(&me(), &id, vec![ChunkToInsert { chunk, vector: None }]).await.unwrap();
+    let kept = stack.retrieval.list(&me(), &id, None, None, 9).await.unwrap();
+    assert_eq!(kept.chunks.len(), 1);
+    for own in [&id, &id.to_uppercase(), &read.store] {
+        let request = json!({
+            "vector_db_id": "mine", "provider_vector_db_id": own, "embedding_model": "e",
+        });
+        let request = RegisterVectorDbRequest::from_json(request).unwrap();
+        let refused = stack.vector_dbs.register_vector_db(&stack.models, request).await;
+        assert_eq!(refused.unwrap_err().param.as_deref(), Some("provider_vector_db_id"), "{own}");
+    }
 }

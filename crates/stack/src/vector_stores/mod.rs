@@ -40,6 +40,8 @@ use records::{StoredBatch, StoredStore, StoredStoreFile};
 use serde_json::{Map, Value};
 use std::sync::{Arc, Weak};
 
+/// What the ids of vector stores begin with.
+pub(crate) const STORE_ID: &str = "vs_";
 /// How often the time of the last use is written at most, in seconds.
 const TOUCH: i64 = 60;
 /// How many records are looked at in one turn.
@@ -115,7 +117,7 @@ impl VectorStores {
         };
         let model = request.embedding_model.clone().or_else(|| of_metadata("embedding_model"));
         let provider = request.provider_id.clone().or_else(|| of_metadata("provider_id"));
-        let id = new_id("vs_");
+        let id = new_id(STORE_ID);
         let vector_db = self.vector_db(&id, model, provider.as_deref()).await?;
         let created_at = now();
         let store = StoredStore {
