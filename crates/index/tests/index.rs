@@ -289,3 +289,27 @@ fn an_empty_index_answers_nothing() {
     index.compact().unwrap();
     assert!(index.is_empty());
 }
+
+#[test]
+fn an_index_is_removed_and_nothing_else() {
+    let (folder, index) = animals();
+    let place = folder.path().join("new/deep");
+    assert!(matches!(Index::remove(&place), Err(Error::Locked(_))), "it is open");
+    index.compact().unwrap();
+    drop(index);
+    std::fs::write(place.join("notes.txt"), "mine").unwrap();
+    assert!(Index::remove(&place).unwrap());
+    let left: Vec<_> =
+        std::fs::read_dir(&place).unwrap().map(|one| one.unwrap().file_name()).collect();
+    assert_eq!(left, ["notes.txt"]);
+    assert!(!Index::remove(&place).unwrap(), "there is none any more");
+    assert!(!Index::remove(folder.path().join("nowhere")).unwrap());
+
+    let (folder, index) = animals();
+    let place = folder.path().join("new/deep");
+    drop(index);
+    // A damaged one can be removed too.
+    std::fs::write(place.join("index.db"), "no database").unwrap();
+    assert!(Index::remove(&place).unwrap());
+    assert!(!place.exists());
+}

@@ -22,6 +22,7 @@ use chaski_provider::{Entry, VectorIoProvider};
 /// All vector stores of this build.
 pub const ALL: &[Entry<dyn VectorIoProvider>] = &[
     Entry::of::<index::InlineIndex>(),
+    Entry::of::<index::Replaced>(),
     Entry::of::<chromadb::ChromaDb>(),
     Entry::of::<qdrant::Qdrant>(),
     Entry::of::<pgvector::PgVector>(),

@@ -2,6 +2,7 @@
 
 mod greeting;
 mod listen;
+mod open_files;
 mod options;
 mod serve;
 mod signals;
@@ -33,6 +34,7 @@ pub(crate) fn run(args: &RunArgs, mut environment: Environment) -> Outcome {
     let listen = listen::on_this_machine(listen::addresses(wanted)?, !wanted.hosts.is_empty());
     let logging = logging::start(&environment, &loaded.config.category_levels(), false)?;
     report_panics();
+    open_files::raise();
     tell(&found, &loaded, &names);
 
     let setup = serve::Setup {

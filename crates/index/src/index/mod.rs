@@ -2,6 +2,7 @@
 
 mod maintenance;
 mod open;
+mod remove;
 mod snapshot;
 
 use crate::{
@@ -85,6 +86,15 @@ impl Index {
     /// As for `create` and `open`; and the index has another dimension or metric.
     pub fn open_or_create(folder: impl AsRef<Path>, settings: &Settings) -> Result<Self> {
         Ok(Self::run(open::open(folder.as_ref(), Some(settings))?))
+    }
+
+    /// Removes the index in a folder, and the folder if nothing else is in it; answers whether there
+    /// was one. Files that are not of an index stay.
+    ///
+    /// # Errors
+    /// The index is open, or files cannot be removed.
+    pub fn remove(folder: impl AsRef<Path>) -> Result<bool> {
+        remove::remove(folder.as_ref())
     }
 
     fn run(core: Core) -> Self {

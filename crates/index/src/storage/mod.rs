@@ -77,9 +77,14 @@ impl Place {
         }
     }
 
+    /// The file that is locked while a process has the index open.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.folder.join("lock")
+    }
+
     /// Keeps the index to this process; the lock lasts as long as the file is open.
     pub(crate) fn lock(&self) -> Result<File> {
-        let path = self.folder.join("lock");
+        let path = self.lock_file();
         let file = File::options()
             .create(true)
             .truncate(false)

@@ -1,9 +1,10 @@
 //! Where the index keeps its files.
 
-use super::IndexConfig;
+use super::{IndexConfig, replaced::ReplacedConfig};
 use crate::names;
 use chaski_api::{Error, Result};
 use chaski_provider::Environment;
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// The variables that say where the configuration folder is.
@@ -19,20 +20,33 @@ impl Folder {
     /// # Errors
     /// `Unavailable` if neither they nor the environment say one.
     pub(super) fn of(config: &IndexConfig, environment: &Environment) -> Result<Self> {
-        if let Some(path) = given(config.path.as_deref()) {
-            return Ok(Self(path.into()));
-        }
-        let of_store = config.kvstore.as_ref().and_then(|store| store.get("db_path"));
-        let file = given(config.db_path.as_deref()).or_else(|| given(of_store?.as_str()));
-        if let Some(file) = file.filter(|file| *file != ":memory:") {
-            return Ok(Self(format!("{file}.index").into()));
-        }
+        let own = given(config.path.as_deref()).map(|path| Self(path.into()));
+        let beside = || beside(config.db_path.as_deref(), config.kvstore.as_ref());
+        own.or_else(beside).map_or_else(|| Self::usual(environment), Ok)
+    }
+
+    /// The folder beside what the settings of another store name.
+    ///
+    /// # Errors
+    /// `Unavailable` if neither they nor the environment say one.
+    pub(super) fn beside(config: &ReplacedConfig, environment: &Environment) -> Result<Self> {
+        let path = given(config.path.as_deref()).or_else(|| given(config.db_path.as_deref()));
+        beside(path, config.kvstore.as_ref()).map_or_else(|| Self::usual(environment), Ok)
+    }
+
+    /// The folder where nothing says another one.
+    fn usual(environment: &Environment) -> Result<Self> {
         let of_configuration = environment.get("CHASKI_CONFIG_DIR").map(PathBuf::from);
         let of_home = || environment.get("HOME").map(|home| Path::new(home).join(".chaski"));
         let folder = of_configuration.or_else(of_home).ok_or_else(|| {
             Error::unavailable("the index has no folder for its files; set `path`")
         })?;
         Ok(Self(folder.join("vector_io")))
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(path: &Path) -> Self {
+        Self(path.to_owned())
     }
 
     /// The folder of the index called `name`.
@@ -57,6 +71,14 @@ impl Folder {
     }
 }
 
+/// The folder beside the files of another store: those at `path`, or those that `kvstore` names.
+fn beside(path: Option<&str>, kvstore: Option<&Map<String, Value>>) -> Option<Folder> {
+    let of_store = || given(kvstore?.get("db_path")?.as_str());
+    let path = given(path).or_else(of_store).filter(|path| *path != ":memory:")?;
+    let path = path.trim_end_matches('/');
+    Some(Folder(format!("{path}.index").into()))
+}
+
 /// The text without blanks around it; nothing if that is all.
 fn given(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
@@ -76,7 +98,7 @@ const LONGEST: usize = 100;
 mod tests {
     use super::*;
     use chaski_api::Wire;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn folder(config: Value) -> String {
         let config = IndexConfig::from_json(config).unwrap();
@@ -89,7 +111,7 @@ mod tests {
         assert_eq!(folder(json!({ "path": "/p" })), "/p");
         assert_eq!(folder(json!({ "db_path": "/d/sqlite_vec.db" })), "/d/sqlite_vec.db.index");
         let store = json!({ "type": "sqlite", "db_path": "/d/faiss_store.db" });
-        assert_eq!(folder(json!({ "kvstore": store })), "/d/faiss_store.db.index");
+        assert_eq!(folder(json!({ "kvstore": store.clone() })), "/d/faiss_store.db.index");
         for elsewhere in [
             json!({}),
             json!({ "db_path": ":memory:" }),
@@ -97,6 +119,16 @@ mod tests {
         ] {
             assert_eq!(folder(elsewhere), "/home/x/.chaski/vector_io");
         }
+        let replaced = |config: Value| {
+            let config = ReplacedConfig::from_json(config).unwrap();
+            Folder::beside(&config, &Environment::default()).map(|folder| folder.shown())
+        };
+        // The folder is that of another program.
+        assert_eq!(replaced(json!({ "path": "/d/qdrant" })).unwrap(), "/d/qdrant.index");
+        assert_eq!(replaced(json!({ "path": "/d/qdrant/" })).unwrap(), "/d/qdrant.index");
+        assert_eq!(replaced(json!({ "db_path": "/d/chroma/" })).unwrap(), "/d/chroma.index");
+        assert_eq!(replaced(json!({ "kvstore": store })).unwrap(), "/d/faiss_store.db.index");
+        assert!(replaced(json!({ "path": ":memory:" })).is_err());
         let nowhere =
             Folder::of(&IndexConfig::from_json(json!({})).unwrap(), &Environment::default());
         assert!(nowhere.unwrap_err().message.contains("set `path`"));

@@ -2,12 +2,16 @@
 
 mod chunks;
 mod folder;
+mod open;
+mod replaced;
 mod text;
+
+pub(crate) use replaced::Replaced;
 
 use crate::remote::other_length;
 use async_trait::async_trait;
 use chaski_api::{
-    Api, Error, Reader, Result,
+    Api, Reader, Result,
     inspect::{HealthStatus, ProviderHealth},
     retrieval::{Filter, SearchMode, VectorDb},
 };
@@ -17,26 +21,12 @@ use chaski_provider::{
     ScoredChunk, Selection, Spec, VectorIo, VectorIoProvider, VectorQuery,
 };
 use folder::Folder;
+use open::Indexes;
 use serde_json::{Map, Value, json};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 use text::TextConfig;
-use tokio::sync::OnceCell;
 
 const MODES: &[SearchMode] = &[SearchMode::Vector, SearchMode::Keyword, SearchMode::Hybrid];
-/// Other types that mean the index, because what they run in the process of the reference needs
-/// Python.
-const ALIASES: &[&str] = &[
-    "inline::faiss",
-    "inline::meta-reference",
-    "inline::sqlite-vec",
-    "inline::sqlite_vec",
-    "inline::chromadb",
-    "inline::qdrant",
-    "inline::milvus",
-];
 
 const DOCS: &str = "\
 An index in this process: vectors and words, with nothing to install. What was inserted survives the end of the
@@ -46,20 +36,21 @@ process at any moment.
 - The modes `vector`, `keyword` (BM25) and `hybrid` work, with filters and lifetimes. `text` says how texts are read:
   stems and stop words of 18 languages, parts of words (n-grams), and the constants of BM25.
 - Vectors are compared by cosine; with every chunk where there are few, else with those that are near.
-- The in-process stores of Llama Stack are other names of it, so that their configurations start unchanged. Their
-  files (`kvstore`, `db_path`) are not read: a folder with their name and `.index` behind it is used.
+- The in-process stores of Llama Stack (`inline::faiss` and others) start with it: see there.
+- As many indexes as the limit of open files allows (256 at most) stay open when they are not used; others are opened
+  again by the next request.
+- Unregistering a vector database removes the files of its index. Other files in its folder stay.
 - One process uses a folder at a time. For several servers that share chunks, use a remote store.
 ";
 
 chaski_api::wire! {
     /// The configuration of `inline::index`.
     pub struct IndexConfig {
-        /// The folder. Unless given, one beside the file that `db_path` or `kvstore` names, or
-        /// `vector_io` in the configuration folder.
+        /// The folder; `vector_io` in the configuration folder unless given.
         pub path: Option<String>,
-        /// The file of another store in the process. It is not read.
+        /// As for `inline::faiss`: the index is beside this file, unless `path` says where.
         pub db_path: Option<String>,
-        /// Where another store in the process keeps its data. It is not read.
+        /// As for `inline::faiss`: the index is beside the file it names, unless `path` says where.
         pub kvstore: Option<Map<String, Value>>,
         /// How texts are read for the search by words.
         pub text: Option<TextConfig>,
@@ -78,83 +69,59 @@ impl ProviderConfig for IndexConfig {
     }
 }
 
-/// The indexes of the folder.
+/// The indexes of a folder.
 pub(crate) struct InlineIndex {
+    indexes: Indexes,
     folder: Folder,
     text: Option<TextConfig>,
     /// Where searches run.
     cpu: Cpu,
     /// Where inserts run, so that searches do not wait for them.
     writing: Cpu,
-    /// The indexes met so far, by the name of their folder.
-    known: Mutex<Known>,
 }
-
-type Known = HashMap<String, Arc<OnceCell<Arc<Index>>>>;
 
 impl Provider for InlineIndex {
     type Api = dyn VectorIoProvider;
     type Config = IndexConfig;
     const SPEC: Spec = Spec {
         docs: DOCS,
-        aliases: ALIASES,
         environment: folder::VARIABLES,
         ..Spec::new(Api::VectorIo, "inline::index", "An index of vectors and words in the process.")
     };
 
     async fn build(config: IndexConfig, deps: Deps) -> Result<Arc<dyn VectorIoProvider>> {
         let folder = Folder::of(&config, &deps.environment)?;
-        if config.db_path.is_some() || config.kvstore.is_some() {
-            tracing::info!(
-                target: "tools",
-                "the index in the process takes the place of the store that is configured: chunks are kept in `{}`, \
-                 and those of the other store are not read",
-                folder.shown()
-            );
-        }
-        let writing = Cpu::new(deps.compute_threads.div_ceil(2));
-        let (text, cpu) = (config.text, deps.cpu);
-        Ok(Arc::new(Self { folder, text, cpu, writing, known: Mutex::default() }))
+        Ok(Arc::new(Self::new(folder, config.text, deps)))
     }
 }
 
 impl InlineIndex {
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(folder: Folder, text: Option<TextConfig>, deps: Deps) -> Self {
+        let writing = Cpu::new(deps.compute_threads.div_ceil(2));
+        let indexes = Indexes::new(folder.clone(), writing.clone(), open::most());
+        Self { indexes, folder, text, cpu: deps.cpu, writing }
     }
 
     /// The index of a vector database, which is opened, or made unless it is there.
     async fn index(&self, db: &VectorDb) -> Result<Arc<Index>> {
-        let name = folder::name(&db.provider_resource_id);
-        let cell = Arc::clone(self.known().entry(name.clone()).or_default());
-        let path = self.folder.path(&name);
         let length = db.embedding_dimension;
-        let index = cell
-            .get_or_try_init(|| async {
-                let mut settings = Settings::new(usize::try_from(length).unwrap_or_default());
-                if let Some(text) = &self.text {
-                    text.apply(&mut settings);
-                }
-                let open = move || {
-                    Index::open_or_create(&path, &settings).or_else(|error| {
-                        // One with other vectors is opened as it is, and told below.
-                        Index::open(&path).map_err(|_| error)
-                    })
-                };
-                let index = self.writing.run(open).await?.map_err(Error::from)?;
-                Ok::<_, Error>(Arc::new(index))
-            })
-            .await?;
+        let mut settings = Settings::new(usize::try_from(length).unwrap_or_default());
+        if let Some(text) = &self.text {
+            text.apply(&mut settings);
+        }
+        let open = move |path: PathBuf| {
+            let opened = Index::open_or_create(&path, &settings).or_else(|error| {
+                // One with other vectors is opened as it is, and told below.
+                Index::open(&path).map_err(|_| error)
+            });
+            Ok(opened?)
+        };
+        let index = self.indexes.get(&db.provider_resource_id, open).await?;
         let found = i64::try_from(index.settings().dimension).unwrap_or_default();
         if found != length {
             return Err(other_length(db, found));
         }
-        Ok(Arc::clone(index))
-    }
-
-    /// The indexes that are open.
-    fn open(&self) -> Vec<Arc<Index>> {
-        self.known().values().filter_map(|cell| cell.get().cloned()).collect()
+        Ok(index)
     }
 }
 
@@ -239,22 +206,7 @@ impl Hosts<VectorDb> for InlineIndex {
     }
 
     async fn on_unregister(&self, db: &VectorDb) -> Result<()> {
-        let name = folder::name(&db.provider_resource_id);
-        let cell = self.known().remove(&name);
-        let path = self.folder.path(&name);
-        let work = move || {
-            if let Some(index) = cell.as_ref().and_then(|cell| cell.get()) {
-                index.close()?;
-            }
-            match std::fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(Error::unavailable("the folder of the vector database cannot be removed")
-                        .caused_by(error))
-                }
-                _ => Ok(()),
-            }
-        };
-        self.writing.run(work).await?
+        self.indexes.remove(&db.provider_resource_id).await
     }
 }
 
@@ -266,21 +218,12 @@ impl Lifecycle for InlineIndex {
     }
 
     fn health(&self) -> ProviderHealth {
-        let trouble = self.open().iter().find_map(|index| index.stats().trouble);
+        let trouble = self.indexes.open().iter().find_map(|index| index.stats().trouble);
         let status = if trouble.is_some() { HealthStatus::Degraded } else { HealthStatus::Ok };
         ProviderHealth { status, message: trouble }
     }
 
     async fn shutdown(&self) {
-        let open = self.open();
-        let close = move || {
-            for index in open {
-                if let Err(error) = index.close() {
-                    tracing::warn!(target: "tools", "an index could not be closed well: {error}");
-                }
-            }
-        };
-        // What is not closed well is made again when it is opened.
-        let _: Result<()> = self.writing.run(close).await;
+        self.indexes.shut().await;
     }
 }

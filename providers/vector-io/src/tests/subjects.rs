@@ -39,6 +39,18 @@ const SUBJECTS: &[Subject] = &[
         },
     },
     Subject {
+        provider_type: "inline::faiss",
+        on: "a folder",
+        start: || {
+            async {
+                let folder = tempfile::tempdir().expect("a folder");
+                let kvstore = json!({ "db_path": folder.path().join("faiss_store.db") });
+                Some((json!({ "kvstore": kvstore }), Box::new(folder) as Held))
+            }
+            .boxed()
+        },
+    },
+    Subject {
         provider_type: "remote::chromadb",
         on: "a script",
         start: || {
@@ -210,13 +222,39 @@ async fn the_stores_of_the_reference_in_the_process_start_with_their_settings() 
         ("inline::sqlite-vec", json!({ "db_path": at("vec.db") }), "vec.db.index"),
         ("inline::sqlite_vec", json!({ "db_path": at("vec.db") }), "vec.db.index"),
         ("inline::chromadb", json!({ "db_path": at("chroma") }), "chroma.index"),
-        ("inline::qdrant", json!({ "path": at("qdrant") }), "qdrant"),
+        ("inline::qdrant", json!({ "path": at("qdrant") }), "qdrant.index"),
         ("inline::milvus", json!({ "db_path": at("milvus.db") }), "milvus.db.index"),
     ] {
         let store = super::subjects::store(name, config).await;
         store.check().await.unwrap_or_else(|error| panic!("{name}: {}", error.chain()));
         assert!(folder.path().join(made).is_dir(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn files_of_others_stay_when_a_database_is_unregistered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |path: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders are made");
+        std::fs::write(&path, "theirs").expect("a file is written");
+        path
+    };
+    let of_qdrant = file("qd/collection/docs/storage.sqlite");
+    let among_ours = file("own/collection/notes.txt");
+    let unfinished = file("own/empty/notes.txt");
+    for (name, path) in [("inline::qdrant", "qd"), ("inline::index", "own")] {
+        let store = store(name, json!({ "path": folder.path().join(path) })).await;
+        let db = super::contract::named("collection", 3);
+        let db = store.on_register(db).await.expect("it is made");
+        store.on_unregister(&db).await.expect("it is removed");
+        // One that was never made.
+        store.on_unregister(&super::contract::named("empty", 3)).await.expect("nothing to do");
+    }
+    for path in [of_qdrant, among_ours, unfinished] {
+        assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), Some("theirs"), "{path:?}");
+    }
+    assert!(!folder.path().join("qd.index/collection").exists(), "what is ours is gone");
 }
 
 #[tokio::test]
