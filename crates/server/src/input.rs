@@ -19,20 +19,25 @@ pub(crate) struct Shape {
     /// All fields of the request, in the order of their declaration.
     fields: Vec<Cow<'static, str>>,
     in_path: Vec<&'static str>,
+    /// The fields that are lists: a query gives their members with commas between them, or one by one.
+    lists: Vec<String>,
 }
 
 impl Shape {
     pub(crate) fn of<E: Endpoint>() -> Self {
         let mut schemas = Schemas::default();
         let schema = E::Request::schema(&mut schemas);
-        let fields = schemas.resolve(&schema)["properties"].as_object().map(|properties| {
-            properties.keys().map(|name| Cow::Owned(name.clone())).collect::<Vec<_>>()
-        });
-        Self {
-            spec: E::SPEC,
-            fields: fields.unwrap_or_default(),
-            in_path: E::SPEC.parameters().collect(),
+        let properties = schemas.resolve(&schema)["properties"].as_object();
+        let (mut fields, mut lists) = (Vec::new(), Vec::new());
+        for (name, field) in properties.into_iter().flatten() {
+            fields.push(Cow::Owned(name.clone()));
+            let forms =
+                field["anyOf"].as_array().map_or(std::slice::from_ref(field), Vec::as_slice);
+            if forms.iter().any(|form| form["type"] == "array") {
+                lists.push(name.clone());
+            }
         }
+        Self { spec: E::SPEC, fields, in_path: E::SPEC.parameters().collect(), lists }
     }
 
     /// Every parameter, named as missing: what the reference says about a body that is no object.
@@ -112,7 +117,7 @@ impl Input {
         }
         let mut object = match shape.spec.method {
             Method::Post => self.body_object(shape, depth)?,
-            Method::Get | Method::Delete => self.query_object(),
+            Method::Get | Method::Delete => self.query_object(shape),
         };
         for (name, value) in parameters {
             object.insert(name.to_owned(), value.into());
@@ -168,12 +173,22 @@ impl Input {
         }
     }
 
-    fn query_object(&self) -> Map<String, Value> {
+    fn query_object(&self, shape: &Shape) -> Map<String, Value> {
         let query = self.query.as_deref().unwrap_or_default();
-        // Of parameters given twice, the last counts.
-        url::form_urlencoded::parse(query.as_bytes())
-            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-            .collect()
+        let mut object = Map::new();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if shape.lists.iter().any(|list| *list == name) {
+                let members = value.split(',').map(str::trim).filter(|member| !member.is_empty());
+                let list = object.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+                if let Value::Array(list) = list {
+                    list.extend(members.map(Value::from));
+                }
+            } else {
+                // Of parameters given twice, the last counts.
+                object.insert(name.into_owned(), Value::String(value.into_owned()));
+            }
+        }
+        object
     }
 }
 
@@ -224,6 +239,7 @@ pub(crate) fn uncompressed(headers: &HeaderMap) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chaski_api::endpoints::agents::GetAgentSession;
 
     #[test]
     fn json_goes_by_several_names() {
@@ -234,6 +250,31 @@ mod tests {
         }
         for name in ["text/plain", "text/json", "", "application/x-www-form-urlencoded", "json"] {
             assert!(!is_json(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_query_gives_the_members_of_a_list_with_commas_or_one_by_one() {
+        let shape = Shape::of::<GetAgentSession>();
+        for (query, wanted) in [
+            ("turn_ids=a&turn_ids=b", Some(vec!["a", "b"])),
+            ("turn_ids=a,b", Some(vec!["a", "b"])),
+            ("turn_ids=a%2C%20b&turn_ids=c", Some(vec!["a", "b", "c"])),
+            ("turn_ids=a", Some(vec!["a"])),
+            ("turn_ids=", Some(vec![])),
+            ("", None),
+        ] {
+            let input = Input {
+                body: Bytes::new(),
+                content_type: None,
+                query: Some(format!("{query}&agent_id=no")),
+                parameters: vec![("agent_id", "a".to_owned()), ("session_id", "s".to_owned())],
+            };
+            let (request, _) = input.read_now::<GetAgentSession>(&shape, 10).unwrap();
+            let given = request.turn_ids.as_ref();
+            let given = given.map(|ids| ids.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(given, wanted, "{query}");
+            assert_eq!((request.agent_id.as_str(), request.session_id.as_str()), ("a", "s"));
         }
     }
 

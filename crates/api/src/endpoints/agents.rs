@@ -56,8 +56,8 @@ crate::wire! {
         pub agent_id: String,
         /// The session.
         pub session_id: String,
-        /// The turns that are wanted, separated by commas; all unless given.
-        pub turn_ids: Option<String>,
+        /// The turns that are wanted; all unless given.
+        pub turn_ids: Option<Vec<String>>,
     }
 
     /// A turn to make.

@@ -268,12 +268,9 @@ impl Agents for MetaReference {
         let owner = cx.owner();
         let held = self.session(&owner, &request.agent_id, &request.session_id).await?;
         let turns = self.turns(&owner, &request.session_id).await?;
-        let wanted: Option<Vec<&str>> = request
-            .turn_ids
-            .as_deref()
-            .map(|ids| ids.split(',').map(str::trim).filter(|id| !id.is_empty()).collect());
+        let wanted = request.turn_ids;
         let shown = turns.into_iter().filter(|kept| match &wanted {
-            Some(ids) => ids.contains(&kept.row.record.turn.turn_id.as_str()),
+            Some(ids) => ids.contains(&kept.row.record.turn.turn_id),
             // The caller was told that it failed; it can still be read by its id.
             None => kept.row.record.state != TurnState::Failed,
         });
