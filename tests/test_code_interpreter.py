@@ -96,10 +96,10 @@ def test_an_agent_keeps_variables_and_files_within_its_session(client):
 def test_documents_of_a_turn_are_files(client):
     assistant = coder(client)
     session = assistant.create_session("documents")
-    code = "import os\nprint([open(name).read() for name in os.listdir()])"
+    code = "import os\nprint([(name[8:], open(name).read()) for name in os.listdir()])"
     documents = [{"content": "a,b\n1,2\n", "mime_type": "text/csv"}]
     turn = assistant.create_turn(**say(code, documents=documents), session_id=session)
-    assert answers(turn) == ["completed\n[stdout]\n['a,b\\n1,2\\n']\n[/stdout]"]
+    assert answers(turn) == ["completed\n[stdout]\n[('.csv', 'a,b\\n1,2\\n')]\n[/stdout]"]
 
 
 def test_images_come_back_as_images(client):

@@ -13,6 +13,37 @@ use uuid::Uuid;
 /// The largest document that goes into a context or to the code interpreter, in bytes.
 const LARGEST: usize = 4 << 20;
 
+/// The endings of files of text, by their media types.
+const ENDINGS: [(&str, &str); 20] = [
+    ("application/csv", "csv"),
+    ("application/javascript", "js"),
+    ("application/json", "json"),
+    ("application/jsonl", "jsonl"),
+    ("application/sql", "sql"),
+    ("application/toml", "toml"),
+    ("application/x-ndjson", "jsonl"),
+    ("application/x-yaml", "yaml"),
+    ("application/xml", "xml"),
+    ("application/yaml", "yaml"),
+    ("image/svg+xml", "svg"),
+    ("text/css", "css"),
+    ("text/csv", "csv"),
+    ("text/html", "html"),
+    ("text/javascript", "js"),
+    ("text/markdown", "md"),
+    ("text/tab-separated-values", "tsv"),
+    ("text/x-python", "py"),
+    ("text/xml", "xml"),
+    ("text/yaml", "yaml"),
+];
+
+/// The ending of the name of a file of this media type, by which programs know what it is.
+pub(super) fn ending(media_type: &str) -> &'static str {
+    let bare = media_type.split(';').next().unwrap_or_default().trim();
+    let known = ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(bare));
+    known.map_or("txt", |(_, ending)| ending)
+}
+
 /// Where a document is, if it is not text.
 fn address(document: &Document) -> Option<&str> {
     match &document.content {
@@ -75,6 +106,20 @@ pub(super) fn for_search(documents: &[Document]) -> Vec<RagDocument> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_named_by_their_media_type() {
+        for (media_type, wanted) in [
+            ("text/csv", "csv"),
+            ("Text/CSV; charset=utf-8", "csv"),
+            ("application/json", "json"),
+            ("text/plain", "txt"),
+            ("../../etc", "txt"),
+            ("", "txt"),
+        ] {
+            assert_eq!(ending(media_type), wanted, "{media_type}");
+        }
+    }
 
     #[test]
     fn data_urls_are_decoded_and_wrong_ones_named() {

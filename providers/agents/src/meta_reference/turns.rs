@@ -187,8 +187,9 @@ impl MetaReference {
             }
             if runs_code {
                 let mut names = Vec::with_capacity(texts.len());
-                for text in texts {
-                    let name = format!("{}.txt", &new_id()[..8]);
+                for (text, document) in texts.into_iter().zip(documents) {
+                    let ending = documents::ending(&document.mime_type);
+                    let name = format!("{}.{ending}", &new_id()[..8]);
                     names.push(format!("`{name}`"));
                     stored.files.insert(name, text.into());
                 }
