@@ -203,6 +203,9 @@ pub trait Retrieval: Send + Sync {
     /// this id.
     async fn ensure(&self, cx: &Context, vector_db_id: &str, embedding_model: &str) -> Result<()>;
 
+    /// Removes a database with its chunks, if there is one of this id.
+    async fn remove(&self, cx: &Context, vector_db_id: &str) -> Result<()>;
+
     /// Inserts chunks, in place of those with the same ids. Those without a vector get one.
     async fn insert(
         &self,

@@ -210,6 +210,13 @@ impl Retrieval for VectorIoRouter {
         self.dbs.register_vector_db(&self.models, request).await.map(drop)
     }
 
+    async fn remove(&self, _: &Context, vector_db_id: &str) -> Result<()> {
+        match self.dbs.unregister(vector_db_id).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
     async fn insert(
         &self,
         cx: &Context,

@@ -55,7 +55,7 @@ caller who made it.
   there are not go to the model as the answer of the tool. A call that is made three times in a row is not made again, and
   after six the turn ends.
 - Documents go into a vector database of the session where the agent has `knowledge_search`, to the code interpreter as
-  files, and otherwise into the context of the last message.
+  files, and otherwise into the context of the last message. With the session, or its agent, they are removed.
 - `stream: false` answers the whole turn.
 ";
 
@@ -220,13 +220,20 @@ impl Agents for MetaReference {
     async fn delete_agent(&self, cx: &Context, agent_id: &str) -> Result<()> {
         let owner = cx.owner();
         let of_agent = || vec![Condition::is("agent", agent_id)];
+        let mut query = Database::query::<StoredSession>(&owner).limit(usize::MAX);
+        query = query.with(Condition::is("agent", agent_id));
+        let held = self.database.list(query).await?.records;
         let sessions = Condition::among::<StoredSession>("session", "id", of_agent());
         let batch = Batch::default()
             .clear::<StoredEntry>(&owner, vec![sessions])
             .clear::<StoredAgent>(&owner, vec![Condition::is("id", agent_id)])
             .clear::<StoredSession>(&owner, of_agent())
             .clear::<StoredTurn>(&owner, of_agent());
-        Ok(self.database.apply(batch).await?)
+        self.database.apply(batch).await?;
+        for session in held {
+            self.forget_documents(cx, &session.record.session.session_id).await?;
+        }
+        Ok(())
     }
 
     async fn create_session(
@@ -288,7 +295,8 @@ impl Agents for MetaReference {
             .clear::<StoredSession>(&owner, vec![Condition::is("id", id)])
             .clear::<StoredTurn>(&owner, vec![Condition::is("session", id)])
             .clear::<StoredEntry>(&owner, vec![Condition::is("session", id)]);
-        Ok(self.database.apply(batch).await?)
+        self.database.apply(batch).await?;
+        self.forget_documents(cx, id).await
     }
 
     async fn create_turn(&self, cx: &Context, request: CreateTurnRequest) -> Result<TurnReply> {

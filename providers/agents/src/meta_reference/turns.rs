@@ -212,12 +212,21 @@ impl MetaReference {
             return Ok(id.clone());
         }
         let mut session = prepared.session.record.clone();
-        let id = format!("{SESSION_VECTOR_DB}{}", session.session.session_id);
+        let id = vector_db_of(&session.session.session_id);
         self.deps.routers.retrieval()?.ensure(cx, &id, &self.embedding_model).await?;
         session.vector_db = Some(id.clone());
-        self.database.replace(&prepared.session, &session).await?;
+        if let Err(error) = self.database.replace(&prepared.session, &session).await {
+            // The session was removed meanwhile, and what belongs to it is to go too.
+            self.forget_documents(cx, &session.session.session_id).await?;
+            return Err(error.into());
+        }
         prepared.session = prepared.session.replaced(session);
         Ok(id)
+    }
+
+    /// Removes the vector database of a session that is removed, if it has one.
+    pub(super) async fn forget_documents(&self, cx: &Context, session_id: &str) -> Result<()> {
+        self.deps.routers.retrieval()?.remove(cx, &vector_db_of(session_id)).await
     }
 
     /// Runs a turn, and gives its events or the turn.
@@ -274,6 +283,11 @@ impl MetaReference {
         let turn = end.ok_or_else(|| Error::internal("a turn ended without an answer"))?;
         Ok(Reply::Full(Payload::Value(turn)))
     }
+}
+
+/// The id of the vector database of a session.
+fn vector_db_of(session_id: &str) -> String {
+    format!("{SESSION_VECTOR_DB}{session_id}")
 }
 
 /// Notes what a client answered with which a turn is to go on; gives the step that this is.

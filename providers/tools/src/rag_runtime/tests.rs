@@ -33,6 +33,10 @@ impl Retrieval for Databases {
         Ok(())
     }
 
+    async fn remove(&self, _: &Context, _: &str) -> Result<()> {
+        Err(Error::unsupported("not here"))
+    }
+
     async fn insert(&self, _: &Context, id: &str, chunks: Vec<ChunkToInsert>) -> Result<()> {
         if id == "absent" {
             return Err(Error::not_found("there is no such database"));

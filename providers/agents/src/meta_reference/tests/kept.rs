@@ -68,6 +68,29 @@ async fn what_is_removed_leaves_no_entries() {
 }
 
 #[tokio::test]
+async fn documents_are_removed_with_their_session_and_with_their_agent() {
+    let config = json!({ "toolgroups": ["builtin::rag/knowledge_search"] });
+    let mut world = World::new(config, (0..3).map(|_| text(&["ok"]))).await;
+    let first = world.session_id.clone();
+    let documents = json!([{ "content": "Tigers.", "mime_type": "text/plain" }]);
+    let with_documents = json!({ "documents": documents });
+    let mut databases = Vec::new();
+    for _ in 0..3 {
+        assert!(world.turn_with(with_documents.clone()).await.error.is_none());
+        databases.push(format!("vector_db_{}", world.session_id));
+        world.session_id = world.new_session().await;
+    }
+    databases.sort();
+    assert_eq!(world.databases(), databases);
+    world.session_id = first;
+    world.agents.delete_session(&world.cx, world.which()).await.unwrap();
+    databases.retain(|id| *id != format!("vector_db_{}", world.session_id));
+    assert_eq!(world.databases(), databases);
+    world.agents.delete_agent(&world.cx, &world.agent_id).await.unwrap();
+    assert!(world.databases().is_empty());
+}
+
+#[tokio::test]
 async fn a_turn_whose_session_is_removed_ends_and_writes_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let config = json!({ "toolgroups": ["my::math"] });

@@ -20,7 +20,10 @@ use chaski_testkit::within;
 use chaski_upstream::{Http, HttpOptions};
 use futures_util::{StreamExt, stream};
 use serde_json::Map;
-use std::{collections::VecDeque, path::Path};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    path::Path,
+};
 
 /// What the model says when it is asked.
 #[derive(Clone)]
@@ -49,6 +52,8 @@ pub(super) struct Script {
     asked: Mutex<Vec<Value>>,
     invoked: Mutex<Vec<(String, Map<String, Value>)>>,
     inserted: Mutex<Vec<String>>,
+    /// The vector databases that there are.
+    databases: Mutex<BTreeSet<String>>,
     /// Calls of `slow` wait for so many others.
     pub(super) together: Mutex<Option<Arc<tokio::sync::Barrier>>>,
     made: Mutex<usize>,
@@ -210,8 +215,13 @@ impl Shields for Script {
 
 #[async_trait]
 impl Retrieval for Script {
-    async fn ensure(&self, _: &Context, _: &str, model: &str) -> Result<()> {
+    async fn ensure(&self, _: &Context, id: &str, model: &str) -> Result<()> {
         assert_eq!(model, "all-MiniLM-L6-v2");
+        self.databases.lock().unwrap().insert(id.to_owned());
+        Ok(())
+    }
+    async fn remove(&self, _: &Context, id: &str) -> Result<()> {
+        self.databases.lock().unwrap().remove(id);
         Ok(())
     }
     async fn insert(&self, _: &Context, _: &str, _: Vec<ChunkToInsert>) -> Result<()> {
@@ -403,6 +413,10 @@ impl World {
 
     pub(super) fn invoked(&self) -> Vec<(String, Map<String, Value>)> {
         self.script.invoked.lock().unwrap().clone()
+    }
+
+    pub(super) fn databases(&self) -> Vec<String> {
+        self.script.databases.lock().unwrap().iter().cloned().collect()
     }
 
     pub(super) fn inserted(&self) -> Vec<String> {
