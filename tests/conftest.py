@@ -53,11 +53,14 @@ models:
 """
 
 
-def start_gateway(upstream, server="", store=None, tools="", **environment):
+def start_gateway(upstream, server="", store=None, tools="", more=(), **environment):
     """The binary in front of the scripted upstream; `server` is the `server:` part of its configuration,
-    `tools` the configuration of the code interpreter."""
+    `tools` the configuration of the code interpreter, `more` lines that come after others."""
+    text = RUN.format(url=upstream.url, server=server, tools=tools)
+    for after, line in more:
+        text = text.replace(f"{after}\n", f"{after}\n{line}\n", 1)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as run:
-        run.write(RUN.format(url=upstream.url, server=server, tools=tools))
+        run.write(text)
     try:
         return Server([run.name], **({"SQLITE_STORE_DIR": store} if store else {}), **environment)
     finally:

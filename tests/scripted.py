@@ -2,7 +2,8 @@
 
 Words in the last message choose what happens: `fail with 429` answers that status, `cut` breaks the
 stream off, `slowly` sends words until the client leaves. A request with tools is answered with a call
-of the first one (unless `tool_choice` is `none`; `run: ` is followed by its `code`, up to an empty line),
+of the first one (unless `tool_choice` is `none`; `run: ` is followed by its `code`, up to an empty line,
+`arguments: ` by all its arguments as they are),
 one with a JSON schema with a value of that schema. What follows `write: ` is the answer as it is.
 A model of Llama Guard objects to the words `forbidden` and `hateful`.
 The path `/auth` decides on tokens: `good...` is let in, `broken...` breaks, anything else is not.
@@ -154,7 +155,7 @@ class Scripted:
                     arguments = sample(function.get("parameters") or {})
                     if "code" in arguments and "run: " in prompt:
                         arguments["code"] = prompt.split("run: ", 1)[1].split("\n\n", 1)[0]
-                    arguments = json.dumps(arguments)
+                    arguments = prompt.split("arguments: ", 1)[1] if "arguments: " in prompt else json.dumps(arguments)
                     calls = [{"id": "call_1", "type": "function", "function": {"name": function["name"], "arguments": arguments}}]
                     text, finish = None, "tool_calls"
                 words = [word + " " for word in text.split()] if text else []

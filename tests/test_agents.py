@@ -1,10 +1,14 @@
 """Agents, tools and tool groups, with the clients of the Llama Stack API."""
 
+import contextlib
 import json
 import sys
 import tempfile
+import threading
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import llama_stack_client
 import pytest
 from llama_stack_client.lib.agents.agent import Agent
@@ -107,6 +111,54 @@ def test_a_tool_of_the_server_runs_in_the_server(llama, served):
     llama.vector_dbs.unregister(database)
 
 
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        ('{"query": "llamas"}', "vector database"),
+        ("{not json", "the arguments of the tool `knowledge_search` must be a JSON object, not `{not json`"),
+        ('{"question": "llamas"}', "query"),
+    ],
+)
+def test_what_goes_wrong_in_a_call_is_told_to_the_model(gateway, arguments, told):
+    llama = llama_stack_client.LlamaStackClient(base_url=gateway.url, max_retries=0, timeout=120)
+    assistant = agent(llama, gateway, tools=["builtin::rag/knowledge_search"])
+    session = assistant.create_session("wrong")
+    turn = assistant.create_turn(messages=say(f"arguments: {arguments}"), session_id=session, stream=False)
+    assert kinds(turn) == ["inference", "tool_execution", "inference"]
+    answer = turn.steps[1].tool_responses[0].content
+    assert answer.startswith("Error: ") and told in answer
+    # The scripted model repeats what it was told.
+    assert turn.output_message.content.startswith("You said: Error: ")
+    kept = llama.agents.session.retrieve(session_id=session, agent_id=assistant.agent_id)
+    assert [one.turn_id for one in kept.turns] == [turn.turn_id]
+
+
+def test_documents_go_with_their_session_and_their_agent(embedded):
+    llama = llama_stack_client.LlamaStackClient(base_url=embedded.url, max_retries=0, timeout=120)
+    tools = {"tools": ["builtin::rag/knowledge_search"], "tool_config": {"tool_choice": "none"}}
+    assistant = agent(llama, embedded, max_infer_iters=1, **tools)
+    documents = [{"content": "Llamas are camelids of the Andes.", "mime_type": "text/plain"}]
+    databases = {}
+    for name in ("first", "second"):
+        session = assistant.create_session(name)
+        assistant.create_turn(messages=say("Hello."), documents=documents, session_id=session, stream=False)
+        databases[session] = f"vector_db_{session}"
+
+    def found(database):
+        return llama.vector_io.query(vector_db_id=database, query="camelids").chunks
+
+    assert all(found(database) for database in databases.values())
+    first, second = databases
+    llama.agents.session.delete(session_id=first, agent_id=assistant.agent_id)
+    assert found(databases[second])
+    with pytest.raises(llama_stack_client.BadRequestError):
+        found(databases[first])
+    llama.agents.delete(agent_id=assistant.agent_id)
+    with pytest.raises(llama_stack_client.BadRequestError):
+        found(databases[second])
+    assert not {one.identifier for one in llama.vector_dbs.list()} & set(databases.values())
+
+
 def test_tools_are_listed_called_and_refused_with_their_reason(llama):
     groups = {group.identifier for group in llama.toolgroups.list()}
     assert "builtin::rag" in groups
@@ -143,3 +195,75 @@ def test_sessions_survive_a_crash(upstream):
         assert [turn.turn_id for turn in kept.turns][-1] == last.event.payload.turn.turn_id
         assert len(kept.turns) == 3
         second.stop()
+
+
+@contextlib.contextmanager
+def search_engine():
+    """A search engine that finds nothing: its address, and what it was asked."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            asked.append(self.path)
+            body = b'{"results": []}'
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_no_tool_runs_twice_wherever_in_a_turn_the_server_dies(upstream):
+    with tempfile.TemporaryDirectory() as store, search_engine() as (address, asked):
+        provider = f'  - {{provider_id: searxng, provider_type: "remote::searxng", config: {{url: "{address}"}}}}'
+        group = '- {toolgroup_id: "builtin::websearch", provider_id: searxng}'
+        more = [("  tool_runtime:", provider), ("tool_groups:", group)]
+        config = {"model": "chat-model", "instructions": "Be brief.", "toolgroups": ["builtin::websearch"]}
+        count, is_whole = 0, False
+        server = start_gateway(upstream, store=store, more=more)
+        while not is_whole:
+            count += 1
+            asked.clear()
+            with httpx.Client(base_url=f"{server.url}/v1", timeout=60) as client:
+                made = client.post("/agents", json={"agent_config": config}).json()["agent_id"]
+                session = client.post(f"/agents/{made}/session", json={"session_name": "s"}).json()["session_id"]
+                where, events = f"/agents/{made}/session/{session}", []
+                body = {"messages": say("search"), "stream": True}
+                with client.stream("POST", f"{where}/turn", json=body) as answer:
+                    for line in answer.iter_lines():
+                        if line.startswith("data: "):
+                            events.append(json.loads(line[6:])["event"]["payload"])
+                            if len(events) == count:
+                                break
+                    is_whole = events[-1]["event_type"] == "turn_complete"
+                    server.process.kill()
+                    server.process.wait()
+            server.stop()
+            server = start_gateway(upstream, store=store, more=more)
+            with httpx.Client(base_url=f"{server.url}/v1", timeout=60) as client:
+                [turn] = client.get(where).json()["turns"]
+                done = [event["step_details"] for event in events if event["event_type"] == "step_complete"]
+                assert turn["steps"][: len(done)] == done, "what the caller knew is kept"
+                if turn.get("completed_at") is None:
+                    assert not is_whole
+                    answer = client.post(f"{where}/turn/{turn['turn_id']}/resume", json={"tool_responses": []})
+                    assert answer.status_code == 200, answer.text
+                    turn = answer.json()
+            kinds_of_steps = [step["step_type"] for step in turn["steps"]]
+            assert kinds_of_steps == ["inference", "tool_execution", "inference"], (count, kinds_of_steps)
+            assert len(asked) <= 1, (count, asked)
+            told = turn["steps"][1]["tool_responses"][0]["content"]
+            assert "top_k" in told and asked or told.startswith("Error: the call was interrupted"), told
+            assert turn["output_message"]["content"].startswith("You said: ")
+        server.stop()
+        assert count >= 8, "the server has died after each event of three steps"

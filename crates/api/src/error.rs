@@ -107,6 +107,9 @@ pub struct Error {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+/// The code of errors for want of a key in the provider data.
+const WANTS_KEY: &str = "provider_data_required";
+
 impl Error {
     pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
         Self {
@@ -127,6 +130,16 @@ impl Error {
     pub fn malformed(issues: Vec<Issue>) -> Self {
         let message = issues.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         Self { issues, ..Self::invalid(message) }
+    }
+
+    /// A request that needs a key, which only its caller can send along.
+    pub fn wants_key(message: impl fmt::Display) -> Self {
+        Self::invalid(message).with_code(WANTS_KEY)
+    }
+
+    /// Whether the caller has to send a key along.
+    pub fn is_for_want_of_a_key(&self) -> bool {
+        self.code.as_deref() == Some(WANTS_KEY)
     }
 
     pub fn not_found(message: impl fmt::Display) -> Self {

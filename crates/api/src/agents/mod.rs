@@ -21,11 +21,11 @@ use serde_json::{Map, Value};
 crate::wire! {
     /// Bounds of a turn, beyond the number of inferences. Each is off unless given.
     pub struct TurnBudget {
-        /// The most calls of tools.
+        /// The most calls of tools that the server makes.
         pub tool_calls: Option<AtLeast<0>>,
         /// The most tokens that the model reads and writes in all inferences together.
         pub tokens: Option<AtLeast<1>>,
-        /// The most seconds.
+        /// The most seconds, without those in which the client is waited for.
         pub seconds: Option<AtLeast<1>>,
     }
 

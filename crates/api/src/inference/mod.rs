@@ -6,6 +6,7 @@ mod requests;
 mod rerank;
 mod sampling;
 mod tools;
+mod unparsed;
 
 pub use content::*;
 pub use messages::*;
@@ -13,3 +14,4 @@ pub use requests::*;
 pub use rerank::*;
 pub use sampling::*;
 pub use tools::*;
+pub use unparsed::{UnparsedToolCall, quoted};

@@ -1,32 +1,7 @@
 //! Texts as Python prints them: error texts and rendered tool calls contain such text.
 
+use chaski_api::inference::quoted;
 use serde_json::Value;
-use std::fmt::Write as _;
-
-/// `'text'`, as `repr` writes a string.
-pub(crate) fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push(quote);
-    for character in text.chars() {
-        match character {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            other if other == quote => {
-                out.push('\\');
-                out.push(quote);
-            }
-            other if other.is_ascii_control() => {
-                let _ = write!(out, "\\x{:02x}", other as u32);
-            }
-            other => out.push(other),
-        }
-    }
-    out.push(quote);
-    out
-}
 
 /// `['a', 'b']`, as a list of strings is printed.
 pub(crate) fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
@@ -61,11 +36,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn strings_are_quoted_as_repr_quotes_them() {
-        assert_eq!(quoted("a"), "'a'");
-        assert_eq!(quoted("it's"), "\"it's\"");
-        assert_eq!(quoted("it's \"it\""), "'it\\'s \"it\"'");
-        assert_eq!(quoted("a\\\n\u{1}"), "'a\\\\\\n\\x01'");
+    fn lists_of_strings_are_printed_as_their_repr() {
         assert_eq!(list(["a", "b"]), "['a', 'b']");
         assert_eq!(list([]), "[]");
     }

@@ -28,6 +28,15 @@ const MOST: usize = 64;
 /// The most bytes of the answer of a tool that a turn keeps and a model is told.
 const LONGEST: usize = 1 << 20;
 
+/// What calls are answered that are not made, or whose answers are not waited for.
+const BROKEN_OFF: &str =
+    "Error: the call was interrupted, and whether it has had its effect is not known";
+const NO_TIME: &str = "Error: the call was not made: the time of the turn is used up";
+const NO_CALLS: &str =
+    "Error: the call was not made: the turn has made all calls of tools that it may make";
+const LATE: &str = "Error: the time of the turn was used up before the tool answered, and whether the \
+                    call has had its effect is not known";
+
 /// A call on its way.
 struct Started {
     call: ToolCall,
@@ -35,6 +44,8 @@ struct Started {
     /// What it answers without being run, if it is not to run.
     answer: Option<String>,
     tool: Option<ServerTool>,
+    /// Whether it counts as a call of the turn.
+    counts: bool,
 }
 
 impl Run {
@@ -46,6 +57,10 @@ impl Run {
     ) -> Result<Flow> {
         let (mut server, mut client) = (Vec::new(), Vec::new());
         for call in calls {
+            if self.stored.unparsed.contains_key(&call.call_id) {
+                server.push((call, None));
+                continue;
+            }
             match self.toolset.target(&call.tool_name) {
                 Target::Client => client.push(call),
                 Target::Server(tool) => server.push((call, Some(tool))),
@@ -68,31 +83,13 @@ impl Run {
 
     async fn execute(&mut self, mut calls: Vec<(ToolCall, Option<ServerTool>)>) -> Result<()> {
         let beyond = calls.split_off(calls.len().min(MOST));
-        let repetition = Repetition::of(&self.stored.turn);
-        let calls: Vec<Started> = calls
-            .into_iter()
-            .map(|(call, tool)| {
-                let answer = match &tool {
-                    // It began before the turn broke off: it may have done its work.
-                    Some(_) if self.stored.begun.contains(&call.call_id) => Some(
-                        "Error: the call was interrupted, and whether it has had its effect is not known"
-                            .to_owned(),
-                    ),
-                    Some(_) => repetition.warning(&call),
-                    None => Some(format!(
-                        "Error: there is no tool `{}`; there are {}",
-                        call.tool_name,
-                        self.toolset.names()
-                    )),
-                };
-                Started { call, begun_at: now(), answer, tool }
-            })
-            .collect();
+        let calls = self.admit(calls);
         let new = calls.iter().filter(|started| started.answer.is_none());
         let new: Vec<String> = new.map(|started| started.call.call_id.clone()).collect();
         if new.is_empty() {
             self.keep().await?;
         } else {
+            self.note_time();
             self.stored.begun.extend(new.iter().cloned());
             let step = self.ended.take();
             self.journal.begun(&self.stored, step.as_ref(), new).await?;
@@ -102,7 +99,7 @@ impl Run {
         }
 
         let tools = self.deps.routers.tools()?;
-        let extra = self.extra_arguments();
+        let (extra, clock) = (self.extra_arguments(), self.clock);
         let runs: Vec<_> = calls
             .iter()
             .map(|started| {
@@ -116,7 +113,10 @@ impl Run {
                     let cx = cx.within(&span);
                     let answered: Result<Answered> = match (answer, tool) {
                         (Some(answer), _) => Ok((answer.into(), None)),
-                        (None, Some(tool)) => run(tools.as_ref(), &cx, &tool, call, &extra).await,
+                        (None, Some(tool)) => clock
+                            .within(run(tools.as_ref(), &cx, &tool, call, &extra))
+                            .await
+                            .unwrap_or_else(|| Ok((LATE.to_owned().into(), None))),
                         (None, None) => Err(Error::internal("a call without a tool")),
                     };
                     span.note(&answered);
@@ -144,7 +144,7 @@ impl Run {
             let Some(result) = results.next().await else { break };
             let (content, metadata) = result?;
             let content = bounded(content);
-            self.stored.usage.calls += 1;
+            self.stored.usage.calls += i64::from(started.counts);
             let response = ToolResponse {
                 call_id: call.call_id.clone(),
                 tool_name: call.tool_name.clone(),
@@ -162,6 +162,42 @@ impl Run {
             .await?;
         }
         if beyond.is_empty() { Ok(()) } else { self.refuse(beyond).await }
+    }
+
+    /// Says which calls are made, and what the others are answered.
+    fn admit(&self, calls: Vec<(ToolCall, Option<ServerTool>)>) -> Vec<Started> {
+        let repetition = Repetition::of(&self.stored.turn);
+        let mut left = self.calls_left();
+        let calls = calls.into_iter().map(|(call, tool)| {
+            // It began before the turn broke off: it may have done its work.
+            let had_begun = tool.is_some() && self.stored.begun.contains(&call.call_id);
+            let answer = if had_begun {
+                Some(BROKEN_OFF.to_owned())
+            } else if tool.is_none() {
+                Some(self.unknown(&call))
+            } else if self.clock.is_over() {
+                Some(NO_TIME.to_owned())
+            } else if let Some(warning) = repetition.warning(&call) {
+                Some(warning)
+            } else if left == 0 {
+                Some(NO_CALLS.to_owned())
+            } else {
+                None
+            };
+            let counts = had_begun || answer.is_none();
+            left = left.saturating_sub(usize::from(counts));
+            Started { call, begun_at: now(), answer, tool, counts }
+        });
+        calls.collect()
+    }
+
+    /// What a call is answered that goes nowhere.
+    fn unknown(&self, call: &ToolCall) -> String {
+        let unparsed = self.stored.unparsed.get(&call.call_id).cloned();
+        unparsed.unwrap_or_else(|| {
+            let (name, names) = (&call.tool_name, self.toolset.names());
+            format!("Error: there is no tool `{name}`; there are {names}")
+        })
     }
 
     /// Answers the calls that are too many, in one step.
@@ -273,12 +309,19 @@ async fn run(
     }
 }
 
-/// Whether the model can do something about an error: call anew with other arguments, or without
-/// the tool.
+/// Whether the model can do something about an error: call anew with other arguments, or do without
+/// the tool. What is left is for the caller, who may not, or has to send a key, and for the operator.
 fn goes_to_the_model(error: &Error) -> bool {
-    let failed = matches!(
-        error.kind,
-        ErrorKind::Upstream { .. } | ErrorKind::Unavailable { .. } | ErrorKind::Timeout
-    );
-    failed || error.param.as_deref() == Some("kwargs")
+    match error.kind {
+        ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::Internal => false,
+        ErrorKind::InvalidRequest
+        | ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::TooLarge
+        | ErrorKind::RateLimited { .. }
+        | ErrorKind::Unsupported
+        | ErrorKind::Upstream { .. }
+        | ErrorKind::Timeout
+        | ErrorKind::Unavailable { .. } => !error.is_for_want_of_a_key(),
+    }
 }

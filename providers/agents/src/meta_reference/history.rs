@@ -45,6 +45,18 @@ pub(super) fn answered(turn: &Turn) -> HashSet<&str> {
     in_steps.flatten().map(|response| response.call_id.as_str()).collect()
 }
 
+/// The ids of all calls of a turn.
+pub(super) fn call_ids(turn: &Turn) -> HashSet<&str> {
+    let made = turn.steps.iter().filter_map(|step| match step {
+        Step::Inference(step) => step.model_response.tool_calls.as_ref(),
+        Step::ToolExecution(step) => Some(&step.tool_calls),
+        Step::ShieldCall(_) | Step::MemoryRetrieval(_) => None,
+    });
+    let mut ids = answered(turn);
+    ids.extend(made.flatten().map(|call| call.call_id.as_str()));
+    ids
+}
+
 /// What a tool answered, with a word in place of each image: upstreams take only text from tools.
 fn in_words(content: &InterleavedContent) -> InterleavedContent {
     let in_words = |item: &ContentItem| match item {

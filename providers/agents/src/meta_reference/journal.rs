@@ -5,7 +5,7 @@
 
 use super::{
     MetaReference,
-    records::{StoredEntry, StoredTurn, TurnState},
+    records::{StoredEntry, StoredTurn, TurnState, Usage},
 };
 use chaski_api::{Error, Result, agents::Step};
 use chaski_store::{Batch, Condition, Database, Held, Order, Owner, RowError};
@@ -166,15 +166,18 @@ impl Journal {
         StoredEntry { step: Some(step.clone()), ..StoredEntry::at(self.entries, turn) }
     }
 
-    /// Writes down how a turn ended that has no answer. What a session has shown stays in it.
-    pub(super) async fn end_without_answer(&self, state: TurnState) {
+    /// Writes down how a turn ended that has no answer, and the time and the tokens that it has used.
+    /// What a session has shown stays in it.
+    pub(super) async fn end_without_answer(&self, state: TurnState, used: Usage) {
         // It has an answer already; only the caller does not know.
         if self.row.record.state != TurnState::Running {
             return;
         }
         let fails_in_sight = state == TurnState::Failed && self.is_shown;
         let state = if fails_in_sight { TurnState::Interrupted } else { state };
-        let ended = StoredTurn { state, ..self.row.record.clone() };
+        let mut ended = StoredTurn { state, ..self.row.record.clone() };
+        ended.usage.milliseconds = used.milliseconds;
+        ended.usage.tokens = used.tokens;
         match self.database.replace(&self.row, &ended).await {
             // Its end was on its way when the caller left, or another process goes on with it.
             Ok(()) | Err(RowError::Changed { .. }) => {}

@@ -1,7 +1,9 @@
 //! Agents that keep their sessions, as those of the reference, in a SQLite database.
 
+mod budget;
 mod calls;
 mod documents;
+mod gathered;
 mod history;
 mod journal;
 mod records;
@@ -46,14 +48,18 @@ caller who made it.
 
 - A turn asks the model, runs the tools that it calls, and asks again, until there is an answer, tools of the client are
   to answer, or a bound is reached: `max_infer_iters`, or one of `budget` (`tool_calls`, `tokens`, `seconds`).
+- Calls beyond `tool_calls` are answered with an error and not made. Inferences and tools run no longer than `seconds`,
+  and what a turn has used counts on when it is resumed; the time in which it waits for the client does not count.
 - Each step is kept before its event is sent. A turn whose caller leaves is interrupted, and one whose server dies too:
   both have no `completed_at`, and `.../resume` with an empty `tool_responses` goes on with them. A call of a tool that
   had begun is not made again; the model is told that its effect is not known.
 - A turn that fails is left out of its session, and is read by its id; one that was in the session before it was resumed
   stays there as interrupted.
-- Calls of several tools in one answer run side by side. What fails in a tool, wrong arguments and names of tools that
-  there are not go to the model as the answer of the tool. A call that is made three times in a row is not made again, and
-  after six the turn ends.
+- Calls of several tools in one answer run side by side. What fails in a tool, wrong arguments, arguments that are no JSON
+  and names of tools that there are not go to the model as the answer of the tool; only a key that the caller has to send,
+  a right that it does not have, and a fault of the server end the turn. A call that is made three times in a row is not
+  made again, and after six the turn ends.
+- A call whose id the turn has seen gets a new one.
 - Documents go into a vector database of the session where the agent has `knowledge_search`, to the code interpreter as
   files, and otherwise into the context of the last message. With the session, or its agent, they are removed.
 - `stream: false` answers the whole turn.

@@ -8,7 +8,7 @@ use chaski_api::{
 use chaski_store::{Cell, Column, Index, Record, Schema, Table};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 static AGENTS: Table = Table { name: "agents", since: 1, columns: &[], indexes: &[] };
 static SESSIONS: Table = Table {
@@ -105,10 +105,25 @@ impl TurnState {
 pub(super) struct Usage {
     /// How often the model was asked.
     pub(super) iterations: i64,
-    /// The calls of tools, those of the client not counted.
+    /// The calls of tools that were made, those of the client not counted.
     pub(super) calls: i64,
     /// The tokens of all inferences.
     pub(super) tokens: i64,
+    /// The time, without that in which the client is waited for.
+    #[serde(default)]
+    pub(super) milliseconds: i64,
+}
+
+impl Usage {
+    /// The more of both, of each.
+    fn max(self, other: Self) -> Self {
+        Self {
+            iterations: self.iterations.max(other.iterations),
+            calls: self.calls.max(other.calls),
+            tokens: self.tokens.max(other.tokens),
+            milliseconds: self.milliseconds.max(other.milliseconds),
+        }
+    }
 }
 
 /// A turn with what is needed to go on with it. Its steps are entries of their own, so that a step
@@ -130,6 +145,9 @@ pub(super) struct StoredTurn {
     pub(super) pending: Vec<ToolCall>,
     /// The ids of calls that began. One without an answer is never run again.
     pub(super) begun: BTreeSet<String>,
+    /// What calls are answered whose arguments cannot be read, by their ids.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) unparsed: BTreeMap<String, String>,
 }
 
 impl StoredTurn {
@@ -143,8 +161,10 @@ impl StoredTurn {
 
     /// Takes in what happened after the row was written.
     pub(super) fn add(&mut self, entry: StoredEntry) {
-        self.usage = entry.usage;
+        // The row may be newer: it is written once more when the turn breaks off.
+        self.usage = self.usage.max(entry.usage);
         self.begun.extend(entry.begun);
+        self.unparsed.extend(entry.unparsed);
         self.turn.steps.extend(entry.step);
     }
 }
@@ -178,6 +198,9 @@ pub(super) struct StoredEntry {
     pub(super) begun: Vec<String>,
     /// What the turn has used so far.
     pub(super) usage: Usage,
+    /// What calls of the turn so far are answered whose arguments cannot be read, by their ids.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) unparsed: BTreeMap<String, String>,
 }
 
 fn step<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Step>, D::Error> {
@@ -200,6 +223,7 @@ impl StoredEntry {
             step: None,
             begun: Vec::new(),
             usage: turn.usage,
+            unparsed: turn.unparsed.clone(),
         }
     }
 }

@@ -4,11 +4,13 @@
 //! database.
 
 use super::{
-    Busy, history,
+    Busy,
+    budget::Clock,
+    gathered::Gathered,
+    history,
     journal::Journal,
     records::{StoredTurn, TurnState},
     toolset::Toolset,
-    watch::Repetition,
 };
 use chaski_api::{
     Error, Result,
@@ -18,7 +20,7 @@ use chaski_api::{
     },
     inference::{
         AnswerMessage, AssistantTag, ChatCompletionRequest, ChatEventType, CompletionMessage,
-        ContentDelta, Message, StopReason, ToolCall, ToolCallParseStatus, ToolConfig,
+        Message, StopReason, ToolCall, ToolConfig,
     },
     safety::{SafetyViolation, ViolationLevel},
 };
@@ -27,7 +29,7 @@ use futures_util::{StreamExt, future::try_join_all};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::{io, sync::Arc, time::Instant};
+use std::{io, sync::Arc};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -64,7 +66,7 @@ pub(super) struct Run {
     /// The vector database of the session, if it has one.
     pub(super) vector_db: Option<String>,
     pub(super) events: mpsc::Sender<Result<TurnStreamChunk>>,
-    pub(super) began: Instant,
+    pub(super) clock: Clock,
     /// Keeps the session for this turn until its end is known.
     pub(super) busy: Option<Busy>,
 }
@@ -85,17 +87,22 @@ impl Run {
             // The caller has left: nobody waits for the model and the tools any more.
             () = events.closed() => {
                 self.span.set("interrupted", true);
-                self.journal.end_without_answer(TurnState::Interrupted).await;
+                self.end_without_answer(TurnState::Interrupted).await;
                 return;
             }
         };
         if let Err(error) = outcome {
             let state = if events.is_closed() { TurnState::Interrupted } else { TurnState::Failed };
-            self.journal.end_without_answer(state).await;
+            self.end_without_answer(state).await;
             self.busy = None;
             self.span.fail();
             let _gone = events.send(Err(error)).await;
         }
+    }
+
+    async fn end_without_answer(&mut self, state: TurnState) {
+        self.note_time();
+        self.journal.end_without_answer(state, self.stored.usage).await;
     }
 
     async fn go(&mut self) -> Result<()> {
@@ -119,6 +126,7 @@ impl Run {
         };
         self.stored.turn.output_message = answer;
         self.stored.turn.completed_at = Some(now());
+        self.note_time();
         let step = self.ended.take();
         self.journal.end(&mut self.stored, step.as_ref()).await?;
         // Whoever sees the end may begin the next turn.
@@ -142,6 +150,9 @@ impl Run {
             return Ok(answer);
         }
         loop {
+            if let Some(end) = self.exhausted() {
+                return Ok(end);
+            }
             let answer = self.infer().await?;
             if let Flow::End(answer) = self.follow(answer).await? {
                 return Ok(answer);
@@ -179,25 +190,14 @@ impl Run {
     /// What follows from what the model said.
     async fn follow(&mut self, answer: AnswerMessage) -> Result<Flow> {
         let calls: Vec<ToolCall> = answer.tool_calls.iter().flatten().cloned().collect();
+        if calls.is_empty() && answer.content.texts("").is_some_and(|text| text.is_empty()) {
+            // Where the model did not get to say anything, the turn says why.
+            return Ok(Flow::End(self.exhausted().unwrap_or(answer)));
+        }
         if calls.is_empty() || answer.stop_reason == StopReason::OutOfTokens || self.is_spent() {
             return Ok(Flow::End(answer));
         }
         self.call(calls, answer).await
-    }
-
-    /// Whether a bound of the turn is reached.
-    fn is_spent(&self) -> bool {
-        let most = self.config.max_infer_iters.as_ref().map_or(10, |most| most.0);
-        let budget = self.config.budget.as_ref();
-        let over = |limit: Option<i64>, value: i64| limit.is_some_and(|limit| value >= limit);
-        let seconds = i64::try_from(self.began.elapsed().as_secs()).unwrap_or(i64::MAX);
-        self.stored.usage.iterations >= most
-            || budget.is_some_and(|budget| {
-                over(budget.tokens.as_ref().map(|most| most.0), self.stored.usage.tokens)
-                    || over(budget.tool_calls.as_ref().map(|most| most.0), self.stored.usage.calls)
-                    || over(budget.seconds.as_ref().map(|most| most.0), seconds)
-            })
-            || Repetition::of(&self.stored.turn).is_endless()
     }
 
     /// One inference, with its step, which is kept with what comes next.
@@ -231,11 +231,17 @@ impl Run {
         let request = self.request();
         span.set_content("input", || json(&request.messages));
         let chat = self.deps.routers.chat()?;
-        let answer = match chat.chat_completion(cx, request).await? {
-            Reply::Stream(mut chunks) => {
-                let mut gathered = Gathered::default();
-                while let Some(chunk) = chunks.next().await {
-                    let chunk = chunk?.into_value()?;
+        let mut gathered = Gathered::after(&self.stored);
+        let reply = self.clock.within(chat.chat_completion(cx, request)).await.transpose()?;
+        let answer = match reply {
+            Some(Reply::Stream(mut chunks)) => {
+                loop {
+                    let Some(next) = self.clock.within(chunks.next()).await else {
+                        gathered.stop_reason = Some(StopReason::OutOfTokens);
+                        break;
+                    };
+                    let Some(chunk) = next else { break };
+                    let mut chunk = chunk?.into_value()?;
                     for metric in chunk.metrics.iter().flatten() {
                         if metric.metric == "total_tokens" {
                             self.stored.usage.tokens += metric.value.as_i64().unwrap_or_default();
@@ -245,16 +251,19 @@ impl Run {
                     if chunk.event.event_type == ChatEventType::Complete {
                         gathered.stop_reason = chunk.event.stop_reason;
                     }
-                    if is_middle && gathered.take(&chunk.event.delta) {
+                    if is_middle && gathered.take(&mut chunk.event.delta) {
                         let (step_type, delta) = (StepType::Inference, chunk.event.delta);
                         let step_id = step_id.to_owned();
                         let progress = StepProgress { step_type, step_id, delta };
                         self.send(TurnEventPayload::StepProgress(progress)).await?;
                     }
                 }
-                gathered.into_answer()
+                let (answer, unparsed) = gathered.into_answer();
+                self.stored.unparsed.extend(unparsed);
+                answer
             }
-            Reply::Full(payload) => payload.into_value()?.completion_message,
+            Some(Reply::Full(payload)) => gathered.whole(payload.into_value()?.completion_message),
+            None => said(String::new(), StopReason::OutOfTokens),
         };
         span.set("stop_reason", answer.stop_reason.as_str());
         span.set_content("output", || {
@@ -370,6 +379,7 @@ impl Run {
 
     /// Takes in a step that has ended.
     fn note(&mut self, step: Step) {
+        self.note_time();
         self.stored.turn.steps.push(step.clone());
         self.ended = Some(step);
     }
@@ -432,47 +442,5 @@ pub(super) fn said(text: String, stop_reason: StopReason) -> AnswerMessage {
         content: text.into(),
         stop_reason,
         tool_calls: Some(Vec::new()),
-    }
-}
-
-/// An answer that comes in pieces.
-#[derive(Default)]
-struct Gathered {
-    text: String,
-    calls: Vec<ToolCall>,
-    stop_reason: Option<StopReason>,
-}
-
-impl Gathered {
-    /// Takes a piece; whether the caller is to see it.
-    fn take(&mut self, delta: &ContentDelta) -> bool {
-        match delta {
-            ContentDelta::Text(piece) => {
-                self.text.push_str(&piece.text);
-                !piece.text.is_empty()
-            }
-            ContentDelta::ToolCall(piece) => {
-                match piece.parse_status {
-                    ToolCallParseStatus::Succeeded => {
-                        self.calls.extend(serde_json::from_value(piece.tool_call.clone()));
-                    }
-                    ToolCallParseStatus::Failed => {
-                        if let Some(raw) = piece.tool_call.as_str().filter(|raw| !raw.is_empty()) {
-                            raw.clone_into(&mut self.text);
-                        }
-                    }
-                    ToolCallParseStatus::Started | ToolCallParseStatus::InProgress => {}
-                }
-                true
-            }
-        }
-    }
-
-    fn into_answer(self) -> AnswerMessage {
-        // With calls, the text is the model's note to itself.
-        let text = if self.calls.is_empty() { self.text } else { String::new() };
-        let out = self.stop_reason == Some(StopReason::OutOfTokens);
-        let stop_reason = if out { StopReason::OutOfTokens } else { StopReason::EndOfTurn };
-        AnswerMessage { tool_calls: Some(self.calls), ..said(text, stop_reason) }
     }
 }

@@ -1,7 +1,9 @@
 //! How turns begin, and how they go on.
 
 use super::{
-    Busy, MetaReference, documents, history,
+    Busy, MetaReference,
+    budget::Clock,
+    documents, history,
     journal::{Journal, Kept},
     records::{StoredSession, StoredTurn, TurnState, Usage},
     run::{Run, completed, json, new_id, now, said},
@@ -25,9 +27,8 @@ use chaski_store::{Held, Owner};
 use futures_util::StreamExt;
 use serde_json::Map;
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::Instant,
 };
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -93,6 +94,7 @@ impl MetaReference {
             usage: Usage::default(),
             pending: Vec::new(),
             begun: BTreeSet::new(),
+            unparsed: BTreeMap::new(),
         };
         let documents = request.documents.unwrap_or_default();
         self.take_in(cx, &mut prepared, &mut stored, &documents).await?;
@@ -241,6 +243,7 @@ impl MetaReference {
         let Prepared { config, toolset, before, session, busy } = prepared;
         let Begun { stored, journal, first } = begun;
         let of_agent = config.tool_config.clone().unwrap_or_default();
+        let clock = Clock::start(&config, stored.usage);
         let turn = &stored.turn;
         span.set_with("session_id", || turn.session_id.clone());
         span.set_with("agent_id", || stored.agent_id.clone());
@@ -260,7 +263,7 @@ impl MetaReference {
             journal,
             vector_db: session.record.vector_db.clone(),
             events,
-            began: Instant::now(),
+            clock,
             busy: Some(busy),
         };
         // What it tells the log belongs to the request.
@@ -329,18 +332,36 @@ fn resumed(
 /// Notes what tools of the client answered; gives the step that this is.
 ///
 /// # Errors
-/// `InvalidRequest` for a call without an answer, and for an answer without a call.
+/// `InvalidRequest` for a call without an answer or with two, and for an answer without a call or by
+/// another tool.
 fn answered(stored: &mut StoredTurn, responses: Vec<ToolResponse>) -> Result<ToolExecutionStep> {
-    let given: HashSet<&str> = responses.iter().map(|one| one.call_id.as_str()).collect();
-    let asked: HashSet<&str> = stored.pending.iter().map(|one| one.call_id.as_str()).collect();
-    if let Some(missing) = asked.difference(&given).next() {
+    let by_id = |call: &ToolCall| (call.call_id.clone(), call.tool_name.clone());
+    let mut open: HashMap<String, String> = stored.pending.iter().map(by_id).collect();
+    let asked: HashMap<String, String> = open.clone();
+    for ToolResponse { call_id, tool_name, .. } in &responses {
+        match (asked.get(call_id), open.remove(call_id)) {
+            (None, _) => {
+                return Err(Error::invalid(format!(
+                    "`tool_responses` has an answer to `{call_id}`, which is no open call of the turn"
+                )));
+            }
+            (Some(_), None) => {
+                return Err(Error::invalid(format!(
+                    "`tool_responses` has two answers to the call `{call_id}`; send one"
+                )));
+            }
+            (Some(asked), Some(_)) if asked != tool_name => {
+                return Err(Error::invalid(format!(
+                    "`tool_responses` has an answer of `{tool_name}` to the call `{call_id}`, which is \
+                     one of `{asked}`"
+                )));
+            }
+            (Some(_), Some(_)) => {}
+        }
+    }
+    if let Some(missing) = open.keys().min() {
         return Err(Error::invalid(format!(
             "`tool_responses` has no answer to the call `{missing}`; answer all calls of the turn"
-        )));
-    }
-    if let Some(unknown) = given.difference(&asked).next() {
-        return Err(Error::invalid(format!(
-            "`tool_responses` has an answer to `{unknown}`, which is no open call of the turn"
         )));
     }
     let calls = std::mem::take(&mut stored.pending);
@@ -349,12 +370,7 @@ fn answered(stored: &mut StoredTurn, responses: Vec<ToolResponse>) -> Result<Too
 
 /// Whether all answers are to calls that the turn has never seen.
 fn is_news(stored: &StoredTurn, responses: &[ToolResponse]) -> bool {
-    let mut seen = history::answered(&stored.turn);
-    let calls = stored.turn.steps.iter().filter_map(|step| match step {
-        Step::Inference(step) => step.model_response.tool_calls.as_ref(),
-        Step::ToolExecution(_) | Step::ShieldCall(_) | Step::MemoryRetrieval(_) => None,
-    });
-    seen.extend(calls.flatten().map(|call| call.call_id.as_str()));
+    let mut seen = history::call_ids(&stored.turn);
     !responses.is_empty() && responses.iter().all(|response| seen.insert(&response.call_id))
 }
 

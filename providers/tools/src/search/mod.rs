@@ -95,7 +95,7 @@ impl<S: Service> Searcher<S> {
         let Facts { key, key_title, .. } = S::FACTS;
         let own = || cx.provider_data.text(key).and_then(given);
         self.key.clone().or_else(own).ok_or_else(|| {
-            Error::invalid(format!(
+            Error::wants_key(format!(
                 "Pass {key_title} in the header X-LlamaStack-Provider-Data as \
                  {{ \"{key}\": <your api key>}}"
             ))

@@ -103,7 +103,7 @@ impl Searxng {
             return Ok((&self.http, url.clone()));
         }
         let own = cx.provider_data.text(URL_KEY).ok_or_else(|| {
-            Error::invalid(format!(
+            Error::wants_key(format!(
                 "Pass the address of an instance of {NAME} in the header \
                  X-LlamaStack-Provider-Data as {{ \"{URL_KEY}\": <address> }}"
             ))

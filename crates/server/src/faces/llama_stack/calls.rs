@@ -1,7 +1,10 @@
 //! Tool calls of an answer, whole or in pieces.
 
-use crate::faces::python;
-use chaski_api::{Error, Result, inference::ToolCall, openai::FunctionToolCall};
+use chaski_api::{
+    Error, Result,
+    inference::{ToolCall, UnparsedToolCall},
+    openai::FunctionToolCall,
+};
 use serde_json::{Map, Value};
 
 /// A call as the model wrote it; its arguments may not be JSON.
@@ -28,12 +31,12 @@ impl RawCall {
 
     /// The call as text, for a client that must be told about a call that cannot be understood.
     pub(super) fn raw(&self) -> String {
-        format!(
-            "call_id={} tool_name={} arguments={}",
-            python::quoted(&self.id),
-            python::quoted(&self.name),
-            python::quoted(&self.arguments),
-        )
+        let call = UnparsedToolCall {
+            call_id: self.id.clone(),
+            tool_name: self.name.clone(),
+            arguments: self.arguments.clone(),
+        };
+        call.to_string()
     }
 }
 

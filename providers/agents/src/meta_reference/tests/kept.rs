@@ -23,6 +23,16 @@ async fn rows(path: &Path) -> (Vec<StoredTurn>, Vec<StoredEntry>) {
     )
 }
 
+/// Changes the only turn of a file, which is not under way.
+pub(super) async fn change(path: &Path, edit: impl FnOnce(&mut StoredTurn)) {
+    let database = Database::new(Arc::new(SqliteRows::open(path, &SCHEMA).unwrap()));
+    let query = Database::query::<StoredTurn>(Scope::Upkeep);
+    let row = database.list(query).await.unwrap().records.pop().expect("there is a turn");
+    let mut turn = row.record.clone();
+    edit(&mut turn);
+    database.replace(&row, &turn).await.unwrap();
+}
+
 #[tokio::test]
 async fn each_step_is_a_row_and_the_row_of_the_turn_has_none() {
     let folder = tempfile::tempdir().unwrap();
@@ -47,7 +57,8 @@ async fn each_step_is_a_row_and_the_row_of_the_turn_has_none() {
         .collect();
     assert_eq!(begun, [["call1", "call2"].as_slice(), ["call3"].as_slice()]);
     let last = &entries.last().unwrap().usage;
-    assert_eq!((last, &row.usage), (&Usage { iterations: 3, calls: 3, tokens: 30 }, last));
+    let used = Usage { iterations: 3, calls: 3, tokens: 30, ..row.usage };
+    assert_eq!((last, row.usage), (&used, used));
     assert_eq!(world.session().await.turns, [turn]);
 }
 
@@ -209,6 +220,7 @@ async fn turns_of_the_first_schema_are_read_and_go_on() {
     let (turns, entries) = rows(&path).await;
     assert!(turns[0].turn.steps.is_empty());
     assert_eq!(entries.len(), 3);
-    assert_eq!(turns[0].usage, Usage { iterations: 2, calls: 0, tokens: 20 });
+    let Usage { iterations, calls, tokens, .. } = turns[0].usage;
+    assert_eq!((iterations, calls, tokens), (2, 0, 20));
     assert!(turns[0].begun.contains("c0"));
 }

@@ -128,18 +128,7 @@ async fn a_turn_that_was_answered_stays_in_its_session_if_going_on_with_it_fails
 
 /// Waits until the only turn of the session is no longer under way.
 async fn left(world: &World) -> Turn {
-    within("the end of the turn", async {
-        loop {
-            // A session that is free accepts another turn; this one is refused for its group.
-            let groups = json!({ "toolgroups": ["nope"] });
-            let free = !is_conflict(&world.turn_with(groups).await.error.unwrap());
-            if free {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    world.is_free().await;
     world.session().await.turns.pop().unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! Turns over a scripted model, scripted tools and a shield that objects to one word.
 
+mod bounds;
 mod kept;
 mod life;
 mod random;

@@ -1,8 +1,9 @@
 //! Tools of the server, tools of the client, and bounds.
 
 use super::*;
-use crate::meta_reference::tests::world::plain;
-use chaski_api::agents::ToolExecutionStep;
+use crate::meta_reference::tests::world::{plain, some_of};
+use chaski_api::{ErrorKind, agents::ToolExecutionStep};
+use std::collections::HashSet;
 
 fn executions(turn: &Turn) -> Vec<&ToolExecutionStep> {
     turn.steps
@@ -103,17 +104,116 @@ async fn what_the_model_can_mend_is_told_to_it_and_the_turn_goes_on() {
     assert_eq!(answers[0], "Error: `a` is missing");
     assert_eq!(
         answers[1],
-        "Error: there is no tool `no_such`; there are `add`, `slow`, `picky`, `broken`, `huge`"
+        "Error: there is no tool `no_such`; there are `add`, `slow`, `picky`, `broken`, `huge`, \
+         `unhurried`"
     );
     assert_eq!(turn.output_message.content.texts("").as_deref(), Some("sorry"));
 }
 
 #[tokio::test]
+async fn what_goes_wrong_in_a_tool_is_told_to_the_model_whatever_it_is() {
+    for kind in [
+        ErrorKind::InvalidRequest,
+        ErrorKind::NotFound,
+        ErrorKind::Conflict,
+        ErrorKind::TooLarge,
+        ErrorKind::RateLimited { retry_after: None },
+        ErrorKind::Unsupported,
+        ErrorKind::Upstream { status: Some(429) },
+        ErrorKind::Timeout,
+        ErrorKind::Unavailable { retry_after: None },
+    ] {
+        let script = [calls(&[("broken", json!({}))]), text(&["sorry"])];
+        let world = World::new(json!({ "toolgroups": ["my::math"] }), script).await;
+        *world.script.failure.lock().unwrap() = Some(Error::new(kind.clone(), "it broke"));
+        let turn = world.turn("go").await.turn();
+        let told = plain(&executions(&turn)[0].tool_responses[0].content);
+        assert_eq!(told, "Error: it broke", "{kind:?}");
+        assert_eq!(plain(&turn.output_message.content), "sorry", "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_only_the_caller_can_mend_ends_the_turn() {
-    let world =
-        World::new(json!({ "toolgroups": ["my::math"] }), [calls(&[("broken", json!({}))])]).await;
+    for failure in [
+        Error::wants_key("pass a key"),
+        Error::new(ErrorKind::Unauthenticated, "pass a key"),
+        Error::new(ErrorKind::Forbidden, "pass a key"),
+        Error::internal("pass a key"),
+    ] {
+        let script = [calls(&[("broken", json!({}))])];
+        let world = World::new(json!({ "toolgroups": ["my::math"] }), script).await;
+        *world.script.failure.lock().unwrap() = Some(failure);
+        let events = world.turn("go").await;
+        assert_eq!(events.error.unwrap().message, "pass a key");
+    }
+}
+
+#[tokio::test]
+async fn a_call_with_arguments_that_are_no_json_is_answered_to_the_model() {
+    let script = [Said::Unreadable("add".to_owned(), "{not json".to_owned()), text(&["I see"])];
+    let world = World::new(json!({ "toolgroups": ["my::math"] }), script).await;
+    let turn = world.turn("go").await.turn();
+    assert!(world.invoked().is_empty());
+    let step = executions(&turn)[0];
+    assert_eq!(
+        (step.tool_calls[0].call_id.as_str(), step.tool_calls[0].arguments.len()),
+        ("call1", 0)
+    );
+    assert_eq!(
+        plain(&step.tool_responses[0].content),
+        "Error: the arguments of the tool `add` must be a JSON object, not `{not json`; call it anew"
+    );
+    let told = &world.asked()[1]["messages"];
+    assert_eq!(told[2]["tool_calls"][0]["call_id"], "call1");
+    assert_eq!((&told[3]["role"], &told[3]["call_id"]), (&json!("tool"), &json!("call1")));
+    assert_eq!(plain(&turn.output_message.content), "I see");
+}
+
+#[tokio::test]
+async fn a_call_of_the_client_that_cannot_be_read_is_not_handed_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agents.db");
+    let script = [Said::Unreadable("ask_user".to_owned(), "{".to_owned()), Said::Stuck];
+    let world = World::at(&path, json!({ "client_tools": client_tool() }), script).await;
+    let left = some_of(world.begin(&json!({})).await, 5).await;
+    assert_eq!(left.kinds().last().unwrap(), "step_progress tool_execution");
+    world.is_free().await;
+    // Another process goes on, and knows it too.
+    let mut next = World::empty(&path, [text(&["I see"])]).await;
+    (next.agent_id, next.session_id) = (world.agent_id.clone(), world.session_id.clone());
+    let turn = next.session().await.turns.pop().unwrap();
+    let whole = next.resume(&turn.turn_id, json!([])).await.turn();
+    assert_eq!(executions(&whole).len(), 1);
+    assert_eq!(plain(&whole.output_message.content), "I see");
+}
+
+#[tokio::test]
+async fn each_call_of_a_turn_is_made_whatever_its_id_is_in_the_model() {
+    let world = World::new(
+        json!({ "toolgroups": ["my::math"] }),
+        [
+            calls(&[("add", json!({ "n": 1 })), ("add", json!({ "n": 2 }))]),
+            calls(&[("huge", json!({}))]),
+            text(&["done"]),
+        ],
+    )
+    .await;
+    *world.script.repeats_ids.lock().unwrap() = true;
     let events = world.turn("go").await;
-    assert_eq!(events.error.unwrap().message, "pass a key");
+    let names: Vec<String> = world.invoked().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["add", "add", "huge"]);
+    let turn = events.turn();
+    let ids: Vec<&str> =
+        executions(&turn).iter().map(|step| step.tool_responses[0].call_id.as_str()).collect();
+    assert_eq!((ids[0], ids.len()), ("call0", 3));
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 3, "{ids:?}");
+    // The caller and the model know the calls by these ids.
+    let seen = serde_json::to_value(&events.events).unwrap().to_string();
+    let told = world.asked()[2]["messages"].to_string();
+    for id in ids {
+        assert!(seen.matches(id).count() >= 3 && told.matches(id).count() == 2, "{id}");
+    }
 }
 
 #[tokio::test]
@@ -162,7 +262,17 @@ async fn a_tool_of_the_client_is_waited_for() {
 
     let answer = |id: &str| json!([{ "call_id": id, "tool_name": "ask_user", "content": "42" }]);
     let wrong = world.resume(&turn.turn_id, answer("other")).await;
-    assert!(wrong.error.unwrap().message.contains("has no answer to the call `call2`"));
+    assert!(
+        wrong.error.unwrap().message.contains("has an answer to `other`, which is no open call")
+    );
+    let mut twice = answer("call2");
+    twice.as_array_mut().unwrap().extend(answer("call2").as_array().unwrap().clone());
+    let twice = world.resume(&turn.turn_id, twice).await;
+    assert!(twice.error.unwrap().message.contains("has two answers to the call `call2`"));
+    let mut renamed = answer("call2");
+    renamed[0]["tool_name"] = "add".into();
+    let renamed = world.resume(&turn.turn_id, renamed).await;
+    assert!(renamed.error.unwrap().message.ends_with("which is one of `ask_user`"));
     let missing = world.resume(&turn.turn_id, json!([])).await;
     assert!(missing.error.unwrap().message.contains("has no answer to the call `call2`"));
     let unknown = world.resume("nope", json!([])).await;

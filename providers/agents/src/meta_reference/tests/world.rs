@@ -6,7 +6,8 @@ use chaski_api::{
     agents::TurnStreamChunk,
     endpoints::rag_tool::{InsertDocumentsRequest, QueryContextRequest},
     inference::{
-        ChatCompletionRequest, ChatCompletionResponse, ChatStreamChunk, InterleavedContent, Message,
+        ChatCompletionRequest, ChatCompletionResponse, ChatStreamChunk, InterleavedContent,
+        Message, UnparsedToolCall,
     },
     retrieval::{Filter, RagQueryResult},
     safety::RunShieldResponse,
@@ -32,6 +33,8 @@ pub(super) enum Said {
     Calls(Vec<(String, Value)>),
     /// Calls with which the limit of tokens is reached.
     Cut(Vec<(String, Value)>),
+    /// A call of a tool with arguments that are no JSON.
+    Unreadable(String, String),
     Failure,
     /// One word, and then nothing for ever.
     Stuck,
@@ -56,10 +59,25 @@ pub(super) struct Script {
     databases: Mutex<BTreeSet<String>>,
     /// Calls of `slow` wait for so many others.
     pub(super) together: Mutex<Option<Arc<tokio::sync::Barrier>>>,
-    made: Mutex<usize>,
+    /// The calls that the model has made.
+    made: Mutex<Vec<(String, Value)>>,
+    /// How the next call of `broken` fails.
+    pub(super) failure: Mutex<Option<Error>>,
+    /// Whether the model gives all calls the same id.
+    pub(super) repeats_ids: Mutex<bool>,
 }
 
 impl Script {
+    /// Notes a call of the model; gives its id.
+    fn call(&self, name: &str, arguments: &Value) -> String {
+        let mut made = self.made.lock().unwrap();
+        made.push((name.to_owned(), arguments.clone()));
+        if *self.repeats_ids.lock().unwrap() {
+            return "call0".to_owned();
+        }
+        format!("call{}", made.len())
+    }
+
     fn chunks(&self, said: &Said) -> Vec<Value> {
         let progress =
             |delta: Value| json!({ "event": { "event_type": "progress", "delta": delta } });
@@ -70,15 +88,23 @@ impl Script {
         match said {
             Said::Text(pieces) => chunks.extend(pieces.iter().map(|text| piece(text))),
             Said::Calls(calls) | Said::Cut(calls) => chunks.extend(calls.iter().map(|(name, arguments)| {
-                let mut made = self.made.lock().unwrap();
-                *made += 1;
-                let call = json!({
-                    "call_id": format!("call{made}"), "tool_name": name, "arguments": arguments,
-                });
+                let call_id = self.call(name, arguments);
+                let call =
+                    json!({ "call_id": call_id, "tool_name": name, "arguments": arguments });
                 progress(
                     json!({ "type": "tool_call", "tool_call": call, "parse_status": "succeeded" }),
                 )
             })),
+            Said::Unreadable(name, arguments) => {
+                let call = UnparsedToolCall {
+                    call_id: self.call(name, &json!({})),
+                    tool_name: name.clone(),
+                    arguments: arguments.clone(),
+                };
+                chunks.push(progress(json!({
+                    "type": "tool_call", "tool_call": call.to_string(), "parse_status": "failed",
+                })));
+            }
             Said::Failure | Said::Stuck => chunks.push(piece("wait")),
         }
         let is_cut = matches!(said, Said::Cut(_));
@@ -116,7 +142,11 @@ impl Chat for Script {
         let all = stream::iter(chunks);
         Ok(Reply::Stream(match said {
             Said::Stuck => all.chain(stream::pending()).boxed(),
-            Said::Text(_) | Said::Calls(_) | Said::Cut(_) | Said::Failure => all.boxed(),
+            Said::Text(_)
+            | Said::Calls(_)
+            | Said::Cut(_)
+            | Said::Unreadable(..)
+            | Said::Failure => all.boxed(),
         }))
     }
 }
@@ -130,7 +160,7 @@ fn tool(name: &str, group: &str) -> Tool {
 }
 
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("my::math", &["add", "slow", "picky", "broken", "huge"]),
+    ("my::math", &["add", "slow", "picky", "broken", "huge", "unhurried"]),
     ("builtin::websearch", &["web_search"]),
     ("builtin::rag", &["insert_into_memory", "knowledge_search"]),
     ("builtin::code_interpreter", &["code_interpreter"]),
@@ -176,7 +206,16 @@ impl Tools for Script {
                 Ok(ToolInvocationResult::text("slow"))
             }
             "picky" => Err(Error::invalid("`a` is missing").with_param("kwargs")),
-            "broken" => Err(Error::invalid("pass a key")),
+            "broken" => {
+                let failure = self.failure.lock().unwrap().take();
+                Err(failure.expect("the test says how it fails"))
+            }
+            "unhurried" => {
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+                Ok(ToolInvocationResult::text("at last"))
+            }
             "huge" => Ok(ToolInvocationResult::text("é".repeat(2 << 20))),
             name => Ok(ToolInvocationResult::text(format!("{name} done"))),
         }
@@ -246,12 +285,14 @@ impl Retrieval for Script {
 }
 
 /// The events of a turn.
-pub(super) struct Events {
+pub(super) struct Watched {
     pub(super) events: Vec<TurnStreamChunk>,
     pub(super) error: Option<Error>,
+    /// Whether there may have been more.
+    pub(super) were_left: bool,
 }
 
-impl Events {
+impl Watched {
     /// What each event is, and of which step.
     pub(super) fn kinds(&self) -> Vec<String> {
         self.events.iter().map(kind).collect()
@@ -358,12 +399,16 @@ impl World {
         CreateTurnRequest::from_json(request).unwrap()
     }
 
-    pub(super) async fn turn(&self, text: &str) -> Events {
+    pub(super) async fn turn(&self, text: &str) -> Watched {
         self.turn_with(json!({ "messages": [{ "role": "user", "content": text }] })).await
     }
 
-    pub(super) async fn turn_with(&self, more: Value) -> Events {
-        gathered(self.agents.create_turn(&self.cx, self.request(&more)).await).await
+    pub(super) async fn turn_with(&self, more: Value) -> Watched {
+        some_of(self.begin(&more).await, usize::MAX).await
+    }
+
+    pub(super) async fn begin(&self, more: &Value) -> Result<TurnReply> {
+        self.agents.create_turn(&self.cx, self.request(more)).await
     }
 
     /// The stream of a turn, to be read by the test.
@@ -385,13 +430,32 @@ impl World {
         }
     }
 
-    pub(super) async fn resume(&self, turn_id: &str, responses: Value) -> Events {
+    pub(super) async fn resume(&self, turn_id: &str, responses: Value) -> Watched {
+        some_of(self.go_on(turn_id, responses).await, usize::MAX).await
+    }
+
+    pub(super) async fn go_on(&self, turn_id: &str, responses: Value) -> Result<TurnReply> {
         let request = ResumeTurnRequest::from_json(json!({
             "agent_id": self.agent_id, "session_id": self.session_id, "turn_id": turn_id,
             "tool_responses": responses, "stream": true,
         }))
         .unwrap();
-        gathered(self.agents.resume_turn(&self.cx, request).await).await
+        self.agents.resume_turn(&self.cx, request).await
+    }
+
+    /// Waits until no turn of the session is under way.
+    pub(super) async fn is_free(&self) {
+        within("the end of the turn", async {
+            loop {
+                // A session that is free accepts another turn; this one is refused for its group.
+                let groups = json!({ "toolgroups": ["nope"] });
+                if !is_conflict(&self.turn_with(groups).await.error.unwrap()) {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// The session, as requests name it.
@@ -411,6 +475,10 @@ impl World {
         self.script.asked.lock().unwrap().clone()
     }
 
+    pub(super) fn made(&self) -> Vec<(String, Value)> {
+        self.script.made.lock().unwrap().clone()
+    }
+
     pub(super) fn invoked(&self) -> Vec<(String, Map<String, Value>)> {
         self.script.invoked.lock().unwrap().clone()
     }
@@ -424,21 +492,23 @@ impl World {
     }
 }
 
-async fn gathered(reply: Result<TurnReply>) -> Events {
+/// Reads the events of a turn, but no more than so many.
+pub(super) async fn some_of(reply: Result<TurnReply>, most: usize) -> Watched {
     let mut events = Vec::new();
     let mut stream = match reply {
         Ok(Reply::Stream(stream)) => stream,
         Ok(Reply::Full(_)) => panic!("a stream was asked for"),
-        Err(error) => return Events { events, error: Some(error) },
+        Err(error) => return Watched { events, error: Some(error), were_left: false },
     };
     let mut error = None;
-    while let Some(event) = within("an event of a turn", stream.next()).await {
-        match event {
-            Ok(event) => events.push(event.into_value().unwrap()),
-            Err(failure) => error = Some(failure),
+    while events.len() < most {
+        match within("an event of a turn", stream.next()).await {
+            Some(Ok(event)) => events.push(event.into_value().unwrap()),
+            Some(Err(failure)) => error = Some(failure),
+            None => return Watched { events, error, were_left: false },
         }
     }
-    Events { events, error }
+    Watched { events, error, were_left: true }
 }
 
 /// The text of a tool's answer.
