@@ -101,11 +101,13 @@ def test_answers_go_on_when_an_upstream_dies(pair):
     assert embedded.headers["x-chaski-provider"] == "second"
 
 
-def test_one_answer_may_take_two_attempts(pair):
-    # Both are told to fail: the first is tried, then the second, whose failure is the answer.
+def test_one_answer_may_take_several_attempts(pair):
+    # Both are told to fail: the first is tried once, then the second three times, whose failure is the answer.
     with pytest.raises(openai.InternalServerError) as failure:
         pair.ask("fail with 503")
-    assert who(failure.value.response) == ("second", "2")
+    assert who(failure.value.response) == ("second", "4")
+    calls = [[request for request in one.requests if request["path"].endswith("chat/completions")] for one in (pair.first, pair.second)]
+    assert [len(of_one) for of_one in calls] == [1, 3]
     with pytest.raises(openai.BadRequestError) as failure:
         pair.ask("fail with 400")
     assert failure.value.response.headers["x-chaski-attempts"] == "1", "a mistake of the caller"

@@ -98,9 +98,9 @@ wire! {
         pub provider_id: String,
         /// The provider's name of the model.
         pub provider_model_id: String,
-        /// Requests sent to the provider.
+        /// Requests given to the provider, and each repeat of a call that failed.
         pub requests: i64,
-        /// Those that failed, or whose stream broke off.
+        /// Those of them that failed, or whose stream broke off.
         pub failures: i64,
         /// Tokens of prompts, as the provider counted them. Streams of OpenAI's API count where
         /// the request asks for it with `stream_options.include_usage`, or the model has a `cost`.

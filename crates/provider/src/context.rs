@@ -2,6 +2,7 @@
 
 use crate::{SpanContext, Trail};
 use chaski_store::Owner;
+use chaski_upstream::Repeats;
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Instant};
 
@@ -106,6 +107,8 @@ pub struct Context {
     pub trail: Arc<Trail>,
     /// Where the request is in its trace.
     pub spans: SpanContext,
+    /// Whether calls of upstreams are repeated where they fail, and who counts that.
+    pub repeats: Repeats,
 }
 
 impl Context {

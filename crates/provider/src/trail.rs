@@ -65,7 +65,7 @@ impl Trail {
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(served));
     }
 
-    /// Notes that a request is sent to a provider.
+    /// Notes that a request is given to a provider, or a call of one repeated.
     pub fn attempt(&self) {
         self.attempts.fetch_add(1, Relaxed);
     }
@@ -87,7 +87,7 @@ impl Trail {
         self.completion.fetch_add(tokens.completion, Relaxed);
     }
 
-    /// How many requests were sent to providers.
+    /// How many requests were given to providers and how many calls repeated, all in all.
     pub fn attempts(&self) -> u32 {
         self.attempts.load(Relaxed)
     }

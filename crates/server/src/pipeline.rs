@@ -19,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 use chaski_api::{Api, Error, ErrorKind, Face, Result};
 use chaski_provider::{ApiHeaders, Context, Principal, ProviderData, SpanContext};
 use chaski_stack::Served;
+use chaski_upstream::Repeats;
 use futures_util::{FutureExt, StreamExt};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header,
@@ -213,6 +214,7 @@ fn context(
         cache: trail::cache_control(headers),
         trail: Arc::default(),
         spans: SpanContext::default(),
+        repeats: Repeats::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 const PROVIDER: HeaderName = HeaderName::from_static("x-chaski-provider");
 /// The provider's name of the model.
 const MODEL: HeaderName = HeaderName::from_static("x-chaski-model");
-/// How many requests were sent to providers.
+/// How many attempts it took.
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-chaski-attempts");
 
 /// What the answer cost, in the currency of the model's `cost`; with answers that come at once.

@@ -14,7 +14,8 @@ pub mod openai;
 mod trace;
 
 pub use client::{
-    ByteStream, CircuitBreaker, HostPort, Http, HttpOptions, Proxies, Request, Response, Tls,
+    ByteStream, CircuitBreaker, CountRepeats, HostPort, Http, HttpOptions, Proxies, Repeats,
+    Request, Response, Tls,
 };
 pub use guard::Fetched;
 pub use trace::TraceParent;

@@ -95,8 +95,8 @@ impl<V: Vendor> Adapter<V> {
             );
             return Err(Error::new(ErrorKind::Unauthenticated, message));
         }
-        let trace = cx.spans.parent();
-        Ok(Call { key, request_id: &cx.request_id, deadline: cx.deadline, trace })
+        let (trace, repeats) = (cx.spans.parent(), Some(&cx.repeats));
+        Ok(Call { key, request_id: &cx.request_id, deadline: cx.deadline, trace, repeats })
     }
 }
 

@@ -44,7 +44,8 @@ chaski_api::wire! {
         pub waiting_seconds: Above<0> = Above(30.0),
         /// How often a call is repeated that was not answered, or with a status that may pass
         /// (408, 409, 429 and from 500). `Retry-After` is obeyed up to a minute. Nothing is
-        /// repeated once an answer has begun.
+        /// repeated once an answer has begun, nor while another one of the `targets` of a model
+        /// is up and does not rest: that one is asked first.
         pub retries: Between<0, 10> = Between(2),
         /// How many repetitions there may be in a hundred calls, beyond ten at first and one a
         /// second.

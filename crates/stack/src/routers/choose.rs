@@ -65,7 +65,7 @@ impl Set {
         self.0 &= !(1 << index);
     }
 
-    fn iter(self) -> impl Iterator<Item = usize> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
         (0..32).filter(move |index| self.contains(*index))
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     call::Call,
     choose::{Dice, Set, choose},
-    metered::{Answer, Meter},
+    metered::{self, Answer, Meter},
     rerank::{self, Wish},
     retry,
 };
@@ -68,7 +68,7 @@ impl InferenceRouter {
             cx.trail.lead_to(&only.served);
             cx.trail.settle();
             let provider = only.ready().await?;
-            return attempt(&placed, 0, &*provider, cx, request).await;
+            return attempt(&placed, Turn::ONLY, &*provider, cx, request).await;
         }
         let streams = request.streams();
         let (cx, dice) = (cx.clone(), Arc::clone(&self.dice));
@@ -81,19 +81,39 @@ impl InferenceRouter {
     }
 }
 
-/// Gives the request to `provider`, that of the place at `index`.
+/// A place whose turn it is.
+#[derive(Clone, Copy)]
+struct Turn {
+    /// Which one it is.
+    index: usize,
+    /// Whether there is no other one any more.
+    is_last: bool,
+    /// Whether the provider may ask its upstream again where that fails. Nobody waits for that as
+    /// long as another place is likely to answer.
+    repeats: bool,
+}
+
+impl Turn {
+    /// That of the only place.
+    const ONLY: Self = Self { index: 0, is_last: true, repeats: true };
+}
+
+/// Gives the request to `provider`, that of the place whose turn it is.
 async fn attempt<C: Call>(
     placed: &Arc<Placed<Model>>,
-    index: usize,
+    turn: Turn,
     provider: &dyn InferenceProvider,
     cx: &Context,
     mut request: C,
 ) -> Result<C::Answer> {
-    let place = &placed.places[index];
+    let place = &placed.places[turn.index];
     request.set_model(&place.resource_id);
-    let meter = Meter::new(placed, index, cx, C::SPAN);
+    let meter = Meter::new(placed, turn.index, cx, C::SPAN);
     let mut narrowed = cx.for_provider(place.provider_data_keys());
     meter.enter(&mut narrowed);
+    if !turn.repeats {
+        narrowed.repeats = narrowed.repeats.off();
+    }
     match request.send(provider, &narrowed).await {
         Ok(answer) => Ok(answer.metered(meter)),
         Err(error) => {
@@ -129,9 +149,13 @@ async fn one_after_the_other<C: Call>(
         }
         cx.trail.lead_to(&place.served);
         let is_last = open.is_empty() && resting.is_empty();
+        // Those that rest are no better than this one, as long as it does not rest itself.
+        let promising = open.iter().any(|other| placed.places[other].is_promising());
+        let repeats = is_last || first_round && !promising;
+        let turn = Turn { index, is_last, repeats };
         let copy = if is_last { request.take() } else { request.clone() };
         let Some(copy) = copy else { break };
-        let error = match begin(placed, index, is_last, cx, copy).await {
+        let error = match begin(placed, turn, cx, copy).await {
             Ok(answer) => {
                 place.load.works();
                 return Ok(answer);
@@ -163,20 +187,19 @@ struct Failed {
     elsewhere: bool,
 }
 
-/// Gives the request to the place at `index`, and waits until the answer has begun.
+/// Gives the request to the place whose turn it is, and waits until the answer has begun.
 async fn begin<C: Call>(
     placed: &Arc<Placed<Model>>,
-    index: usize,
-    is_last: bool,
+    turn: Turn,
     cx: &Context,
     request: C,
 ) -> Result<C::Answer, Failed> {
-    let place = &placed.places[index];
+    let place = &placed.places[turn.index];
     // Where there is another one, nobody waits for a provider that starts.
-    let provider = if is_last { place.ready().await } else { place.provider() };
+    let provider = if turn.is_last { place.ready().await } else { place.provider() };
     let provider = provider.map_err(|error| Failed { error, elsewhere: true })?;
     let work = async {
-        let answer = attempt(placed, index, &*provider, cx, request).await?;
+        let answer = attempt(placed, turn, &*provider, cx, request).await?;
         answer.begun().await
     };
     let outcome = match cx.deadline {
@@ -240,6 +263,7 @@ impl Inference for InferenceRouter {
         let (provider, mut narrowed) = ready(only, cx).await?;
         let span = cx.spans.start(MESSAGES);
         narrowed.spans = span.context(&cx.spans);
+        narrowed.repeats = metered::counted(only, cx);
         let outcome = provider.messages(&narrowed, &only.resource_id, request).await;
         if matches!(outcome, Ok(None)) {
             // The face asks in another way, whose span is the one that counts.

@@ -1,10 +1,11 @@
 //! Answers on their way from a provider: counted, watched for failures, ended by the first error.
 
-use crate::table::{Place, Placed, UnderWay};
+use crate::table::{Place, Placed, UnderWay, Usage};
 use chaski_api::{Error, Result, models::Model};
 use chaski_provider::{
     Context as RequestContext, Counted, EventStream, OpenSpan, Payload, Reply, Tokens, Trail,
 };
+use chaski_upstream::{CountRepeats, Repeats};
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use std::{
     pin::Pin,
@@ -77,6 +78,7 @@ impl Meter {
     /// The context of what the provider does.
     pub(crate) fn enter(&self, cx: &mut RequestContext) {
         cx.spans = self.span.context(&cx.spans);
+        cx.repeats = counted(self.place(), cx);
     }
 
     fn place(&self) -> &Place<Model> {
@@ -98,6 +100,26 @@ impl Meter {
         {
             self.place().load.failed(pause);
         }
+    }
+}
+
+/// Repeats of a call to this place that are counted like requests of their own.
+pub(crate) fn counted(place: &Place<Model>, cx: &RequestContext) -> Repeats {
+    let (usage, trail) = (Arc::clone(&place.usage), Arc::clone(&cx.trail));
+    Repeats::counted(Arc::new(Attempts { usage, trail }))
+}
+
+/// Counts the attempts of a call beyond the first.
+struct Attempts {
+    usage: Arc<Usage>,
+    trail: Arc<Trail>,
+}
+
+impl CountRepeats for Attempts {
+    fn repeated(&self) {
+        self.usage.failed();
+        self.usage.sent();
+        self.trail.attempt();
     }
 }
 

@@ -70,7 +70,8 @@ impl Load {
 
     /// Whether it rests.
     pub(crate) fn rests(&self) -> bool {
-        self.now() < self.rests_until.load(Relaxed)
+        let until = self.rests_until.load(Relaxed);
+        until != 0 && self.now() < until
     }
 
     /// Lets it rest for `pause`.

@@ -49,6 +49,11 @@ impl<R: Resource> Place<R> {
         keys.unwrap_or_default()
     }
 
+    /// Whether a request may well succeed here: the provider is up, and did not fail a while ago.
+    pub(crate) fn is_promising(&self) -> bool {
+        !self.load.rests() && self.provider().is_ok()
+    }
+
     fn instance(&self) -> Result<&Instance<R::Provider>> {
         self.instance.as_deref().ok_or_else(|| {
             Error::not_found(format!(

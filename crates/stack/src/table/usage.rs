@@ -27,7 +27,7 @@ impl Usage {
         }
     }
 
-    /// Counts a request that is sent to the provider.
+    /// Counts a request that is given to the provider, or repeated.
     pub(crate) fn sent(&self) {
         self.requests.fetch_add(1, Relaxed);
     }

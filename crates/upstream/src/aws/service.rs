@@ -7,7 +7,7 @@ use super::{
     signature::{self, Signed},
     sts::TokenService,
 };
-use crate::{Http, Request, Response, TraceParent, client::secret_header};
+use crate::{Http, Repeats, Request, Response, TraceParent, client::secret_header};
 use bytes::Bytes;
 use chaski_api::{Error, ErrorKind, Result, Secret};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -53,6 +53,7 @@ struct Call<'a> {
     deadline: Option<Instant>,
     /// Not signed, since proxies on the way may be part of the trace.
     trace: Option<&'a TraceParent>,
+    repeats: Option<&'a Repeats>,
 }
 
 /// A service of AWS in one region.
@@ -122,7 +123,7 @@ impl Service {
     }
 
     /// Sends a JSON body; the path is given by its segments, in plain text. `trace` is the span that
-    /// the call belongs to.
+    /// the call belongs to, `repeats` is about attempts that fail.
     ///
     /// # Errors
     /// What the service answers, with its code, or that it does not answer.
@@ -132,11 +133,13 @@ impl Service {
         body: Bytes,
         deadline: Option<Instant>,
         trace: Option<&TraceParent>,
+        repeats: Option<&Repeats>,
     ) -> Result<Response> {
         let json = HeaderValue::from_static("application/json");
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
         let url = self.at(path)?;
-        self.call(Call { method: Method::POST, url, headers, body, deadline, trace }).await
+        let method = Method::POST;
+        self.call(Call { method, url, headers, body, deadline, trace, repeats }).await
     }
 
     /// Asks for what is at a path, given like that of [`Self::post`], with these parameters.
@@ -157,7 +160,8 @@ impl Service {
             .collect();
         url.set_query((!pairs.is_empty()).then(|| pairs.join("&")).as_deref());
         let (headers, body) = (HeaderMap::new(), Bytes::new());
-        self.call(Call { method: Method::GET, url, headers, body, deadline, trace: None }).await
+        let (method, trace, repeats) = (Method::GET, None, None);
+        self.call(Call { method, url, headers, body, deadline, trace, repeats }).await
     }
 
     async fn call(&self, mut call: Call<'_>) -> Result<Response> {
@@ -176,6 +180,9 @@ impl Service {
             return outcome;
         }
         let signed = self.signed(&call, &renewed)?;
+        if let Some(repeats) = call.repeats {
+            repeats.count();
+        }
         self.send(&call, &signed).await?.0
     }
 
@@ -213,7 +220,7 @@ impl Service {
             request = request.json(call.body.clone());
         }
         request = request.headers(headers).retries(self.retries);
-        request = request.deadline(call.deadline).trace(call.trace);
+        request = request.deadline(call.deadline).trace(call.trace).repeats(call.repeats);
         if let Some(limit) = self.read_timeout {
             request = request.first_byte_timeout(limit).read_timeout(limit);
         }

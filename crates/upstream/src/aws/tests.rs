@@ -44,7 +44,7 @@ async fn service(
 
 async fn post(service: &Service) -> Result<Bytes> {
     let path = ["model", "a:b/c", "converse"];
-    let response = service.post(&path, Bytes::from("{}"), None, None).await?;
+    let response = service.post(&path, Bytes::from("{}"), None, None, None).await?;
     response.bytes(1024).await
 }
 
@@ -131,7 +131,7 @@ async fn the_span_of_a_call_is_told_and_not_signed() {
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
     let parent = TraceParent::read(&HeaderMap::from_iter(headers));
     let path = ["model", "m", "converse"];
-    service.post(&path, Bytes::from("{}"), None, parent.as_ref()).await.unwrap();
+    service.post(&path, Bytes::from("{}"), None, parent.as_ref(), None).await.unwrap();
     let seen = upstream.only_request();
     assert_eq!((seen.header("traceparent"), seen.header("tracestate")), (given, "a=1"));
     let signed = "SignedHeaders=content-type;host;x-amz-date, Signature=";
@@ -485,7 +485,8 @@ async fn errors_carry_the_status_the_code_and_the_message_of_the_service() {
     assert_eq!(error.code.as_deref(), Some("ValidationException"));
     assert_eq!(error.message, "The provided model identifier is invalid.");
     for id in ["", ".", ".."] {
-        let error = service.post(&["model", id], Bytes::new(), None, None).await.err().unwrap();
+        let error =
+            service.post(&["model", id], Bytes::new(), None, None, None).await.err().unwrap();
         assert_eq!(error.kind, ErrorKind::InvalidRequest, "{id}");
     }
 }

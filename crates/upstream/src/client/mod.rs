@@ -6,6 +6,7 @@ mod direct;
 mod failure;
 mod options;
 mod places;
+mod repeats;
 mod request;
 mod response;
 mod retry;
@@ -16,6 +17,7 @@ mod tests;
 
 pub(crate) use failure::{error_in, not_reached, walk};
 pub use options::{CircuitBreaker, HostPort, HttpOptions, Proxies};
+pub use repeats::{CountRepeats, Repeats};
 pub(crate) use request::secret_header;
 pub use request::{Request, Tls};
 pub use response::{ByteStream, Response};
@@ -152,7 +154,7 @@ impl Http {
 
     /// Sends a request and waits for the head of the answer, whatever its status is.
     ///
-    /// Failed attempts are repeated as [`Request::retries`] says. Dropping the future or the
+    /// Failed attempts are repeated as [`Request::retries`] and [`Request::repeats`] say. Dropping the future or the
     /// answer cancels the request, and makes room for another one.
     ///
     /// # Errors
@@ -180,6 +182,7 @@ impl Http {
                 );
                 drop(outcome);
                 tokio::time::sleep(pause).await;
+                request.repeats.count();
                 continue;
             }
             let response =

@@ -1,5 +1,6 @@
 //! A request to an upstream that the operator configured.
 
+use super::Repeats;
 use crate::TraceParent;
 use bytes::Bytes;
 use chaski_api::{Error, Result, Secret};
@@ -34,6 +35,7 @@ pub struct Request {
     pub(super) tls: Tls,
     pub(super) http2: bool,
     pub(super) retries: u32,
+    pub(super) repeats: Repeats,
     pub(super) redirects: u32,
     pub(super) deadline: Option<Instant>,
     pub(super) first_byte_timeout: Option<Duration>,
@@ -52,6 +54,7 @@ impl Request {
             tls: Tls::default(),
             http2: false,
             retries: 0,
+            repeats: Repeats::default(),
             redirects: 0,
             deadline: None,
             first_byte_timeout: None,
@@ -143,6 +146,15 @@ impl Request {
     /// only a request that may arrive twice may be repeated.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
+        self
+    }
+
+    /// What whoever makes the call says about its repeats: [`Self::retries`] is how many there may
+    /// be.
+    pub fn repeats(mut self, repeats: Option<&Repeats>) -> Self {
+        if let Some(repeats) = repeats {
+            self.repeats = repeats.clone();
+        }
         self
     }
 

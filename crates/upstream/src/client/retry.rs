@@ -20,7 +20,7 @@ pub(super) fn pause(
     end: Option<End>,
     outcome: &Result<Response, Failure>,
 ) -> Option<Duration> {
-    if attempt >= request.retries {
+    if attempt >= request.retries || request.repeats.are_off() {
         return None;
     }
     let pause = match outcome {

@@ -6,7 +6,7 @@ use super::{
     listing, request, vectors,
 };
 use crate::{
-    Http, Request, Response, Tls, TraceParent,
+    Http, Repeats, Request, Response, Tls, TraceParent,
     client::{error_in, secret_header},
 };
 use bytes::Bytes;
@@ -52,6 +52,8 @@ pub struct Call<'a> {
     pub deadline: Option<Instant>,
     /// The span of a trace that the call belongs to.
     pub trace: Option<&'a TraceParent>,
+    /// Whether it is repeated where it fails, and who counts that.
+    pub repeats: Option<&'a Repeats>,
 }
 
 /// An answer at once, or as events.
@@ -248,7 +250,8 @@ impl Connection {
             .headers(&self.headers)
             .tls(self.tls.clone())
             .deadline(call.deadline)
-            .trace(call.trace);
+            .trace(call.trace)
+            .repeats(call.repeats);
         let key = match call.key {
             Some(key) => Some(secret_header(self.dialect.key_header.1, &Secret::new(key))?),
             None => self.key.clone(),

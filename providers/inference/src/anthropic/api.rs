@@ -159,7 +159,8 @@ impl Api {
             .text(VERSION.0, VERSION.1)?
             .deadline(cx.deadline)
             .trace(cx.spans.parent())
-            .retries(self.http.retries());
+            .retries(self.http.retries())
+            .repeats(Some(&cx.repeats));
         // A caller that speaks the API says which of its versions and additions it means.
         for (name, value) in cx.api_headers.iter() {
             request = request.text(name, value)?;

@@ -148,7 +148,8 @@ async fn ask(
 ) -> Result<Vectors> {
     let body = Bytes::from((family.body)(texts, request).to_string());
     let path = ["model", request.model(), "invoke"];
-    let response = service.post(&path, body, cx.deadline, cx.spans.parent()).await?;
+    let (trace, repeats) = (cx.spans.parent(), Some(&cx.repeats));
+    let response = service.post(&path, body, cx.deadline, trace, repeats).await?;
     let answer = (family.vectors)(read(response).await?)
         .ok_or_else(|| broken("sent vectors that cannot be understood"))?;
     if answer.vectors.len() != texts.len() {

@@ -109,7 +109,8 @@ impl Inference for Bedrock {
         let operation = if request.stream() { "converse-stream" } else { "converse" };
         let path = ["model", request.model(), operation];
         let body = Bytes::from(body.to_string());
-        let response = self.service.post(&path, body, cx.deadline, cx.spans.parent()).await?;
+        let (trace, repeats) = (cx.spans.parent(), Some(&cx.repeats));
+        let response = self.service.post(&path, body, cx.deadline, trace, repeats).await?;
         let head = Head::of_chat(request.model());
         if !request.stream() {
             let answer = read(response).await?;

@@ -31,10 +31,13 @@ pub(super) async fn chat(
     request: &ChatRequest,
 ) -> Result<ChatReply> {
     let body = request::translate(request)?;
-    let request_to =
-        Request::post(NAME, url.clone()).json(body.to_string()).trace(cx.spans.parent());
-    let response = http.send(request_to.deadline(cx.deadline).retries(http.retries())).await?;
-    let response = response.success().await?;
+    let request_to = Request::post(NAME, url.clone())
+        .json(body.to_string())
+        .trace(cx.spans.parent())
+        .deadline(cx.deadline)
+        .retries(http.retries())
+        .repeats(Some(&cx.repeats));
+    let response = http.send(request_to).await?.success().await?;
     let head = Head::of_chat(request.model());
     if request.stream() {
         let usage = usage_wanted(request.body.get("stream_options"));

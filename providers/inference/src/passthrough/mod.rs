@@ -109,7 +109,8 @@ impl Passthrough {
     async fn upstream<'a>(&self, cx: &'a Context) -> Result<(Face, Call<'a>)> {
         let given = |keys: [&str; 2]| keys.iter().find_map(|key| cx.provider_data.text(key));
         let (key, trace) = (given(API_KEY_KEYS), cx.spans.parent());
-        let call = Call { key, request_id: &cx.request_id, deadline: cx.deadline, trace };
+        let (request_id, deadline, repeats) = (&cx.request_id, cx.deadline, Some(&cx.repeats));
+        let call = Call { key, request_id, deadline, trace, repeats };
         match (given(URL_KEYS), &self.configured) {
             (None, Some(server)) => Ok((server.face(call).await?, call)),
             (Some(url), Some(server)) if server.is_at(url) => Ok((server.face(call).await?, call)),

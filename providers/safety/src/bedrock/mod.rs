@@ -186,7 +186,8 @@ impl Safety for Bedrock {
         let body = json!({ "source": source, "content": content });
         let path = ["guardrail", &shield.provider_resource_id, "version", version, "apply"];
         let body = Bytes::from(body.to_string());
-        let answer = self.runtime.post(&path, body, cx.deadline, cx.spans.parent()).await?;
+        let (trace, repeats) = (cx.spans.parent(), Some(&cx.repeats));
+        let answer = self.runtime.post(&path, body, cx.deadline, trace, repeats).await?;
         let applied: Applied = read(answer).await?;
         match applied.action.as_str() {
             "NONE" => Ok(RunShieldResponse { violation: None }),

@@ -4,7 +4,10 @@ use chaski_api::Secret;
 use chaski_testkit::{Answer, FakeUpstream, Gate, within};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Instant,
+};
 
 mod connections;
 mod errors;
@@ -63,6 +66,26 @@ async fn other_statuses_and_the_last_attempt_are_final() {
         assert_eq!(answer.status(), status);
         assert_eq!(upstream.requests().len(), requests, "{status}");
     }
+}
+
+#[derive(Default)]
+struct Counted(AtomicU32);
+
+impl CountRepeats for Counted {
+    fn repeated(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_call_says_whether_it_is_repeated_and_hears_of_each_repeat() {
+    let upstream = FakeUpstream::answering(at_once(503)).await;
+    let counted = Arc::new(Counted::default());
+    let repeats = Repeats::counted(Arc::clone(&counted) as Arc<dyn CountRepeats>);
+    http().send(post(&upstream).retries(2).repeats(Some(&repeats))).await.unwrap();
+    assert_eq!((upstream.requests().len(), counted.0.load(Ordering::Relaxed)), (3, 2));
+    http().send(post(&upstream).retries(2).repeats(Some(&repeats.off()))).await.unwrap();
+    assert_eq!((upstream.requests().len(), counted.0.load(Ordering::Relaxed)), (4, 2));
 }
 
 #[tokio::test]

@@ -99,7 +99,8 @@ impl Native {
             .header(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"))
             .retries(self.http.retries())
             .deadline(call.deadline)
-            .trace(call.trace);
+            .trace(call.trace)
+            .repeats(call.repeats);
         let request = face::equipped(request, self.key.as_ref(), call)?;
         self.http.send(request).await?.success().await
     }
