@@ -2,7 +2,7 @@
 //! says otherwise, in front of scripted upstreams that count what they are sent.
 
 use chaski_api::{ErrorKind, Result, Wire, openai::ChatRequest};
-use chaski_provider::{Context, Deps, Documents, Reply, Routers, Tasks};
+use chaski_provider::{Context, Deps, Documents, ProviderData, Reply, Routers, Tasks};
 use chaski_stack::{Catalog, Data, RunConfig, Stack, StackOptions};
 use chaski_store::Memory;
 use chaski_testkit::{Answer, FakeUpstream, eventually};
@@ -180,4 +180,31 @@ async fn a_model_with_one_provider_is_asked_again_and_every_request_is_counted()
     let stack = stack(&[&a]).await;
     assert_eq!(ask(&stack).await.unwrap(), 3);
     assert_eq!((calls(&a), usage(&stack)), (3, vec![(3, 2)]));
+}
+
+#[tokio::test]
+async fn where_the_key_of_the_operator_is_refused_the_next_target_answers() {
+    for status in [401, 402, 403, 404] {
+        let (a, b) = (upstream([fails(status)]).await, upstream([works()]).await);
+        let stack = stack(&[&a, &b]).await;
+        assert_eq!(ask(&stack).await.unwrap(), 2, "{status}");
+        assert_eq!(ask(&stack).await.unwrap(), 1, "{status}: `a` rests");
+        assert_eq!((calls(&a), calls(&b)), (1, 2), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn where_the_key_of_the_caller_is_refused_that_is_the_answer() {
+    let key = json!({ "openai_api_key": "key-of-the-caller" });
+    let provider_data = ProviderData::new(key.as_object().unwrap().clone());
+    for status in [401, 402, 403, 404] {
+        let (a, b) = (upstream([fails(status)]).await, upstream([works()]).await);
+        let stack = stack(&[&a, &b]).await;
+        let cx = Context { provider_data: provider_data.clone(), ..Context::default() };
+        let error = ask_with(&stack, &cx, false).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Upstream { status: Some(status) });
+        assert_eq!((calls(&a), calls(&b)), (1, 0), "{status}");
+        assert_eq!(usage(&stack), [(1, 1), (0, 0)]);
+        assert!(stack.usage().iter().all(|one| !one.resting), "{status}: others may use it");
+    }
 }

@@ -211,7 +211,8 @@ async fn begin<C: Call>(
         }),
         None => work.await,
     };
-    outcome.map_err(|error| Failed { elsewhere: retry::helps(&error), error })
+    let as_caller = place.is_asked_as_caller(cx);
+    outcome.map_err(|error| Failed { elsewhere: retry::helps(&error, as_caller), error })
 }
 
 /// The provider of a place, and what it may see of the context.

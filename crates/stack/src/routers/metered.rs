@@ -34,6 +34,8 @@ pub(crate) struct Meter {
     placed: Arc<Placed<Model>>,
     index: usize,
     trail: Arc<Trail>,
+    /// Whether the caller's own credentials are used.
+    as_caller: bool,
     tokens: Tokens,
     /// Ends together with the answer.
     span: OpenSpan,
@@ -69,6 +71,7 @@ impl Meter {
             placed: Arc::clone(placed),
             index,
             trail: Arc::clone(&cx.trail),
+            as_caller: place.is_asked_as_caller(cx),
             tokens: Tokens::default(),
             span,
             _under_way: place.load.enter(),
@@ -96,7 +99,7 @@ impl Meter {
         self.place().usage.failed();
         self.span.fail();
         if self.placed.places.len() > 1
-            && let Some(pause) = super::retry::rest(error, self.placed.cooldown)
+            && let Some(pause) = super::retry::rest(error, self.as_caller, self.placed.cooldown)
         {
             self.place().load.failed(pause);
         }

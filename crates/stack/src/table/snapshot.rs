@@ -6,7 +6,7 @@ use chaski_api::{
     Error, Result,
     routing::{MOST_TARGETS, Strategy, Target},
 };
-use chaski_provider::{Resource, Served};
+use chaski_provider::{Context, Resource, Served};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// A resource, and where its requests may go.
@@ -47,6 +47,11 @@ impl<R: Resource> Place<R> {
     pub(crate) fn provider_data_keys(&self) -> &'static [&'static str] {
         let keys = self.instance.as_ref().map(|instance| instance.provider_data_keys());
         keys.unwrap_or_default()
+    }
+
+    /// Whether the provider is asked with credentials that the caller has sent for it.
+    pub(crate) fn is_asked_as_caller(&self, cx: &Context) -> bool {
+        self.provider_data_keys().iter().any(|key| cx.provider_data.text(key).is_some())
     }
 
     /// Whether a request may well succeed here: the provider is up, and did not fail a while ago.
