@@ -63,6 +63,11 @@ pub trait Inference: Send + Sync {
         }
     }
 
+    /// Whether `messages` answers requests: the upstream speaks Anthropic's Messages API itself.
+    fn speaks_messages(&self) -> bool {
+        self.inner().is_some_and(Inference::speaks_messages)
+    }
+
     /// The answer of an upstream that speaks Anthropic's Messages API itself, as it came. Nothing
     /// from the others: the request is then translated, and asked for by `chat`.
     ///

@@ -1,7 +1,7 @@
 //! Models with several targets, with the providers and the limits that a configuration has unless it
 //! says otherwise, in front of scripted upstreams that count what they are sent.
 
-use chaski_api::{ErrorKind, Result, Wire, openai::ChatRequest};
+use chaski_api::{ErrorKind, Result, Wire, anthropic::MessagesRequest, openai::ChatRequest};
 use chaski_provider::{Context, Deps, Documents, ProviderData, Reply, Routers, Tasks};
 use chaski_stack::{Catalog, Data, RunConfig, Stack, StackOptions};
 use chaski_store::Memory;
@@ -57,23 +57,33 @@ fn busy(status: u16) -> Answer {
     fails(status).header("retry-after-ms", "1")
 }
 
-/// A stack with the model `m`, whose targets are `a`, `b`, ... at these upstreams.
+/// A stack with the model `m`, whose targets are `a`, `b`, ... at these upstreams of OpenAI's API.
 async fn stack(upstreams: &[&FakeUpstream]) -> Arc<Stack> {
-    let ids = ["a", "b", "c"];
-    let providers: Vec<Value> = ids
-        .iter()
-        .zip(upstreams)
-        .map(|(id, upstream)| {
-            let url = format!("{}/v1", upstream.url());
-            let config = json!({ "base_url": url, "api_key": "key-of-the-operator" });
-            json!({ "provider_id": id, "provider_type": "remote::openai", "config": config })
-        })
-        .collect();
+    let speaking = |upstream| ("remote::openai", upstream);
+    stack_of("fallback", upstreams.iter().copied().map(speaking)).await
+}
+
+/// The same with providers of these types.
+async fn stack_of(
+    strategy: &str,
+    upstreams: impl IntoIterator<Item = (&'static str, &FakeUpstream)>,
+) -> Arc<Stack> {
+    let provider = |(id, (provider_type, upstream)): (&str, (&str, &FakeUpstream))| {
+        // Clients of Anthropic's API add the version themselves.
+        let path = if provider_type == "remote::openai" { "/v1" } else { "" };
+        let url = format!("{}{path}", upstream.url());
+        let config = json!({ "base_url": url, "api_key": "key-of-the-operator" });
+        json!({ "provider_id": id, "provider_type": provider_type, "config": config })
+    };
+    let providers: Vec<Value> = ["a", "b", "c"].into_iter().zip(upstreams).map(provider).collect();
     let targets: Vec<Value> =
-        ids.iter().zip(upstreams).map(|(id, _)| json!({ "provider_id": id })).collect();
+        providers.iter().map(|one| json!({ "provider_id": one["provider_id"] })).collect();
+    let model = json!({
+        "model_id": "m", "targets": targets, "strategy": strategy, "cooldown_seconds": 3600,
+    });
     let config = json!({
         "version": "2", "image_name": "t", "providers": { "inference": providers },
-        "models": [{ "model_id": "m", "targets": targets, "cooldown_seconds": 3600 }],
+        "models": [model],
     });
     let deps = Deps {
         http: Http::new(HttpOptions::default()).unwrap(),
@@ -206,5 +216,86 @@ async fn where_the_key_of_the_caller_is_refused_that_is_the_answer() {
         assert_eq!((calls(&a), calls(&b)), (1, 0), "{status}");
         assert_eq!(usage(&stack), [(1, 1), (0, 0)]);
         assert!(stack.usage().iter().all(|one| !one.resting), "{status}: others may use it");
+    }
+}
+
+/// A question in the form of Anthropic's API, with a part that no other form has.
+fn message() -> MessagesRequest {
+    let content = json!([{
+        "type": "text", "text": "hi", "cache_control": { "type": "ephemeral" },
+    }]);
+    let messages = json!([{ "role": "user", "content": content }]);
+    let request = json!({ "model": "m", "max_tokens": 5, "messages": messages });
+    MessagesRequest::from_json(request).unwrap()
+}
+
+fn answers_a_message() -> Answer {
+    let content = json!([{ "type": "text", "text": "hi" }]);
+    let usage = json!({ "input_tokens": 3, "output_tokens": 1 });
+    Answer::json(json!({
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": content,
+        "stop_reason": "stop_sequence", "stop_sequence": "x", "usage": usage,
+    }))
+}
+
+const CLAUDE: &str = "remote::anthropic";
+const GPT: &str = "remote::openai";
+
+/// Whether a question in Anthropic's form is answered in it, and after how many attempts.
+async fn ask_as_anthropic(stack: &Stack) -> (bool, u32) {
+    let cx = Context::default();
+    let answer = stack.inference.messages(&cx, "m", &message()).await.unwrap();
+    (answer.is_some(), cx.trail.attempts())
+}
+
+#[tokio::test]
+async fn targets_that_speak_anthropics_api_are_asked_in_it() {
+    let a = upstream([answers_a_message(), busy(529)]).await;
+    let b = upstream([answers_a_message()]).await;
+    let c = upstream([works()]).await;
+    let stack = stack_of("fallback", [(CLAUDE, &a), (CLAUDE, &b), (GPT, &c)]).await;
+    assert_eq!(ask_as_anthropic(&stack).await, (true, 1));
+    let seen = a.requests().into_iter().find(|seen| seen.method == "POST").unwrap();
+    let cached = &seen.json()["messages"][0]["content"][0]["cache_control"];
+    assert_eq!(*cached, json!({ "type": "ephemeral" }), "it goes on as it came");
+    assert_eq!(ask_as_anthropic(&stack).await, (true, 2), "the second one answers");
+    assert_eq!(ask_as_anthropic(&stack).await, (true, 1), "the first one rests");
+    assert_eq!((calls(&a), calls(&b), calls(&c)), (2, 2, 0));
+    assert_eq!(usage(&stack), [(2, 1), (2, 0), (0, 0)]);
+}
+
+#[tokio::test]
+async fn targets_that_do_not_speak_anthropics_api_are_asked_in_another_way() {
+    let (a, b) = (upstream([busy(529)]).await, upstream([works()]).await);
+    let stack = stack_of("fallback", [(CLAUDE, &a), (GPT, &b)]).await;
+    let cx = Context::default();
+    assert!(stack.inference.messages(&cx, "m", &message()).await.unwrap().is_none());
+    ask_with(&stack, &cx, false).await.unwrap();
+    assert_eq!((calls(&a), calls(&b)), (1, 1), "nothing is asked twice");
+    assert_eq!(cx.trail.attempts(), 2);
+    assert_eq!(ask_as_anthropic(&stack).await, (false, 0), "the first one rests");
+    assert_eq!((calls(&a), calls(&b)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_refusal_in_anthropics_form_is_the_answer() {
+    let (a, b) = (upstream([fails(400)]).await, upstream([works()]).await);
+    let stack = stack_of("fallback", [(CLAUDE, &a), (GPT, &b)]).await;
+    let error = stack.inference.messages(&Context::default(), "m", &message()).await.err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Upstream { status: Some(400) });
+    assert_eq!((calls(&a), calls(&b)), (1, 0));
+}
+
+#[tokio::test]
+async fn targets_that_are_drawn_are_asked_in_anthropics_form_if_all_speak_it() {
+    for strategy in ["weighted", "least-busy"] {
+        let a = upstream([answers_a_message()]).await;
+        let b = upstream([answers_a_message()]).await;
+        let c = upstream([works()]).await;
+        let both = stack_of(strategy, [(CLAUDE, &a), (CLAUDE, &b)]).await;
+        assert_eq!(ask_as_anthropic(&both).await, (true, 1), "{strategy}");
+        let mixed = stack_of(strategy, [(CLAUDE, &a), (GPT, &c)]).await;
+        assert_eq!(ask_as_anthropic(&mixed).await, (false, 0), "{strategy}");
+        assert_eq!((calls(&a) + calls(&b), calls(&c)), (1, 0), "{strategy}");
     }
 }

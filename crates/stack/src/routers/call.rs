@@ -2,12 +2,15 @@
 
 use super::metered::Answer;
 use chaski_api::{
-    Result,
+    Error, Result,
+    anthropic::MessagesRequest,
     models::ModelType,
     openai::{Body, ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
 };
-use chaski_provider::{ChatReply, Context, EmbeddingReply, Inference, RerankReply, TextReply};
-use futures_util::future::BoxFuture;
+use chaski_provider::{
+    ChatReply, Context, EmbeddingReply, Inference, MessagesReply, RerankReply, TextReply,
+};
+use futures_util::{FutureExt, future::BoxFuture};
 
 /// A request that is handed to the provider of its model.
 pub(crate) trait Call: Clone + Send + Sync + 'static {
@@ -70,4 +73,49 @@ calls! {
     TextCompletionRequest => completion -> TextReply, Llm, "completion";
     EmbeddingRequest => embeddings -> EmbeddingReply, Embedding, "embeddings";
     RerankRequest => rerank -> RerankReply, Rerank, "rerank";
+}
+
+/// A request in the form of Anthropic's API, for providers that speak it.
+#[derive(Clone)]
+pub(crate) struct Message {
+    /// In place of the model that the request names.
+    pub(crate) model: String,
+    pub(crate) request: MessagesRequest,
+}
+
+impl Call for Message {
+    type Answer = MessagesReply;
+    const WANTED: ModelType = ModelType::Llm;
+    const NAME: &'static str = "messages";
+    const SPAN: &'static str = "InferenceRouter.messages";
+
+    fn body(&self) -> &Body {
+        &self.request.body
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn set_model(&mut self, id: &str) {
+        id.clone_into(&mut self.model);
+    }
+
+    fn streams(&self) -> bool {
+        self.request.stream()
+    }
+
+    fn send<'a>(
+        self,
+        provider: &'a dyn Inference,
+        cx: &'a Context,
+    ) -> BoxFuture<'a, Result<MessagesReply>> {
+        async move {
+            let answer = provider.messages(cx, &self.model, &self.request).await?;
+            answer.ok_or_else(|| {
+                Error::unsupported("this provider does not speak Anthropic's Messages API")
+            })
+        }
+        .boxed()
+    }
 }

@@ -49,6 +49,11 @@ impl Set {
         Self((0..count.min(32)).fold(0, |bits, index| bits | 1 << index))
     }
 
+    /// Those that are not in `other`.
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -1,7 +1,7 @@
 //! Inference: the registered model says which provider generates, or which of several.
 
 use super::{
-    call::Call,
+    call::{Call, Message},
     choose::{Dice, Set, choose},
     metered::{self, Answer, Meter},
     rerank::{self, Wish},
@@ -17,6 +17,7 @@ use chaski_api::{
     anthropic::{CountTokensRequest, MessagesRequest},
     models::{Model, ModelType},
     openai::{ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
+    routing::Strategy,
 };
 use chaski_provider::{
     ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, MessagesReply, RerankReply,
@@ -24,9 +25,6 @@ use chaski_provider::{
 };
 use std::{sync::Arc, time::Instant};
 use tokio::time::timeout_at;
-
-/// The name of the span of a call in the form of Anthropic's API.
-const MESSAGES: &str = "InferenceRouter.messages";
 
 /// Hands each request to the provider of its model, under the provider's name for it.
 ///
@@ -73,9 +71,10 @@ impl InferenceRouter {
         let streams = request.streams();
         let (cx, dice) = (cx.clone(), Arc::clone(&self.dice));
         let trial = async move {
-            let outcome = one_after_the_other(&placed, &dice, &cx, request).await;
+            let all = Set::first(placed.places.len());
+            let outcome = one_after_the_other(&placed, all, &dice, &cx, request).await;
             cx.trail.settle();
-            outcome
+            outcome?.ok_or_else(|| Error::internal("a model has no targets"))
         };
         C::Answer::later(Box::pin(trial), streams).await
     }
@@ -123,19 +122,24 @@ async fn attempt<C: Call>(
     }
 }
 
-/// Tries the places of a model until one has begun to answer. Those that failed a while ago come
-/// last.
+/// Tries `these` places of a model until one has begun to answer. Those that failed a while ago come
+/// last. Where these are not all, the answer is nothing if the others are to be asked now.
 async fn one_after_the_other<C: Call>(
     placed: &Arc<Placed<Model>>,
+    these: Set,
     dice: &Dice,
     cx: &Context,
     request: C,
-) -> Result<C::Answer> {
-    let (mut open, mut resting) = (Set::first(placed.places.len()), Set::EMPTY);
+) -> Result<Option<C::Answer>> {
+    let others = Set::first(placed.places.len()).without(these);
+    let (mut open, mut resting) = (these, Set::EMPTY);
     let mut request = Some(request);
     let mut failure = None;
     loop {
         let first_round = !open.is_empty();
+        if !first_round && !others.is_empty() && !is_over(cx) {
+            return Ok(None);
+        }
         let set = if first_round { &mut open } else { &mut resting };
         if set.is_empty() || failure.is_some() && is_over(cx) {
             break;
@@ -148,9 +152,10 @@ async fn one_after_the_other<C: Call>(
             continue;
         }
         cx.trail.lead_to(&place.served);
-        let is_last = open.is_empty() && resting.is_empty();
+        let is_last = open.is_empty() && resting.is_empty() && others.is_empty();
         // Those that rest are no better than this one, as long as it does not rest itself.
-        let promising = open.iter().any(|other| placed.places[other].is_promising());
+        let mut left = open.iter().chain(others.iter());
+        let promising = left.any(|other| placed.places[other].is_promising());
         let repeats = is_last || first_round && !promising;
         let turn = Turn { index, is_last, repeats };
         let copy = if is_last { request.take() } else { request.clone() };
@@ -158,7 +163,7 @@ async fn one_after_the_other<C: Call>(
         let error = match begin(placed, turn, cx, copy).await {
             Ok(answer) => {
                 place.load.works();
-                return Ok(answer);
+                return Ok(Some(answer));
             }
             Err(Failed { error, elsewhere: true }) => error,
             Err(Failed { error, elsewhere: false }) => {
@@ -178,7 +183,24 @@ async fn one_after_the_other<C: Call>(
         );
         failure = Some(error);
     }
-    Err(failure.unwrap_or_else(|| Error::internal("a model has no targets")))
+    failure.map_or(Ok(None), Err)
+}
+
+/// The places that are asked in the form of Anthropic's API. Those that do not speak it are asked in
+/// another way, and so are the ones after them where the order counts; where it is drawn, shares
+/// are only kept if all are asked in the same way.
+fn speakers(placed: &Placed<Model>) -> Set {
+    let mut speakers = Set::EMPTY;
+    for (index, place) in placed.places.iter().enumerate() {
+        match place.provider() {
+            Ok(provider) if provider.speaks_messages() => speakers.insert(index),
+            Ok(_) if placed.strategy == Strategy::Fallback => break,
+            Ok(_) => return Set::EMPTY,
+            // It could not answer in any form.
+            Err(_) => {}
+        }
+    }
+    speakers
 }
 
 /// A failure, and whether another target may make it good.
@@ -259,10 +281,20 @@ impl Inference for InferenceRouter {
         request: &MessagesRequest,
     ) -> Result<Option<MessagesReply>> {
         let placed = self.place(model, ModelType::Llm).await?;
-        // Several targets are asked in the form that all of them understand.
-        let [only] = placed.places.as_slice() else { return Ok(None) };
+        let [only] = placed.places.as_slice() else {
+            let speakers = speakers(&placed);
+            if speakers.is_empty() {
+                return Ok(None);
+            }
+            let request = Message { model: model.to_owned(), request: request.clone() };
+            let answer = one_after_the_other(&placed, speakers, &self.dice, cx, request).await;
+            if !matches!(answer, Ok(None)) {
+                cx.trail.settle();
+            }
+            return answer;
+        };
         let (provider, mut narrowed) = ready(only, cx).await?;
-        let span = cx.spans.start(MESSAGES);
+        let span = cx.spans.start(Message::SPAN);
         narrowed.spans = span.context(&cx.spans);
         narrowed.repeats = metered::counted(only, cx);
         let outcome = provider.messages(&narrowed, &only.resource_id, request).await;

@@ -134,6 +134,10 @@ impl Inference for Anthropic {
         Ok(Reply::Stream(chunks.map(|chunk| chunk.map(Payload::Raw)).boxed()))
     }
 
+    fn speaks_messages(&self) -> bool {
+        true
+    }
+
     async fn messages(
         &self,
         cx: &Context,
