@@ -201,9 +201,14 @@ def test_a_stop_sequence_ends_the_answer(embedded):
     request = dict(model=embedded.chat, max_tokens=48, messages=user("Count from one to ten in digits."), extra_body={"temperature": 0})
     whole = client(embedded.url).messages.create(**request).content[0].text
     middle = whole.split()[len(whole.split()) // 2]
-    cut = client(embedded.url).messages.create(**request, stop_sequences=[middle])
+    request["stop_sequences"] = ["never said", middle]
+    cut = client(embedded.url).messages.create(**request)
     assert middle not in cut.content[0].text and whole.startswith(cut.content[0].text)
-    assert cut.stop_reason in ("end_turn", "stop_sequence")
+    assert (cut.stop_reason, cut.stop_sequence) == ("stop_sequence", middle)
+    with client(embedded.url).messages.stream(**request) as stream:
+        streamed = stream.get_final_message()
+    assert (streamed.stop_reason, streamed.stop_sequence) == ("stop_sequence", middle)
+    assert streamed.content[0].text == cut.content[0].text
 
 
 def test_a_limit_is_kept_and_named(embedded):

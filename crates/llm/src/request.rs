@@ -79,8 +79,8 @@ pub enum Event {
     Prompt { tokens: Vec<Token> },
     /// A piece of an answer: whole characters, and the tokens that it ends.
     Text { choice: u32, text: String, tokens: Vec<Token> },
-    /// An answer is complete.
-    Finished { choice: u32, reason: Finish },
+    /// An answer is complete; the stop text that ended it, if one did.
+    Finished { choice: u32, reason: Finish, stopped_by: Option<String> },
     /// All answers are complete.
     Done { prompt_tokens: usize, completion_tokens: usize },
 }

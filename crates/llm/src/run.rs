@@ -348,16 +348,17 @@ impl Run {
     }
 
     fn finish(&mut self, reason: Finish) -> Progress {
-        let stopped = self.answer.assembler.stopped();
+        let stopped_by = self.answer.assembler.stopped_by().map(str::to_owned);
         let text = self.answer.assembler.finish();
         self.give(text);
         // Tokens that begin before a stop text belong to the answer, the others do not.
-        if !stopped && !self.answer.held.is_empty() {
+        if stopped_by.is_none() && !self.answer.held.is_empty() {
             let tokens = self.answer.held.drain(..).map(|(_, token)| token).collect();
             let event = Event::Text { choice: self.choice, text: String::new(), tokens };
             _ = self.job.events.send(Ok(event));
         }
-        _ = self.job.events.send(Ok(Event::Finished { choice: self.choice, reason }));
+        let finished = Event::Finished { choice: self.choice, reason, stopped_by };
+        _ = self.job.events.send(Ok(finished));
         self.choice += 1;
         if self.choice < self.job.choices {
             self.answer = Answer::new(&self.job, self.choice);

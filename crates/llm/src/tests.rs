@@ -57,6 +57,7 @@ struct Answers {
     tokens: Vec<Token>,
     prompt: Vec<Token>,
     reasons: Vec<Finish>,
+    stopped_by: Vec<Option<String>>,
     prompt_tokens: usize,
     completion_tokens: usize,
 }
@@ -75,10 +76,11 @@ async fn collect(mut events: Events) -> Result<Answers> {
                 found.texts[choice as usize].push_str(&text);
                 found.tokens.extend(tokens);
             }
-            Event::Finished { choice, reason } => {
+            Event::Finished { choice, reason, stopped_by } => {
                 assert_eq!(choice as usize, found.reasons.len());
                 found.texts.resize((choice as usize + 1).max(found.texts.len()), String::new());
                 found.reasons.push(reason);
+                found.stopped_by.push(stopped_by);
             }
             Event::Done { prompt_tokens, completion_tokens } => {
                 found.prompt_tokens = prompt_tokens;
@@ -148,10 +150,13 @@ async fn a_stop_text_ends_the_answer_and_is_not_part_of_it() {
     let prompt = || Prompt::Text("1, 2, 3, 4, 5, 6, 7,".into());
     let free = answers(&model, greedy(prompt())).await.unwrap();
     assert!(free.texts[0].contains(" 9, 10"), "{free:?}");
-    let request = Request { stop: vec!["9, 1".into()], logprobs: Some(0), ..greedy(prompt()) };
+    let stop = vec!["99".into(), "9, 1".into()];
+    let request = Request { stop, logprobs: Some(0), ..greedy(prompt()) };
     let found = answers(&model, request).await.unwrap();
     assert_eq!(found.texts[0].trim(), "8,");
     assert_eq!(found.reasons, [Finish::Stop]);
+    assert_eq!(free.stopped_by, [None]);
+    assert_eq!(found.stopped_by, [Some("9, 1".to_owned())]);
     let spelled: Vec<u8> = found.tokens.iter().flat_map(|token| token.bytes.clone()).collect();
     assert!(free.texts[0].as_bytes().starts_with(&spelled));
 }

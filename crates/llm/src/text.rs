@@ -10,13 +10,14 @@ pub(crate) struct Assembler {
     held: String,
     /// How many bytes of text have been given out.
     given: usize,
-    stopped: bool,
+    /// The stop text that came.
+    stopped_by: Option<String>,
 }
 
 impl Assembler {
     pub(crate) fn new(stops: Vec<String>) -> Self {
         let stops = stops.into_iter().filter(|stop| !stop.is_empty()).collect();
-        Self { stops, bytes: Vec::new(), held: String::new(), given: 0, stopped: false }
+        Self { stops, bytes: Vec::new(), held: String::new(), given: 0, stopped_by: None }
     }
 
     /// How many bytes have come so far, given out or not.
@@ -31,7 +32,12 @@ impl Assembler {
 
     /// Whether a stop text has come. Nothing is given out after it.
     pub(crate) fn stopped(&self) -> bool {
-        self.stopped
+        self.stopped_by.is_some()
+    }
+
+    /// The stop text that came. Of several that begin at the same place it is the first one given.
+    pub(crate) fn stopped_by(&self) -> Option<&str> {
+        self.stopped_by.as_deref()
     }
 
     /// Takes the bytes of a token and gives what is certain now.
@@ -41,10 +47,11 @@ impl Assembler {
         let rest = self.bytes.split_off(whole);
         self.held.push_str(&String::from_utf8_lossy(&self.bytes));
         self.bytes = rest;
-        if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop)).min() {
+        let found = self.stops.iter().filter_map(|stop| Some((self.held.find(stop)?, stop)));
+        if let Some((at, stop)) = found.min_by_key(|(at, _)| *at) {
+            self.stopped_by = Some(stop.clone());
             self.held.truncate(at);
             self.bytes.clear();
-            self.stopped = true;
             return self.give(at);
         }
         let kept = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
@@ -53,7 +60,7 @@ impl Assembler {
 
     /// Gives the rest, at the end of the answer.
     pub(crate) fn finish(&mut self) -> String {
-        if self.stopped {
+        if self.stopped() {
             return String::new();
         }
         let rest = std::mem::take(&mut self.bytes);
@@ -118,6 +125,18 @@ mod tests {
         assert_eq!(given(&["x", "ab"], &[b"1a", b"bx"]), (vec!["1".into()], true));
         assert_eq!(given(&["aab"], &[b"a", b"a", b"a", b"b"]).0.concat(), "a");
         assert_eq!(given(&[""], &[b"abc"]), (vec!["abc".into()], false));
+    }
+
+    #[test]
+    fn the_stop_text_that_came_first_is_told() {
+        let stopped_by = |stops: [&str; 2], text: &str| {
+            let mut assembler = Assembler::new(stops.map(str::to_owned).to_vec());
+            assembler.push(text.as_bytes());
+            assembler.stopped_by().map(str::to_owned)
+        };
+        assert_eq!(stopped_by(["two", "one"], "one two").as_deref(), Some("one"));
+        assert_eq!(stopped_by(["ab", "a"], "xab").as_deref(), Some("ab"));
+        assert_eq!(stopped_by(["ab", "b"], "a"), None);
     }
 
     #[test]

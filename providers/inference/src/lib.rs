@@ -25,6 +25,7 @@ mod local;
 mod meta_reference;
 mod meta_reference_quantized;
 mod mistral;
+mod more;
 mod nvidia;
 mod ollama;
 mod openai;

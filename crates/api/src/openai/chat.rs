@@ -22,6 +22,9 @@ pub const ADDED: &[&str] = &[THINKING, TOOL_PROMPT_FORMAT, SYSTEM_MESSAGE_BEHAVI
 /// blocks `thinking`, with their `signature`, and `redacted_thinking`. In a stream a block comes as
 /// a whole, at its end. Not part of OpenAI's API.
 pub const THINKING_BLOCKS: &str = "thinking_blocks";
+/// The member of a choice with the text that ended the answer, as vLLM calls it: one of the `stop` of
+/// the request. Not part of OpenAI's API.
+pub const STOP_REASON: &str = "stop_reason";
 
 open_body! {
     /// A chat with a model (OpenAI API, "Create chat completion").

@@ -5,9 +5,12 @@ use crate::local::now;
 use bytes::Bytes;
 use chaski_api::{
     Result,
-    openai::{THINKING_BLOCKS, Thought},
+    openai::{STOP_REASON, THINKING_BLOCKS, Thought},
 };
 use serde_json::{Map, Value, json};
+
+/// Anthropic's name for the stop text that ended an answer.
+pub(super) const STOP_SEQUENCE: &str = "stop_sequence";
 
 /// The answer as the JSON text of a chat completion.
 ///
@@ -53,7 +56,7 @@ pub(super) fn completion(answer: &[u8], form: Form) -> Result<Bytes> {
         message.insert("tool_calls".to_owned(), calls.into());
     }
     let finish = finish_reason(answer["stop_reason"].as_str(), form.forced);
-    let completion = json!({
+    let mut completion = json!({
         "id": text_of(&answer["id"]),
         "object": "chat.completion",
         "created": now(),
@@ -61,6 +64,9 @@ pub(super) fn completion(answer: &[u8], form: Form) -> Result<Bytes> {
         "choices": [{ "index": 0, "message": message, "logprobs": null, "finish_reason": finish }],
         "usage": usage(&answer["usage"]),
     });
+    if let Some(stop) = answer[STOP_SEQUENCE].as_str() {
+        completion["choices"][0][STOP_REASON] = stop.into();
+    }
     Ok(completion.to_string().into())
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     NAME,
-    answer::{finish_reason, input, text_of, usage},
+    answer::{STOP_SEQUENCE, finish_reason, input, text_of, usage},
     api::broken,
     request::Form,
 };
@@ -14,7 +14,7 @@ use crate::{
 use bytes::Bytes;
 use chaski_api::{
     Result,
-    openai::{THINKING_BLOCKS, Thought},
+    openai::{STOP_REASON, THINKING_BLOCKS, Thought},
 };
 use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Map, Value, json};
@@ -89,19 +89,20 @@ impl Translation {
                 text_of(&message["model"]).clone_into(&mut self.model);
                 let usage = message.get_mut("usage").map(Value::take).unwrap_or_default();
                 self.add_usage(usage);
-                self.put(json!({ "role": "assistant", "content": "" }), None, out);
+                self.put(json!({ "role": "assistant", "content": "" }), out);
             }
             "content_block_start" => self.begin(index, &event["content_block"], out)?,
             "content_block_delta" => self.delta(index, &event["delta"], out)?,
             "content_block_stop" => self.end_block(index, out),
             "message_delta" => {
                 self.add_usage(event["usage"].take());
-                if let Some(reason) = event["delta"]["stop_reason"].as_str() {
-                    self.finish(Some(reason), out);
+                let end = &event["delta"];
+                if let Some(reason) = end["stop_reason"].as_str() {
+                    self.finish(Some(reason), end[STOP_SEQUENCE].as_str(), out);
                 }
             }
             "message_stop" => {
-                self.finish(None, out);
+                self.finish(None, None, out);
                 if self.form.usage_event {
                     let usage = usage(&Value::Object(std::mem::take(&mut self.usage)));
                     let chunk = self.chunk(json!([]), Some(usage));
@@ -130,7 +131,7 @@ impl Translation {
             }
             "redacted_thinking" => {
                 if let Some(thought) = Thought::read(block) {
-                    self.put(wanted_back(thought), None, out);
+                    self.put(wanted_back(thought), out);
                 }
                 return Ok(());
             }
@@ -155,7 +156,7 @@ impl Translation {
         let says = !is_empty(&delta["content"]) && !is_empty(&delta["reasoning_content"]);
         let hidden = self.form.forced && matches!(kind, Block::Text);
         if says && !delta.is_null() && !hidden {
-            self.put(delta, None, out);
+            self.put(delta, out);
         }
         self.blocks.insert(index, kind);
         Ok(())
@@ -196,7 +197,7 @@ impl Translation {
             None => None,
         };
         if let Some(delta) = delta {
-            self.put(delta, None, out);
+            self.put(delta, out);
         }
         Ok(())
     }
@@ -222,13 +223,17 @@ impl Translation {
             )
             | None => return,
         };
-        self.put(delta, None, out);
+        self.put(delta, out);
     }
 
-    fn finish(&mut self, stop_reason: Option<&str>, out: &mut Out) {
+    fn finish(&mut self, stop_reason: Option<&str>, stop: Option<&str>, out: &mut Out) {
         if !std::mem::replace(&mut self.finished, true) {
             let reason = finish_reason(stop_reason, self.form.forced);
-            self.put(json!({}), Some(reason), out);
+            let mut choice = json!({ "index": 0, "delta": {}, "finish_reason": reason });
+            if let Some(stop) = stop {
+                choice[STOP_REASON] = stop.into();
+            }
+            out.push_back(self.chunk(json!([choice]), None));
         }
     }
 
@@ -240,8 +245,8 @@ impl Translation {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "deltas are made by `json!`")]
-    fn put(&self, delta: Value, finish: Option<&str>, out: &mut Out) {
-        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
+    fn put(&self, delta: Value, out: &mut Out) {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": null });
         out.push_back(self.chunk(json!([choice]), None));
     }
 

@@ -1,7 +1,7 @@
 //! From Converse's answers to OpenAI's.
 
-use super::broken;
-use crate::{head::Head, thoughts};
+use super::{broken, request::ADDITIONAL_ANSWER};
+use crate::{head::Head, more::More};
 use chaski_api::{
     Result,
     openai::{
@@ -19,6 +19,9 @@ pub(super) struct Answer {
     output: Output,
     #[serde(default)]
     stop_reason: String,
+    /// What only some models say, where the request asks for it ([`ADDITIONAL_ANSWER`]).
+    #[serde(default, rename = "additionalModelResponseFields")]
+    additional: Value,
     #[serde(default)]
     usage: TokenUsage,
 }
@@ -104,11 +107,15 @@ impl From<TokenUsage> for Usage {
     }
 }
 
-/// The whole answer.
+/// The whole answer to a request with these stop texts.
 ///
 /// # Errors
 /// `Upstream` if the answer is none: the model wrote something that Bedrock cannot read.
-pub(super) fn completion(head: Head, answer: Answer) -> Result<Payload<ChatCompletion>> {
+pub(super) fn completion(
+    head: Head,
+    answer: Answer,
+    stops: &[String],
+) -> Result<Payload<ChatCompletion>> {
     let (mut texts, mut calls) = (Vec::new(), Vec::new());
     let (mut thoughts, mut signed) = (Vec::new(), Vec::new());
     for block in answer.output.message.content {
@@ -129,6 +136,7 @@ pub(super) fn completion(head: Head, answer: Answer) -> Result<Payload<ChatCompl
         }));
     }
     let finish_reason = Some(finish_reason(&answer.stop_reason, !calls.is_empty())?);
+    let stop = stopped_by(&answer.stop_reason, &answer.additional, stops);
     let message = ChatMessage {
         role: Some("assistant".to_owned()),
         content: (!texts.is_empty() || calls.is_empty()).then(|| texts.concat()),
@@ -137,7 +145,22 @@ pub(super) fn completion(head: Head, answer: Answer) -> Result<Payload<ChatCompl
         tool_calls: (!calls.is_empty()).then_some(calls),
     };
     let choice = ChatChoice { index: 0, message, logprobs: None, finish_reason };
-    thoughts::with(head.chat(vec![choice], Some(answer.usage.into())), &signed)
+    let more = More { thoughts: signed, stops: vec![stop] };
+    more.with(head.chat(vec![choice], Some(answer.usage.into())))
+}
+
+/// Which of the stop texts ended the answer, if one did and the model says which.
+pub(super) fn stopped_by(
+    stop_reason: &str,
+    additional: &Value,
+    stops: &[String],
+) -> Option<String> {
+    if stop_reason != "stop_sequence" {
+        return None;
+    }
+    let (_, path) = ADDITIONAL_ANSWER;
+    let only = if let [only] = stops { Some(only.as_str()) } else { None };
+    additional.pointer(path).and_then(Value::as_str).or(only).map(str::to_owned)
 }
 
 /// OpenAI's word for why an answer ended.

@@ -112,9 +112,10 @@ impl Inference for Bedrock {
         let (trace, repeats) = (cx.spans.parent(), Some(&cx.repeats));
         let response = self.service.post(&path, body, cx.deadline, trace, repeats).await?;
         let head = Head::of_chat(request.model());
+        let stops = request::stops(&request.body);
         if !request.stream() {
             let answer = read(response).await?;
-            return Ok(Reply::Full(answer::completion(head, answer)?));
+            return Ok(Reply::Full(answer::completion(head, answer, &stops)?));
         }
         let media_type = response.media_type();
         if media_type != stream::MEDIA_TYPE {
@@ -122,7 +123,7 @@ impl Inference for Bedrock {
             return Err(broken(&what));
         }
         let usage = usage_wanted(request.body.get("stream_options"));
-        Ok(Reply::Stream(stream::events(response.stream(), head, usage)))
+        Ok(Reply::Stream(stream::events(response.stream(), head, usage, stops)))
     }
 
     async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {

@@ -35,6 +35,10 @@ const IMAGES: &[(&str, &str)] = &[
 const ANTHROPIC: &str = "anthropic.";
 /// Converse's own field for what only one model has; taken from requests as it is.
 const ADDITIONAL: &str = "additionalModelRequestFields";
+/// What a model may say of an answer besides, with the path to it: which stop text ended it. Bedrock
+/// passes over what the model does not say.
+pub(super) const ADDITIONAL_ANSWER: (&str, &str) =
+    ("additionalModelResponseFieldPaths", "/stop_sequence");
 
 /// The body for Converse. Images must be in it already.
 ///
@@ -58,6 +62,10 @@ pub(super) fn translate(request: &ChatRequest) -> Result<Value> {
     let inference = inference(body);
     if !inference.is_empty() {
         out["inferenceConfig"] = inference.into();
+    }
+    if !stops(body).is_empty() {
+        let (name, path) = ADDITIONAL_ANSWER;
+        out[name] = json!([path]);
     }
     if let Some(config) = tools::config(body, &chat.called)? {
         out["toolConfig"] = config;
@@ -92,17 +100,24 @@ fn inference(body: &Body) -> Map<String, Value> {
             out.entry(*own).or_insert_with(|| value.clone());
         }
     }
-    let stop = match body.get("stop") {
-        Some(Value::String(text)) => vec![text.as_str()],
-        Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).collect(),
+    let stops = stops(body);
+    if !stops.is_empty() {
+        out.insert("stopSequences".to_owned(), stops.into());
+    }
+    out
+}
+
+/// The texts that end the answer.
+pub(super) fn stops(body: &Body) -> Vec<String> {
+    match body.get("stop") {
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(Value::Array(texts)) => {
+            texts.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
             Vec::new()
         }
-    };
-    if !stop.is_empty() {
-        out.insert("stopSequences".to_owned(), stop.into());
     }
-    out
 }
 
 fn additional(body: &Body, model: &str) -> Map<String, Value> {

@@ -2,11 +2,12 @@
 
 use super::{
     NAME,
-    answer::{TokenUsage, finish_reason},
+    answer::{TokenUsage, finish_reason, stopped_by},
     broken, failure, unclear,
 };
 use crate::{
     head::Head,
+    more::More,
     thoughts,
     translated::{self, Source},
 };
@@ -22,6 +23,7 @@ use chaski_upstream::{
 };
 use futures_util::StreamExt;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::collections::VecDeque;
 
 pub(super) const MEDIA_TYPE: &str = "application/vnd.amazon.eventstream";
@@ -93,6 +95,8 @@ struct BlockStop {
 #[serde(rename_all = "camelCase")]
 struct MessageStop {
     stop_reason: String,
+    #[serde(default, rename = "additionalModelResponseFields")]
+    additional: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -147,6 +151,8 @@ type Out = VecDeque<Payload<ChatChunk>>;
 struct Translator {
     head: Head,
     usage: bool,
+    /// The stop texts of the request.
+    stops: Vec<String>,
     calls: Vec<Call>,
     thoughts: Thoughts,
     started: bool,
@@ -192,7 +198,8 @@ impl Translator {
                 let BlockStop { content_block_index } = read(message)?;
                 if let Some(thought) = std::mem::take(&mut self.thoughts).end() {
                     let chunk = self.next(ChatMessage::empty());
-                    out.push_back(thoughts::with(chunk, &[thought])?);
+                    let more = More { thoughts: vec![thought], ..More::default() };
+                    out.push_back(more.with(chunk)?);
                 }
                 let last = self.calls.last();
                 if last.is_some_and(|call| call.block == content_block_index && !call.filled) {
@@ -200,11 +207,12 @@ impl Translator {
                 }
             }
             "messageStop" => {
-                let MessageStop { stop_reason } = read(message)?;
+                let MessageStop { stop_reason, additional } = read(message)?;
                 let reason = finish_reason(&stop_reason, !self.calls.is_empty())?;
                 self.stopped = true;
                 let last = self.head.chunk(choice(ChatMessage::empty(), Some(reason)), None);
-                out.push_back(Payload::Value(last));
+                let stop = stopped_by(&stop_reason, &additional, &self.stops);
+                out.push_back(More::stopped_by(stop).with(last)?);
             }
             "metadata" => {
                 let Metadata { usage } = read(message)?;
@@ -268,15 +276,18 @@ struct Reading {
     translator: Translator,
 }
 
-/// The events of an answer; the last carries the tokens, if `usage` asks for them.
+/// The events of an answer to a request with these stop texts; the last carries the tokens, if
+/// `usage` asks for them.
 pub(super) fn events(
     source: ByteStream,
     head: Head,
     usage: bool,
+    stops: Vec<String>,
 ) -> EventStream<Payload<ChatChunk>> {
     let translator = Translator {
         head,
         usage,
+        stops,
         calls: Vec::new(),
         thoughts: Thoughts::default(),
         started: false,

@@ -1,7 +1,7 @@
 //! Chats: from the engine's events to OpenAI's chunks, and from those to one answer.
 
 use super::request::Chat;
-use crate::{head::Head, local::failed};
+use crate::{head::Head, local::failed, more::More};
 use chaski_api::{
     Result,
     openai::{
@@ -33,16 +33,29 @@ pub(super) async fn reply(model: &TextModel, chat: Chat) -> Result<ChatReply> {
     };
     if stream {
         let chunks = stream::unfold(writer, |mut writer| async move {
-            let chunk = writer.next().await?;
-            Some((chunk.map(Payload::Value), writer))
+            let said = writer.next().await?;
+            Some((said.and_then(Said::payload), writer))
         });
         return Ok(Reply::Stream(chunks.boxed()));
     }
     let mut whole = Whole::new(choices);
-    while let Some(chunk) = writer.next().await {
-        whole.add(chunk?);
+    while let Some(said) = writer.next().await {
+        whole.add(said?);
     }
-    Ok(Reply::Full(Payload::Value(writer.head.chat(whole.choices, whole.usage))))
+    let more = More { stops: whole.stops, ..More::default() };
+    Ok(Reply::Full(more.with(writer.head.chat(whole.choices, whole.usage))?))
+}
+
+/// A chunk, and the stop text that ended its answer, if one did.
+struct Said {
+    chunk: ChatChunk,
+    stopped_by: Option<String>,
+}
+
+impl Said {
+    fn payload(self) -> Result<Payload<ChatChunk>> {
+        More::stopped_by(self.stopped_by).with(self.chunk)
+    }
 }
 
 /// Turns events into chunks.
@@ -55,15 +68,15 @@ struct Writer {
     begun: u32,
     several_calls: bool,
     usage_event: bool,
-    ready: VecDeque<ChatChunk>,
+    ready: VecDeque<Said>,
     failed: bool,
 }
 
 impl Writer {
-    async fn next(&mut self) -> Option<Result<ChatChunk>> {
+    async fn next(&mut self) -> Option<Result<Said>> {
         loop {
-            if let Some(chunk) = self.ready.pop_front() {
-                return Some(Ok(chunk));
+            if let Some(said) = self.ready.pop_front() {
+                return Some(Ok(said));
             }
             if self.failed {
                 return None;
@@ -87,10 +100,10 @@ impl Writer {
                 let text = reader.map_or(String::new(), |reader| reader.push(&text));
                 if !text.is_empty() || !tokens.is_empty() {
                     let logprobs = logprobs(tokens);
-                    self.put(choice, ChatMessage::text(text), logprobs, None);
+                    self.put(choice, ChatMessage::text(text), logprobs);
                 }
             }
-            Event::Finished { choice, reason } => {
+            Event::Finished { choice, reason, stopped_by } => {
                 self.begin(choice);
                 let reader = self.readers.get_mut(choice as usize).and_then(Option::take);
                 let (text, mut calls) = reader.map(CallReader::finish).unwrap_or_default();
@@ -98,7 +111,7 @@ impl Writer {
                     calls.truncate(1);
                 }
                 if !text.is_empty() {
-                    self.put(choice, ChatMessage::text(text), None, None);
+                    self.put(choice, ChatMessage::text(text), None);
                 }
                 let reason = match (calls.is_empty(), reason) {
                     (false, _) => "tool_calls",
@@ -108,14 +121,15 @@ impl Writer {
                 if !calls.is_empty() {
                     let message =
                         ChatMessage { tool_calls: Some(tool_calls(calls)), ..ChatMessage::empty() };
-                    self.put(choice, message, None, None);
+                    self.put(choice, message, None);
                 }
-                self.put(choice, ChatMessage::empty(), None, Some(reason.to_owned()));
+                self.end(choice, reason, stopped_by);
             }
             Event::Done { prompt_tokens, completion_tokens } => {
                 if self.usage_event {
                     let usage = Some(usage(prompt_tokens, completion_tokens));
-                    self.ready.push_back(self.head.chunk(Vec::new(), usage));
+                    let chunk = self.head.chunk(Vec::new(), usage);
+                    self.ready.push_back(Said { chunk, stopped_by: None });
                 }
             }
         }
@@ -130,19 +144,27 @@ impl Writer {
                 content: Some(String::new()),
                 ..ChatMessage::empty()
             };
-            self.put(choice, message, None, None);
+            self.put(choice, message, None);
         }
     }
 
-    fn put(
-        &mut self,
-        choice: u32,
-        delta: ChatMessage,
-        logprobs: Option<ChoiceLogprobs>,
-        finish_reason: Option<String>,
-    ) {
-        let choice = ChatChunkChoice { index: choice.into(), delta, logprobs, finish_reason };
-        self.ready.push_back(self.head.chunk(vec![choice], None));
+    fn put(&mut self, choice: u32, delta: ChatMessage, logprobs: Option<ChoiceLogprobs>) {
+        let index = choice.into();
+        let choice = ChatChunkChoice { index, delta, logprobs, finish_reason: None };
+        let chunk = self.head.chunk(vec![choice], None);
+        self.ready.push_back(Said { chunk, stopped_by: None });
+    }
+
+    /// The last chunk of an answer says why it ended.
+    fn end(&mut self, choice: u32, reason: &str, stopped_by: Option<String>) {
+        let choice = ChatChunkChoice {
+            index: choice.into(),
+            delta: ChatMessage::empty(),
+            logprobs: None,
+            finish_reason: Some(reason.to_owned()),
+        };
+        let chunk = self.head.chunk(vec![choice], None);
+        self.ready.push_back(Said { chunk, stopped_by });
     }
 }
 
@@ -199,6 +221,8 @@ pub(super) fn finite(logprob: f32) -> f64 {
 /// The answers that the chunks add up to.
 struct Whole {
     choices: Vec<ChatChoice>,
+    /// The texts that ended them.
+    stops: Vec<Option<String>>,
     usage: Option<Usage>,
 }
 
@@ -210,14 +234,18 @@ impl Whole {
             logprobs: None,
             finish_reason: None,
         };
-        Self { choices: (0..choices).map(choice).collect(), usage: None }
+        let stops = vec![None; choices as usize];
+        Self { choices: (0..choices).map(choice).collect(), stops, usage: None }
     }
 
-    fn add(&mut self, chunk: ChatChunk) {
+    fn add(&mut self, Said { chunk, stopped_by }: Said) {
         self.usage = chunk.usage.or(self.usage.take());
         for part in chunk.choices {
             let index = usize::try_from(part.index).unwrap_or_default();
             let Some(choice) = self.choices.get_mut(index) else { continue };
+            if let (Some(text), Some(stop)) = (&stopped_by, self.stops.get_mut(index)) {
+                *stop = Some(text.clone());
+            }
             if let Some(text) = part.delta.content.filter(|text| !text.is_empty()) {
                 choice.message.content.get_or_insert_default().push_str(&text);
             }

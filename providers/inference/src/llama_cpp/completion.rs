@@ -152,7 +152,7 @@ impl Writer {
                 self.put_prompt(0);
             }
             Event::Text { choice, text, tokens } => self.put(choice, text, tokens, None),
-            Event::Finished { choice, reason } => {
+            Event::Finished { choice, reason, .. } => {
                 let reason = match reason {
                     Finish::Stop => "stop",
                     Finish::Length => "length",

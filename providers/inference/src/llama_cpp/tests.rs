@@ -10,7 +10,7 @@ use chaski_api::{
     models::ModelType,
     openai::{ChatChunk, ChatCompletion, ChatRequest, TextCompletion, TextCompletionRequest},
 };
-use chaski_provider::{Context, Hosts, Inference, Lifecycle, Reply};
+use chaski_provider::{Context, Hosts, Inference, Lifecycle, Payload, Reply};
 use chaski_testkit::eventually;
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value, json};
@@ -138,6 +138,40 @@ async fn a_required_call_is_made_whole_and_in_a_stream() {
     let tools = json!({ "tools": [weather()], "tool_choice": named, "max_tokens": 64 });
     let full = chat(&provider, tools).await.unwrap();
     assert!(full.choices[0].message.tool_calls.is_some());
+}
+
+/// The `stop_reason` of the choices of an answer or an event.
+fn stop_reasons<T: Wire + serde::Serialize>(payload: Payload<T>) -> Vec<Value> {
+    let said: Value = serde_json::from_slice(&payload.into_bytes()).unwrap();
+    let choices = said["choices"].as_array().unwrap().iter();
+    choices.map(|choice| choice["stop_reason"].clone()).collect()
+}
+
+#[tokio::test]
+async fn the_stop_text_that_ended_an_answer_is_told() {
+    let provider = provider(json!({}));
+    let cx = Context::default();
+    let whole = chat(&provider, json!({})).await.unwrap().choices.remove(0).message.content;
+    let whole = whole.unwrap();
+    let middle = whole.split(' ').nth(2).unwrap();
+    let more = json!({ "n": 2, "stop": ["never said", middle] });
+    let Reply::Full(answer) = provider.chat(&cx, question(&more)).await.unwrap() else {
+        panic!("no stream was asked for")
+    };
+    assert_eq!(stop_reasons(answer), [middle, middle]);
+    let more = json!({ "stop": ["never said", middle], "stream": true });
+    let Reply::Stream(events) = provider.chat(&cx, question(&more)).await.unwrap() else {
+        panic!("a stream was asked for")
+    };
+    let events: Vec<_> = events.try_collect().await.unwrap();
+    let told: Vec<Value> = events.into_iter().flat_map(stop_reasons).collect();
+    let (last, before) = told.split_last().unwrap();
+    assert_eq!(last, middle);
+    assert!(before.iter().all(Value::is_null), "{before:?}");
+    let Reply::Full(answer) = provider.chat(&cx, question(&json!({}))).await.unwrap() else {
+        panic!("no stream was asked for")
+    };
+    assert_eq!(stop_reasons(answer), [Value::Null]);
 }
 
 #[tokio::test]

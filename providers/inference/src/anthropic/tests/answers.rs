@@ -88,6 +88,20 @@ fn every_end_has_its_word() {
 }
 
 #[test]
+fn the_stop_text_that_ended_an_answer_is_told() {
+    let mut stopped = answer(json!([{ "type": "text", "text": "a" }]), "stop_sequence");
+    stopped["stop_sequence"] = "END".into();
+    let choice = &completed(&stopped, FREE)["choices"][0];
+    assert_eq!((&choice["finish_reason"], &choice["stop_reason"]), (&json!("stop"), &json!("END")));
+    let delta = json!({ "stop_reason": "stop_sequence", "stop_sequence": "END" });
+    let streamed = chunks(FREE, &[json!({ "type": "message_delta", "delta": delta }), stop()]);
+    let choice = &streamed[0]["choices"][0];
+    assert_eq!((&choice["finish_reason"], &choice["stop_reason"]), (&json!("stop"), &json!("END")));
+    let unstopped = answer(json!([]), "end_turn");
+    assert_eq!(completed(&unstopped, FREE)["choices"][0].get("stop_reason"), None);
+}
+
+#[test]
 fn the_input_of_the_tool_that_must_be_called_is_the_answer() {
     let content = json!([
         { "type": "text", "text": "Here:" },

@@ -177,6 +177,42 @@ async fn every_reason_to_stop_has_a_word_of_openai() {
 }
 
 /// A stream with reasoning, text and two calls, the second of which has no arguments.
+/// Which text ended an answer, and the same in a stream.
+async fn stopped_by(stop: Value, ending: Value) -> [Value; 2] {
+    let mut request = hello(MODEL);
+    request.body.insert("stop".to_owned(), stop);
+    let mut answer = ending.clone();
+    answer["output"] = json!({ "message": { "content": [{ "text": "hi" }] } });
+    let upstream = FakeUpstream::answering(Answer::json(answer)).await;
+    let reply = bedrock(&upstream).await.chat(&Context::default(), request.clone()).await;
+    let Ok(Reply::Full(answer)) = reply else { panic!("no stream was asked for") };
+    let upstream = FakeUpstream::answering(stream(&[event("messageStop", &ending)])).await;
+    request.body.insert("stream".to_owned(), true.into());
+    let reply = bedrock(&upstream).await.chat(&Context::default(), request).await;
+    let Ok(Reply::Stream(mut events)) = reply else { panic!("a stream was asked for") };
+    let event = events.next().await.unwrap().unwrap();
+    [answer.into_bytes(), event.into_bytes()].map(|said| {
+        let said: Value = serde_json::from_slice(&said).unwrap();
+        assert_eq!(said["choices"][0]["finish_reason"], "stop");
+        said["choices"][0]["stop_reason"].clone()
+    })
+}
+
+#[tokio::test]
+async fn the_text_that_ended_an_answer_is_told_where_it_is_known() {
+    let ended = |fields: Value| json!({ "stopReason": "stop_sequence", "additionalModelResponseFields": fields });
+    let two = json!(["a", "b"]);
+    for (stop, ending, expected) in [
+        (two.clone(), ended(json!({ "stop_sequence": "b" })), json!("b")),
+        (two, ended(Value::Null), Value::Null),
+        (json!("a"), ended(Value::Null), json!("a")),
+        (json!("a"), json!({ "stopReason": "end_turn" }), Value::Null),
+    ] {
+        let found = stopped_by(stop, ending.clone()).await;
+        assert_eq!(found, [expected.clone(), expected], "{ending}");
+    }
+}
+
 fn events() -> Vec<Vec<u8>> {
     let delta = |block: i64, delta: Value| {
         // Bedrock pads its events against guessing from their lengths.

@@ -137,7 +137,15 @@ fn parameters_get_converses_names_and_those_it_lacks_are_left_out() {
         "maxTokens": 7, "temperature": 0.5, "topP": 0.9, "stopSequences": ["a", "b"],
     });
     let messages = json!([sent("user", json!([{ "text": "hello" }]))]);
-    check(hello(), more, json!({ "messages": messages, "inferenceConfig": inference }));
+    let paths = json!(["/stop_sequence"]);
+    check(
+        hello(),
+        more,
+        json!({
+            "messages": messages, "inferenceConfig": inference,
+            "additionalModelResponseFieldPaths": paths,
+        }),
+    );
     let out = translated(hello(), json!({ "stop": "x", "max_tokens": null }));
     assert_eq!(out["inferenceConfig"], json!({ "stopSequences": ["x"] }));
 }
