@@ -211,6 +211,17 @@ def test_a_stop_sequence_ends_the_answer(embedded):
     assert streamed.content[0].text == cut.content[0].text
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_call_that_the_limit_cuts_is_not_the_answer(embedded, stream):
+    request = dict(model=embedded.chat, max_tokens=3, messages=user("What is the weather in Lima?"), tools=[WEATHER], tool_choice={"type": "any"})
+    if stream:
+        with client(embedded.url).messages.stream(**request) as events:
+            message = events.get_final_message()
+    else:
+        message = client(embedded.url).messages.create(**request)
+    assert message.stop_reason == "max_tokens" and message.content == []
+
+
 def test_a_limit_is_kept_and_named(embedded):
     message = client(embedded.url).messages.create(model=embedded.chat, max_tokens=2, messages=user("Tell me a long story."), extra_body={"temperature": 0})
     assert message.stop_reason == "max_tokens" and message.usage.output_tokens == 2

@@ -355,7 +355,7 @@ async fn a_forced_call_is_one_of_an_offered_function() {
     let found = answers(&model, request).await.unwrap();
     let mut reader = CallReader::new(functions.clone());
     assert_eq!(reader.push(&found.texts[0]), "");
-    let (_, calls) = reader.finish();
+    let (_, calls) = reader.finish(false);
     assert_eq!(calls.len(), 1, "{found:?}");
     assert!(calls[0].arguments["city"].is_string(), "{found:?}");
     let request = constrained("Greet me.", Constraint::Call(functions[1..].to_vec()));

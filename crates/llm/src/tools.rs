@@ -146,10 +146,21 @@ impl CallReader {
         std::mem::replace(&mut self.held, rest)
     }
 
-    /// At the end: the text that was held and is no call, and the calls.
-    pub fn finish(self) -> (String, Vec<Call>) {
+    /// At the end: the text that was held and is no call, and the calls. Of an answer that was
+    /// `cut`, a call whose end is missing is neither.
+    pub fn finish(mut self, cut: bool) -> (String, Vec<Call>) {
         let calls = find_calls(&self.held, &self.functions);
-        if calls.is_empty() { (self.held, calls) } else { (String::new(), calls) }
+        if !calls.is_empty() {
+            return (String::new(), calls);
+        }
+        if cut
+            && self.holding
+            && let Some(at) = self.held.rfind(OPEN)
+            && !self.held[at..].contains(CLOSE)
+        {
+            self.held.truncate(at);
+        }
+        (self.held, calls)
     }
 }
 
@@ -230,7 +241,7 @@ mod tests {
         for piece in answer.as_bytes().chunks(3) {
             text.push_str(&reader.push(std::str::from_utf8(piece).unwrap()));
         }
-        let (rest, calls) = reader.finish();
+        let (rest, calls) = reader.finish(false);
         let shown =
             calls.into_iter().map(|call| format!("{}{}", call.name, Value::Object(call.arguments)));
         (text + &rest, shown.collect())
@@ -278,6 +289,21 @@ mod tests {
         ] {
             assert_eq!(read(answer), (answer.to_owned(), vec![]), "{answer}");
         }
+    }
+
+    #[test]
+    fn a_call_that_was_cut_is_no_text() {
+        let cut = |answer: &str| {
+            let mut reader = CallReader::new(functions());
+            reader.push(answer) + &reader.finish(true).0
+        };
+        assert_eq!(cut("Let me see. <tool_call>{\"name\":"), "Let me see. ");
+        assert_eq!(
+            cut("<tool_call>nonsense</tool_call> and"),
+            "<tool_call>nonsense</tool_call> and"
+        );
+        assert_eq!(cut("{\"answer\": 4"), "{\"answer\": 4");
+        assert_eq!(cut("a <tool"), "a <tool");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use chaski_api::{
         FunctionToolCall, TokenLogprob, TopLogprob, Usage,
     },
 };
-use chaski_llm::{Call, CallReader, Event, Events, Finish, TextModel, Token};
+use chaski_llm::{Call, CallReader, Constraint, Event, Events, Finish, TextModel, Token};
 use chaski_provider::{ChatReply, Payload, Reply};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 pub(super) async fn reply(model: &TextModel, chat: Chat) -> Result<ChatReply> {
     let Chat { model: name, request, functions, several_calls, stream, usage_event } = chat;
     let choices = request.choices;
+    let must_call = matches!(request.constraint, Constraint::Call(_));
     let readers = (0..choices).map(|_| Some(CallReader::new(functions.clone()))).collect();
     let events = model.generate(request).await.map_err(failed)?;
     let mut writer = Writer {
@@ -27,6 +28,7 @@ pub(super) async fn reply(model: &TextModel, chat: Chat) -> Result<ChatReply> {
         readers,
         begun: 0,
         several_calls,
+        must_call,
         usage_event: usage_event || !stream,
         ready: VecDeque::new(),
         failed: false,
@@ -67,6 +69,8 @@ struct Writer {
     /// How many answers have begun.
     begun: u32,
     several_calls: bool,
+    /// Whether an answer is nothing but a call.
+    must_call: bool,
     usage_event: bool,
     ready: VecDeque<Said>,
     failed: bool,
@@ -106,7 +110,13 @@ impl Writer {
             Event::Finished { choice, reason, stopped_by } => {
                 self.begin(choice);
                 let reader = self.readers.get_mut(choice as usize).and_then(Option::take);
-                let (text, mut calls) = reader.map(CallReader::finish).unwrap_or_default();
+                let cut = reason == Finish::Length;
+                let read = reader.map(|reader| reader.finish(cut));
+                let (mut text, mut calls) = read.unwrap_or_default();
+                if self.must_call && cut {
+                    // A part of a call is no answer.
+                    text.clear();
+                }
                 if !self.several_calls {
                     calls.truncate(1);
                 }

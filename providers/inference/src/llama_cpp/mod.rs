@@ -52,6 +52,7 @@ Runs language models in the server process with [llama.cpp](https://github.com/g
 - Chats are rendered with the template in the model file. Where that does not know tools, they are
   described in a system message. Tool calls are found in `<tool_call>` tags, as bare JSON and in fenced blocks.
 - An answer that a text of `stop` ended names it in `stop_reason` of the choice, as vLLM does.
+- A forced tool call that `max_tokens` cuts is left out.
 - `response_format` and forced tool calls are kept to by construction: no token is chosen that the
   schema does not allow. Near the limit (`max_tokens`, or the end of the context) the answer is brought to
   a valid end, and `finish_reason` is `length`. Limits that are too small for the schema still cut it.

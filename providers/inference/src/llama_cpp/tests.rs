@@ -140,6 +140,21 @@ async fn a_required_call_is_made_whole_and_in_a_stream() {
     assert!(full.choices[0].message.tool_calls.is_some());
 }
 
+#[tokio::test]
+async fn a_required_call_that_the_limit_cuts_is_no_text() {
+    let provider = provider(json!({}));
+    let tools = json!({ "tools": [weather()], "tool_choice": "required", "max_tokens": 3 });
+    let full = chat(&provider, tools.clone()).await.unwrap();
+    let choice = &full.choices[0];
+    let said = (choice.message.content.as_deref(), choice.message.tool_calls.is_none());
+    assert_eq!((said, choice.finish_reason.as_deref()), ((Some(""), true), Some("length")));
+    let events = chat_events(&provider, tools).await;
+    let deltas: Vec<_> =
+        events.iter().flat_map(|event| &event.choices).map(|choice| &choice.delta).collect();
+    assert!(deltas.iter().all(|delta| delta.tool_calls.is_none()), "{deltas:?}");
+    assert!(deltas.iter().all(|delta| delta.content.as_deref().unwrap_or("") == ""), "{deltas:?}");
+}
+
 /// The `stop_reason` of the choices of an answer or an event.
 fn stop_reasons<T: Wire + serde::Serialize>(payload: Payload<T>) -> Vec<Value> {
     let said: Value = serde_json::from_slice(&payload.into_bytes()).unwrap();
