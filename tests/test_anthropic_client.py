@@ -15,7 +15,7 @@ import pytest
 from conftest import start_gateway
 from scripted import Scripted
 from scripted_anthropic import ScriptedAnthropic
-from server import Server
+from server import WEIGHTS, Server
 
 RUN = """
 version: '2'
@@ -29,6 +29,19 @@ providers:
 metadata_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/registry.db"}}
 models:
 - {{model_id: claude, provider_id: anthropic, provider_model_id: anthropic/claude-scripted, model_type: llm}}
+"""
+THINKER = """
+version: '2'
+image_name: thinker
+apis: [inference]
+providers:
+  inference:
+  - provider_id: llama-cpp
+    provider_type: inline::llama-cpp
+    config: {{models_dir: "{folder}"}}
+metadata_store: {{type: sqlite, db_path: "${{env.SQLITE_STORE_DIR}}/registry.db"}}
+models:
+- {{model_id: thinker, provider_id: llama-cpp, model_type: llm}}
 """
 WEATHER = {
     "name": "get_weather",
@@ -220,6 +233,48 @@ def test_a_call_that_the_limit_cuts_is_not_the_answer(embedded, stream):
     else:
         message = client(embedded.url).messages.create(**request)
     assert message.stop_reason == "max_tokens" and message.content == []
+
+
+@pytest.fixture(scope="module")
+def thinker():
+    """The model in the process with a template that makes it go on with lines of thoughts and answers."""
+    with open(os.path.join(WEIGHTS, "smollm2-135m-instruct.gguf"), "rb") as file:
+        weights = file.read()
+    begin = weights.index(b"tokenizer.chat_template") + len(b"tokenizer.chat_template") + 4
+    length = int.from_bytes(weights[begin : begin + 8], "little")
+    template = b"{{ messages[0].content }} <think>{#"
+    template += b" " * (length - len(template) - 2) + b"#}"
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "thinker.gguf"), "wb") as file:
+            file.write(weights[: begin + 8] + template + weights[begin + 8 + length :])
+        with open(os.path.join(folder, "run.yaml"), "w") as run:
+            run.write(THINKER.format(folder=folder))
+        server = Server([run.name])
+        yield SimpleNamespace(server=server, url=server.url, chat="thinker")
+        server.stop()
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_thoughts_of_a_model_in_the_process_come_apart(thinker, stream):
+    lines = "1: <think>one</think>A\n2: <think>two</think>B\n3: <think>three</think>C\n4: <think>four</think>D\n5:"
+    request = dict(model=thinker.chat, max_tokens=24, messages=user(lines), stop_sequences=["\n"], extra_body={"temperature": 0})
+    shown = dict(request, thinking={"type": "adaptive"})
+    if stream:
+        with client(thinker.url).messages.stream(**shown) as events:
+            message = events.get_final_message()
+    else:
+        message = client(thinker.url).messages.create(**shown)
+    assert [block.type for block in message.content] == ["thinking", "text"]
+    assert (message.content[0].thinking, message.content[1].text) == ("five", "E")
+    assert [block.type for block in client(thinker.url).messages.create(**request).content] == ["text"]
+    ai = openai.OpenAI(base_url=f"{thinker.url}/v1", api_key="none", max_retries=0, timeout=60)
+    chat = dict(model=thinker.chat, messages=user(lines), stop="\n", temperature=0, max_tokens=24)
+    said = ai.chat.completions.create(**chat).choices[0].message
+    assert (said.reasoning_content, said.content) == ("five", "E")
+    llama = llama_stack_client.LlamaStackClient(base_url=thinker.url, max_retries=0, timeout=60)
+    sampling = {"strategy": {"type": "greedy"}, "max_tokens": 24, "stop": ["\n"]}
+    answer = llama.inference.chat_completion(model_id=thinker.chat, messages=user(lines), sampling_params=sampling)
+    assert answer.completion_message.content == "E"
 
 
 def test_a_limit_is_kept_and_named(embedded):

@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             match event? {
                 Event::Prompt { .. } => first = began.elapsed().as_secs_f64(),
                 Event::Done { completion_tokens, .. } => tokens = completion_tokens,
-                Event::Text { .. } | Event::Finished { .. } => {}
+                Event::Thoughts { .. } | Event::Text { .. } | Event::Finished { .. } => {}
             }
         }
         let rest = began.elapsed().as_secs_f64() - first;

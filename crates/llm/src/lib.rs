@@ -25,6 +25,7 @@ mod run;
 mod sampling;
 mod template;
 mod text;
+mod thoughts;
 mod thread_priority;
 mod tools;
 mod vision;

@@ -1,7 +1,7 @@
 //! A loaded chat model: requests in, events out. The thread of its worker does the computing.
 
 use crate::{
-    Activity, Error, Event, Events, Prompt, Request, Result,
+    Activity, Constraint, Error, Event, Events, Prompt, Request, Result,
     activity::Meter,
     backend::backend,
     gguf::{Facts, Header, Projector},
@@ -11,6 +11,7 @@ use crate::{
     prompt::{Reader, Text},
     queue::{Queue, Refused},
     template::Template,
+    thoughts::{OPEN, Thinking},
     thread_priority,
     vision::Vision,
     worker::{Job, Worker},
@@ -98,6 +99,8 @@ struct Shared {
     model: Arc<LlamaModel>,
     vision: Option<Arc<Vision>>,
     template: Option<Template>,
+    /// Whether the model may think before it answers a chat.
+    thinks: bool,
     grammars: Grammars,
     facts: Facts,
     context: usize,
@@ -180,6 +183,8 @@ impl TextModel {
         let special = (text(model.vocab().bos()), text(model.vocab().eos()));
         let template =
             template.map(|template| Template::new(&template, special.0, special.1)).transpose()?;
+        let thinks = template.as_ref().is_some_and(Template::knows_thoughts)
+            || model.vocab().tokenize(OPEN.as_bytes(), false, true).len() == 1;
         let grammars = Grammars::default();
         let context = context as usize;
         let worker = worker_ended;
@@ -187,6 +192,7 @@ impl TextModel {
             model,
             vision,
             template,
+            thinks,
             grammars,
             facts,
             context,
@@ -318,7 +324,7 @@ type Prepared = (Job, mpsc::UnboundedReceiver<Result<Event>>);
 
 impl Shared {
     fn prepare(&self, request: Request) -> Result<Prepared> {
-        let Text { tokens: prompt, pictures } = self.read(&request.prompt)?;
+        let Text { tokens: prompt, pictures, thinking } = self.read(&request.prompt)?;
         if request.prompt_logprobs && !pictures.is_empty() {
             let why = "the log probabilities of a prompt with images cannot be had";
             return Err(Error::invalid("logprobs", why));
@@ -329,9 +335,12 @@ impl Shared {
         }
         let (events, receiver) = mpsc::unbounded_channel();
         let matcher = self.grammars.compile(&self.model, &request.constraint)?;
+        // A constraint leaves no place for thoughts.
+        let thinks = matches!(request.constraint, Constraint::None);
         let job = Job {
             prompt,
             pictures,
+            thinking: if thinks { thinking } else { Thinking::Never },
             max_tokens: request.max_tokens.unwrap_or(room).min(room),
             sampling: request.sampling,
             stop: request.stop,
@@ -353,6 +362,7 @@ impl Shared {
         let reader = Reader {
             model: &self.model,
             template: self.template.as_ref(),
+            thinks: self.thinks,
             vision: self.vision.as_deref(),
             context: self.context,
         };

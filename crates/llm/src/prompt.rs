@@ -3,6 +3,7 @@
 use crate::{
     Chat, Error, Prompt, Result,
     template::{Piece, Template},
+    thoughts::{OPEN, Thinking},
     vision::{MOST_IMAGES, Picture, Vision},
 };
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
@@ -14,12 +15,16 @@ pub(crate) struct Text {
     pub(crate) tokens: Vec<LlamaToken>,
     /// The images in it, in the order of their places.
     pub(crate) pictures: Vec<Picture>,
+    /// Whether the answer may begin with thoughts.
+    pub(crate) thinking: Thinking,
 }
 
 /// What turns prompts into tokens.
 pub(crate) struct Reader<'a> {
     pub(crate) model: &'a LlamaModel,
     pub(crate) template: Option<&'a Template>,
+    /// Whether the model may think before it answers a chat.
+    pub(crate) thinks: bool,
     pub(crate) vision: Option<&'a Vision>,
     /// The most tokens of a prompt and its answer together.
     pub(crate) context: usize,
@@ -42,7 +47,7 @@ impl Reader<'_> {
                     let rendered = template.render(chat)?;
                     self.fits(&rendered)?;
                     let tokens = vocabulary.tokenize(rendered.as_bytes(), false, true);
-                    Text { tokens, pictures: Vec::new() }
+                    Text { tokens, pictures: Vec::new(), thinking: self.thinking(&rendered) }
                 } else {
                     self.with_images(template, chat)?
                 };
@@ -58,14 +63,14 @@ impl Reader<'_> {
             Prompt::Text(text) => {
                 self.fits(text)?;
                 let tokens = vocabulary.tokenize(text.as_bytes(), true, false);
-                Text { tokens, pictures: Vec::new() }
+                Text { tokens, ..Text::default() }
             }
             Prompt::Tokens(ids) => {
                 if let Some(id) = ids.iter().find(|id| !(0..vocabulary.n_tokens()).contains(id)) {
                     return Err(Error::invalid("prompt", format!("there is no token `{id}`")));
                 }
                 let tokens = ids.iter().copied().map(LlamaToken).collect();
-                Text { tokens, pictures: Vec::new() }
+                Text { tokens, ..Text::default() }
             }
         };
         if text.tokens.is_empty() {
@@ -74,6 +79,15 @@ impl Reader<'_> {
             text.tokens.extend(begin.into_iter().find(|token| token.0 >= 0));
         }
         Ok(text)
+    }
+
+    /// Whether the answer to a chat may begin with thoughts, by the end of its prompt.
+    fn thinking(&self, prompt: &str) -> Thinking {
+        match (self.thinks, prompt.trim_end().ends_with(OPEN)) {
+            (false, _) => Thinking::Never,
+            (true, false) => Thinking::Tagged,
+            (true, true) => Thinking::Begun,
+        }
     }
 
     fn fits(&self, text: &str) -> Result<()> {
@@ -105,6 +119,7 @@ impl Reader<'_> {
                     self.fits(&piece)?;
                     let tokens = self.model.vocab().tokenize(piece.as_bytes(), false, true);
                     text.tokens.extend(tokens);
+                    text.thinking = self.thinking(&piece);
                 }
                 Piece::Image(number) => {
                     let Some(bytes) = chat.images.get(number) else {

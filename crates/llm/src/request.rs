@@ -77,6 +77,8 @@ pub enum Finish {
 pub enum Event {
     /// The prompt was read; its tokens, if their log probabilities were asked for.
     Prompt { tokens: Vec<Token> },
+    /// A piece of what the model thinks before an answer to a chat.
+    Thoughts { choice: u32, text: String },
     /// A piece of an answer: whole characters, and the tokens that it ends.
     Text { choice: u32, text: String, tokens: Vec<Token> },
     /// An answer is complete; the stop text that ended it, if one did.

@@ -5,6 +5,7 @@ use crate::{
     queue::Wanted,
     sampling::{Sampler, Scored, logprobs},
     text::Assembler,
+    thoughts::{self, Split, Splitter, Thinking},
     vision::Picture,
     worker::Job,
 };
@@ -47,6 +48,8 @@ pub(crate) struct Run {
 struct Answer {
     sampler: Sampler,
     assembler: Assembler,
+    /// Gets the text that the assembler gives.
+    splitter: Splitter,
     matcher: Option<Matcher>,
     /// Tokens whose text is not given out yet, with where their text ends.
     held: VecDeque<(usize, Token)>,
@@ -92,6 +95,7 @@ impl Answer {
                 job.prompt.iter().map(|token| token.0).filter(|token| *token >= 0),
             ),
             assembler: Assembler::new(job.stop.clone()),
+            splitter: Splitter::new(job.thinking),
             matcher: job.matcher.as_ref().map(Matcher::deep_clone),
             held: VecDeque::new(),
             tokens: 0,
@@ -262,14 +266,15 @@ impl Run {
         self.answer.sampler.accept(token);
         self.answer.tokens += 1;
         self.completion_tokens += 1;
-        let bytes = model.vocab().token_to_piece(LlamaToken(token), false, None);
+        let bytes = self.piece(model, LlamaToken(token));
         self.answer.quoted = self.answer.quoted.after(&bytes);
         let text = self.answer.assembler.push(&bytes);
         if let Some(most) = self.job.logprobs {
             let token = described(model, &logprobs(scores, token, most));
             self.answer.held.push_back((self.answer.assembler.length(), token));
         }
-        self.give(text);
+        let split = self.answer.splitter.push(&text);
+        self.give(split);
         let ended = self.answer.matcher.as_ref().is_some_and(Matcher::is_stopped);
         if self.answer.assembler.stopped() {
             return self.finish(Finish::Stop);
@@ -282,6 +287,20 @@ impl Run {
         }
         self.tokens.push(LlamaToken(token));
         Progress::Answering
+    }
+
+    /// The bytes that a token adds to an answer.
+    fn piece(&self, model: &LlamaModel, token: LlamaToken) -> Vec<u8> {
+        let piece = |special| model.vocab().token_to_piece(token, special, None);
+        let bytes = piece(false);
+        if bytes.is_empty() && self.job.thinking != Thinking::Never {
+            // Some vocabularies have the tags of thoughts among the tokens that are not shown.
+            let shown = piece(true);
+            if [thoughts::OPEN, thoughts::CLOSE].iter().any(|tag| tag.as_bytes() == shown) {
+                return shown;
+            }
+        }
+        bytes
     }
 
     /// How an answer ended that came to its own end.
@@ -336,26 +355,39 @@ impl Run {
         Ok(Some(token))
     }
 
-    /// Sends text, and the tokens that it ends.
-    fn give(&mut self, text: String) {
-        let given = self.answer.assembler.given();
-        let held = &mut self.answer.held;
-        let ended = held.iter().take_while(|(end, _)| *end <= given).count();
-        let tokens: Vec<Token> = held.drain(..ended).map(|(_, token)| token).collect();
-        if !text.is_empty() || !tokens.is_empty() {
-            _ = self.job.events.send(Ok(Event::Text { choice: self.choice, text, tokens }));
+    /// Sends thoughts and text, and the tokens that the text ends.
+    fn give(&mut self, split: Split) {
+        let told = self.answer.splitter.told();
+        let tokens = told.map_or_else(Vec::new, |told| self.take_tokens(told));
+        let (choice, Split { thoughts, answer: text }) = (self.choice, split);
+        if !thoughts.is_empty() {
+            _ = self.job.events.send(Ok(Event::Thoughts { choice, text: thoughts }));
         }
+        if !text.is_empty() || !tokens.is_empty() {
+            _ = self.job.events.send(Ok(Event::Text { choice, text, tokens }));
+        }
+    }
+
+    /// The tokens whose text ends within so many bytes and belongs to the answer.
+    fn take_tokens(&mut self, most: usize) -> Vec<Token> {
+        let Answer { held, splitter, .. } = &mut self.answer;
+        let ended = held.iter().take_while(|(end, _)| *end <= most).count();
+        let ended = held.drain(..ended).filter(|(end, _)| splitter.answers(*end));
+        ended.map(|(_, token)| token).collect()
     }
 
     fn finish(&mut self, reason: Finish) -> Progress {
         let stopped_by = self.answer.assembler.stopped_by().map(str::to_owned);
         let text = self.answer.assembler.finish();
-        self.give(text);
+        let split = self.answer.splitter.finish(&text);
+        self.give(split);
         // Tokens that begin before a stop text belong to the answer, the others do not.
-        if stopped_by.is_none() && !self.answer.held.is_empty() {
-            let tokens = self.answer.held.drain(..).map(|(_, token)| token).collect();
-            let event = Event::Text { choice: self.choice, text: String::new(), tokens };
-            _ = self.job.events.send(Ok(event));
+        if stopped_by.is_none() {
+            let tokens = self.take_tokens(usize::MAX);
+            if !tokens.is_empty() {
+                let event = Event::Text { choice: self.choice, text: String::new(), tokens };
+                _ = self.job.events.send(Ok(event));
+            }
         }
         let finished = Event::Finished { choice: self.choice, reason, stopped_by };
         _ = self.job.events.send(Ok(finished));

@@ -1,6 +1,10 @@
 //! Chat templates: from messages and tools to the text that a model was trained on.
 
-use crate::{Error, Function, Result, tools};
+use crate::{
+    Error, Function, Result,
+    thoughts::{CLOSE, OPEN},
+    tools,
+};
 use minijinja::{Environment, ErrorKind, Value as Jinja, syntax::SyntaxConfig, value::Serde};
 use serde_json::{Map, Value, json};
 use std::{collections::HashSet, sync::Arc};
@@ -34,6 +38,7 @@ const TRIES: usize = 8;
 pub(crate) struct Template {
     environment: Environment<'static>,
     knows_tools: bool,
+    knows_thoughts: bool,
     /// Whether the content of a message must be a list of parts.
     takes_parts: bool,
     bos: String,
@@ -69,15 +74,22 @@ impl Template {
             }
         }
         let knows_tools = text.contains("tools");
+        let knows_thoughts = [OPEN, CLOSE].iter().any(|tag| text.contains(tag));
         environment.add_template_owned(NAME, text).map_err(|error| Error::Broken {
             message: format!("the chat template of the model cannot be used: {error}"),
         })?;
-        let mut template = Self { environment, knows_tools, takes_parts: false, bos, eos };
+        let mut template =
+            Self { environment, knows_tools, knows_thoughts, takes_parts: false, bos, eos };
         template.takes_parts = !template.shows_texts() && {
             template.takes_parts = true;
             template.shows_texts()
         };
         Ok(template)
+    }
+
+    /// Whether messages of the model may have thoughts in tags.
+    pub(crate) fn knows_thoughts(&self) -> bool {
+        self.knows_thoughts
     }
 
     /// Whether the text of a message gets into what is rendered.

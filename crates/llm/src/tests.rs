@@ -1,6 +1,7 @@
 //! The engine with real models. They are fetched by `make weights`.
 
 mod load;
+mod thoughts;
 mod vision;
 
 use crate::*;
@@ -53,6 +54,7 @@ fn ask(question: &str) -> Prompt {
 /// What a request brought: per choice its text, its tokens and its end.
 #[derive(Debug, Default, PartialEq)]
 struct Answers {
+    thoughts: String,
     texts: Vec<String>,
     tokens: Vec<Token>,
     prompt: Vec<Token>,
@@ -71,6 +73,7 @@ async fn collect(mut events: Events) -> Result<Answers> {
     while let Some(event) = events.next().await {
         match event? {
             Event::Prompt { tokens } => found.prompt = tokens,
+            Event::Thoughts { text, .. } => found.thoughts.push_str(&text),
             Event::Text { choice, text, tokens } => {
                 found.texts.resize((choice as usize + 1).max(found.texts.len()), String::new());
                 found.texts[choice as usize].push_str(&text);

@@ -14,6 +14,7 @@ use crate::{
     plan::{Need, shares},
     queue::{Queue, Wanted},
     run::{Progress, Run},
+    thoughts::Thinking,
     vision::{Picture, Vision},
 };
 use llama_cpp_2::{
@@ -41,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) prompt: Vec<LlamaToken>,
     /// The images in the prompt, in the order of their places.
     pub(crate) pictures: Vec<Picture>,
+    /// Whether answers may begin with thoughts.
+    pub(crate) thinking: Thinking,
     pub(crate) sampling: Sampling,
     pub(crate) stop: Vec<String>,
     pub(crate) max_tokens: usize,

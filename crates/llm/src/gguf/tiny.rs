@@ -1,7 +1,7 @@
-//! Tiny cross-encoders and projectors of random numbers, for tests: no such weights are small enough
-//! to be fetched.
+//! Models for tests that no fetched file has: tiny cross-encoders and projectors of random numbers,
+//! and chat models with other templates.
 
-use super::{BertShape, Tensor, Value, bert, write};
+use super::{BertShape, Header, Tensor, Value, bert, write};
 use crate::Result;
 use std::{fs::File, io::BufWriter, path::Path};
 
@@ -78,6 +78,26 @@ pub fn changed(path: &Path, change: Change) -> Result<Vec<Tensor>> {
         .and_then(|file| write(&mut BufWriter::new(file), &metadata, &tensors))
         .map_err(crate::Error::engine)?;
     Ok(tensors)
+}
+
+/// Writes the model in the file `from` to `target` with another chat template, which must be shorter
+/// than its own.
+///
+/// # Errors
+/// When a file cannot be read or written, or the template is too long.
+pub fn with_template(from: &Path, target: &Path, template: &str) -> Result<()> {
+    let header = Header::read(from)?;
+    let own = header.text("tokenizer.chat_template").unwrap_or_default();
+    let mut bytes = std::fs::read(from).map_err(crate::Error::engine)?;
+    let at = bytes.windows(own.len().max(1)).position(|part| part == own.as_bytes());
+    // What is left of the place is a comment.
+    let left = own.len().checked_sub(template.len() + "{##}".len());
+    let (Some(at), Some(left)) = (at, left) else {
+        return Err(crate::Error::engine("there is no room for the chat template"));
+    };
+    let text = format!("{template}{{#{}#}}", " ".repeat(left));
+    bytes[at..at + text.len()].copy_from_slice(text.as_bytes());
+    std::fs::write(target, bytes).map_err(crate::Error::engine)
 }
 
 fn tensors(words: usize, labels: usize) -> Vec<Tensor> {

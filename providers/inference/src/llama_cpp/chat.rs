@@ -98,6 +98,11 @@ impl Writer {
     fn take(&mut self, event: Event) {
         match event {
             Event::Prompt { .. } => {}
+            Event::Thoughts { choice, text } => {
+                self.begin(choice);
+                let reasoning_content = Some(text);
+                self.put(choice, ChatMessage { reasoning_content, ..ChatMessage::empty() }, None);
+            }
             Event::Text { choice, text, tokens } => {
                 self.begin(choice);
                 let reader = self.readers.get_mut(choice as usize).and_then(Option::as_mut);
@@ -255,6 +260,9 @@ impl Whole {
             let Some(choice) = self.choices.get_mut(index) else { continue };
             if let (Some(text), Some(stop)) = (&stopped_by, self.stops.get_mut(index)) {
                 *stop = Some(text.clone());
+            }
+            if let Some(thoughts) = part.delta.reasoning_content {
+                choice.message.reasoning_content.get_or_insert_default().push_str(&thoughts);
             }
             if let Some(text) = part.delta.content.filter(|text| !text.is_empty()) {
                 choice.message.content.get_or_insert_default().push_str(&text);

@@ -151,6 +151,8 @@ impl Writer {
                 self.prompt_tokens = tokens;
                 self.put_prompt(0);
             }
+            // Of chats only.
+            Event::Thoughts { .. } => {}
             Event::Text { choice, text, tokens } => self.put(choice, text, tokens, None),
             Event::Finished { choice, reason, .. } => {
                 let reason = match reason {

@@ -51,6 +51,10 @@ Runs language models in the server process with [llama.cpp](https://github.com/g
   first token.
 - Chats are rendered with the template in the model file. Where that does not know tools, they are
   described in a system message. Tool calls are found in `<tool_call>` tags, as bare JSON and in fenced blocks.
+- What a model thinks before its answer, between `<think>` and `</think>`, comes in `reasoning_content`, where
+  the template or the vocabulary in its file has these tags; also if the template begins the thoughts. Their
+  tokens count as those of the answer, `stop` and `max_tokens` end them too, and they have no log
+  probabilities. Answers with `response_format` and forced tool calls have no thoughts.
 - An answer that a text of `stop` ended names it in `stop_reason` of the choice, as vLLM does.
 - A forced tool call that `max_tokens` cuts is left out.
 - `response_format` and forced tool calls are kept to by construction: no token is chosen that the

@@ -1,6 +1,7 @@
 //! The provider with the tiny model, from request bodies to answers.
 
 mod images;
+mod thoughts;
 
 use super::{LlamaCpp, LlamaCppConfig};
 use crate::local::tests::{deps, weights_dir};
