@@ -46,12 +46,48 @@ wire! {
         Disabled = "Disabled",
     }
 
+    /// What a model in this process does, and has done since it was loaded.
+    pub struct ModelActivity {
+        /// The name of its file, without the ending.
+        pub model: String,
+        /// The memory that it takes, in bytes.
+        pub memory_bytes: i64,
+        /// Requests in the queue.
+        pub waiting: i64,
+        /// Requests that are being served.
+        pub running: i64,
+        /// Requests that were served, also those whose callers went away.
+        pub served: i64,
+        /// Times that a running request gave way to older ones, since the memory was full.
+        pub paused: i64,
+        /// Tokens of prompts that were computed.
+        pub prompt_tokens: i64,
+        /// Tokens of prompts that were there from earlier requests.
+        pub cached_prompt_tokens: i64,
+        /// Requests that found the beginning of their prompt computed.
+        pub cache_hits: i64,
+        /// Tokens of answers.
+        pub completion_tokens: i64,
+        /// Answers that are computed in one step, on average of late.
+        pub batch_size: f64,
+        /// Tokens of prompts a second, while prompts are read, of late.
+        pub prompt_tokens_per_second: f64,
+        /// Tokens of answers a second, of all answers together, of late.
+        pub completion_tokens_per_second: f64,
+        /// Tokens that are kept in memory.
+        pub cache_used: i64,
+        /// Tokens that fit there.
+        pub cache_length: i64,
+    }
+
     /// How a provider instance is doing, and why.
     pub struct ProviderHealth {
         /// The state in one word.
         pub status: HealthStatus,
-        /// The reason, where it is not `OK`; of models in this process also what they do.
+        /// The reason, where it is not `OK`; of models in this process also what they do, for people.
         pub message: Option<String>,
+        /// What the loaded models in this process do, in numbers.
+        pub models: Option<Vec<ModelActivity>>,
     }
 
     /// One configured provider instance.
@@ -121,5 +157,12 @@ wire! {
     pub struct UsageList {
         /// An entry for each model and each of its targets, in the order of registration.
         pub data: Vec<ModelUsage>,
+    }
+}
+
+impl ProviderHealth {
+    /// The health of a provider that has no models in this process.
+    pub const fn new(status: HealthStatus, message: Option<String>) -> Self {
+        Self { status, message, models: None }
     }
 }

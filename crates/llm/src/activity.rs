@@ -1,6 +1,5 @@
 //! What a model is doing, in numbers.
 
-use serde::Serialize;
 use std::{
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -17,7 +16,7 @@ const UNKNOWN_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 
 /// What a model is doing, and has done since it was loaded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Activity {
     /// Requests in the queue.
     pub waiting: usize,

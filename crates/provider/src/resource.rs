@@ -90,7 +90,7 @@ pub trait Lifecycle: Send + Sync {
 
     /// The state to show, beyond what [`Lifecycle::check`] found: for example "loading a model".
     fn health(&self) -> ProviderHealth {
-        ProviderHealth { status: HealthStatus::Ok, message: None }
+        ProviderHealth::new(HealthStatus::Ok, None)
     }
 
     /// Releases what it holds. No call follows.

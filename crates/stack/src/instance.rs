@@ -155,7 +155,7 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
     }
 
     pub(crate) fn health(&self) -> ProviderHealth {
-        let is = |status, message| ProviderHealth { status, message };
+        let is = ProviderHealth::new;
         if self.entry.is_none() {
             return is(HealthStatus::Unavailable, Some(self.missing()));
         }

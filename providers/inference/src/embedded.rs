@@ -166,11 +166,11 @@ impl Lifecycle for Embedded {
 
     fn health(&self) -> ProviderHealth {
         let health = self.engine.health();
-        let message = match health.message {
+        let message = match &health.message {
             Some(message) => format!("{}; {message}", self.notice()),
             None => self.notice(),
         };
-        ProviderHealth { status: health.status, message: Some(message) }
+        ProviderHealth { message: Some(message), ..health }
     }
 
     async fn shutdown(&self) {

@@ -3,7 +3,7 @@
 use crate::local::{failed, stem};
 use chaski_api::{
     Result,
-    inspect::{HealthStatus, ProviderHealth},
+    inspect::{HealthStatus, ModelActivity, ProviderHealth},
 };
 use chaski_llm::{
     Activity, Embedder, Error as Failure, Reranker, TextModel, available_memory, size,
@@ -173,10 +173,10 @@ impl<M: Loaded> Shelf<M> {
         receiver
     }
 
-    /// What is being loaded and what the loaded models do, for people.
+    /// What is being loaded and what the loaded models do, for people and in numbers.
     pub(crate) fn health(&self) -> ProviderHealth {
         let places = self.inner.lock();
-        let (mut loading, mut loaded) = (Vec::new(), Vec::new());
+        let (mut loading, mut loaded, mut models) = (Vec::new(), Vec::new(), Vec::new());
         for (name, place) in &places.by_name {
             let name = stem(Path::new(name));
             match &*place.state.borrow() {
@@ -184,8 +184,9 @@ impl<M: Loaded> Shelf<M> {
                     loading.push(format!("loading `{name}`: {:.0} %", share * 100.0));
                 }
                 State::Ready(model) => {
-                    let activity = model.activity();
-                    loaded.push(format!("`{name}` ({}): {activity}", size(model.memory())));
+                    let (activity, memory) = (model.activity(), model.memory());
+                    loaded.push(format!("`{name}` ({}): {activity}", size(memory)));
+                    models.push(numbers(name, memory, activity));
                 }
                 State::Failed(_) | State::Unloaded => {}
             }
@@ -193,12 +194,46 @@ impl<M: Loaded> Shelf<M> {
         let status = if loading.is_empty() { HealthStatus::Ok } else { HealthStatus::Starting };
         loading.extend(loaded);
         let message = (!loading.is_empty()).then(|| loading.join("; "));
-        ProviderHealth { status, message }
+        ProviderHealth { status, message, models: Some(models) }
     }
 
     /// Unloads all models, once nobody uses them.
     pub(crate) fn clear(&self) {
         self.inner.lock().by_name.clear();
+    }
+}
+
+/// The health of a provider with two shelves.
+pub(crate) fn together(first: ProviderHealth, second: ProviderHealth) -> ProviderHealth {
+    let starting = [&first, &second].iter().any(|health| health.status == HealthStatus::Starting);
+    let messages: Vec<String> = first.message.into_iter().chain(second.message).collect();
+    let models = first.models.into_iter().chain(second.models).flatten();
+    ProviderHealth {
+        status: if starting { HealthStatus::Starting } else { HealthStatus::Ok },
+        message: (!messages.is_empty()).then(|| messages.join("; ")),
+        models: Some(models.collect()),
+    }
+}
+
+fn numbers(model: String, memory: u64, activity: Activity) -> ModelActivity {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let length = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+    ModelActivity {
+        model,
+        memory_bytes: count(memory),
+        waiting: length(activity.waiting),
+        running: length(activity.running),
+        served: count(activity.served),
+        paused: count(activity.paused),
+        prompt_tokens: count(activity.prompt_tokens),
+        cached_prompt_tokens: count(activity.reused_tokens),
+        cache_hits: count(activity.reuses),
+        completion_tokens: count(activity.answer_tokens),
+        batch_size: activity.batch,
+        prompt_tokens_per_second: activity.prompt_rate,
+        completion_tokens_per_second: activity.answer_rate,
+        cache_used: length(activity.cached),
+        cache_length: length(activity.cache_length),
     }
 }
 
@@ -437,6 +472,13 @@ mod tests {
         let health = shelf.health();
         assert_eq!(health.status, HealthStatus::Ok);
         assert!(health.message.unwrap().starts_with("`m` (40 bytes): 0 running"));
+        let told: Vec<(String, i64)> = health
+            .models
+            .into_iter()
+            .flatten()
+            .map(|told| (told.model, told.memory_bytes))
+            .collect();
+        assert_eq!(told, [("m".to_owned(), 40)]);
     }
 
     #[tokio::test]

@@ -154,7 +154,7 @@ mod tests {
             provider_id: id.to_owned(),
             provider_type: format!("remote::{id}"),
             config: serde_json::Map::new(),
-            health: ProviderHealth { status, message: message.map(str::to_owned) },
+            health: ProviderHealth::new(status, message.map(str::to_owned)),
         }
     }
 

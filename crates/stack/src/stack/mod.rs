@@ -280,11 +280,11 @@ impl Stack {
 
     fn health(&self, planned: &resolver::Planned) -> ProviderHealth {
         if planned.availability == Availability::Disabled {
-            return ProviderHealth { status: HealthStatus::Disabled, message: None };
+            return ProviderHealth::new(HealthStatus::Disabled, None);
         }
-        self.fleet.health(planned.api, &planned.provider_id).unwrap_or_else(|| ProviderHealth {
-            status: HealthStatus::Unavailable,
-            message: Some(format!("this build does not contain `{}` yet", planned.provider_type)),
+        self.fleet.health(planned.api, &planned.provider_id).unwrap_or_else(|| {
+            let why = format!("this build does not contain `{}` yet", planned.provider_type);
+            ProviderHealth::new(HealthStatus::Unavailable, Some(why))
         })
     }
 

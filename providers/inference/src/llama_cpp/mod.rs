@@ -39,8 +39,9 @@ Runs language models in the server process with [llama.cpp](https://github.com/g
 - The GGUF files in the weights folder are offered under their names without `.gguf`;
   `chaski model pull NAME` puts files there, `chaski model list` shows them.
 - A model is loaded by the first request for it, in the background; `GET /v1/providers` shows how far
-  it is, and what loaded models do. Where memory is short, or `memory_limit_mb` says so, the models that
-  were unused for the longest time are unloaded; one that is in use stays. One that does not fit is refused.
+  it is, and what loaded models do, in `health.models` in numbers. Where memory is short, or
+  `memory_limit_mb` says so, the models that were unused for the longest time are unloaded; one that is in
+  use stays. One that does not fit is refused.
 - `parallel` requests are answered side by side, one token of each at a time; long prompts are read in
   pieces meanwhile. `queue_size` more of them wait, and callers take turns; further ones are refused with
   status 429, and `Retry-After` says when the queue will be served. A caller who goes away frees the

@@ -365,6 +365,25 @@ async fn a_model_that_is_not_in_use_gives_way_to_another() {
 }
 
 #[tokio::test]
+async fn what_a_model_does_is_told_in_numbers() {
+    let provider = provider(json!({}));
+    assert_eq!(provider.health().models, Some(Vec::new()));
+    for _ in 0..2 {
+        assert!(chat(&provider, json!({})).await.is_ok());
+    }
+    let told = || provider.health().models.unwrap_or_default().pop();
+    let counted = || told().is_some_and(|model| (model.served, model.running) == (2, 0));
+    eventually("both are counted", counted).await;
+    let model = told().unwrap();
+    assert_eq!((model.model.as_str(), model.cache_hits), (TINY, 1));
+    assert!(model.cached_prompt_tokens > 0 && model.prompt_tokens > 0, "{model:?}");
+    assert!((2..=24).contains(&model.completion_tokens), "{model:?}");
+    assert!(model.batch_size >= 1.0 && model.completion_tokens_per_second > 0.0, "{model:?}");
+    assert!(model.prompt_tokens_per_second > 0.0 && model.memory_bytes > 0, "{model:?}");
+    assert_eq!((model.waiting, model.running, model.cache_length), (0, 0, 1024), "{model:?}");
+}
+
+#[tokio::test]
 async fn a_full_queue_says_when_to_come_again() {
     let provider = provider(json!({ "parallel": 1, "queue_size": 1 }));
     let cx = Context::default();

@@ -7,7 +7,7 @@ mod tests;
 
 use crate::{
     local::{self, failed, inputs},
-    shelf::Shelf,
+    shelf::{self, Shelf},
 };
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -281,8 +281,7 @@ fn offered(store: &Store) -> Result<Vec<Model>> {
 #[async_trait]
 impl Lifecycle for SentenceTransformers {
     fn health(&self) -> ProviderHealth {
-        let health = self.shelf.health();
-        if health.message.is_some() { health } else { self.rerankers.health() }
+        shelf::together(self.shelf.health(), self.rerankers.health())
     }
 
     async fn shutdown(&self) {

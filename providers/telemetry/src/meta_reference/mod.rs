@@ -161,7 +161,7 @@ impl Lifecycle for MetaReference {
     fn health(&self) -> ProviderHealth {
         let lost = self.intake.lost();
         let message = (lost > 0).then(|| format!("{lost} spans are lost since the start"));
-        ProviderHealth { status: HealthStatus::Ok, message }
+        ProviderHealth::new(HealthStatus::Ok, message)
     }
 
     async fn shutdown(&self) {

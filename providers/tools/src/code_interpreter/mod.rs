@@ -318,7 +318,7 @@ impl Lifecycle for CodeInterpreter {
         let message = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let failed = message.is_some();
         let status = if failed { HealthStatus::Degraded } else { HealthStatus::Ok };
-        ProviderHealth { status, message }
+        ProviderHealth::new(status, message)
     }
 
     async fn shutdown(&self) {

@@ -220,7 +220,7 @@ impl Lifecycle for InlineIndex {
     fn health(&self) -> ProviderHealth {
         let trouble = self.indexes.open().iter().find_map(|index| index.stats().trouble);
         let status = if trouble.is_some() { HealthStatus::Degraded } else { HealthStatus::Ok };
-        ProviderHealth { status, message: trouble }
+        ProviderHealth::new(status, trouble)
     }
 
     async fn shutdown(&self) {
