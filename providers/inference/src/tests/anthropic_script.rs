@@ -17,6 +17,10 @@ impl Script for AnthropicScript {
         &[Does::Chat, Does::Calls]
     }
 
+    fn is_translated(&self) -> bool {
+        true
+    }
+
     fn answer(&self, request: &Seen, scene: Scene) -> Answer {
         if request.method != "POST" {
             return Answer::json(json!({ "data": [{ "type": "model", "id": "m" }] }));

@@ -5,19 +5,25 @@
 
 mod answers;
 mod failures;
+mod images;
 mod in_process;
 mod streams;
 
+pub(crate) use images::{are_fetched, are_sent_on};
 pub(crate) use in_process::InProcess;
 
 use crate::tests::Served;
-use chaski_api::openai::{ChatRequest, EmbeddingRequest, TextCompletionRequest};
+use chaski_api::{
+    Result,
+    openai::{ChatRequest, EmbeddingRequest, RerankRequest, TextCompletionRequest},
+};
 use chaski_provider::{Context, Deps, Tasks};
 use chaski_testkit::{Answer, FakeUpstream, Seen};
 use chaski_upstream::{Http, HttpOptions};
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::{Map, Value, json};
 use std::{panic::AssertUnwindSafe, path::PathBuf};
+use streams::{Kind, Stream};
 
 /// The pieces of the text that an upstream says, with characters of one to four bytes.
 pub(crate) const PIECES: [&str; 4] = ["Gr\u{fc}\u{df}e", ", ", "\u{4e16}\u{754c}", " \u{1f389}"];
@@ -25,6 +31,8 @@ pub(crate) const PIECES: [&str; 4] = ["Gr\u{fc}\u{df}e", ", ", "\u{4e16}\u{754c}
 pub(crate) const TOKENS: (i64, i64) = (11, 5);
 /// The vectors that an upstream makes of two texts: numbers that 32-bit floats can hold.
 pub(crate) const VECTORS: [[f32; 2]; 2] = [[1.0, -2.5], [0.0, 0.5]];
+/// The scores that an upstream gives two documents.
+pub(crate) const SCORES: [f64; 2] = [0.25, 0.75];
 /// What an upstream says when it refuses.
 pub(crate) const REFUSAL: &str = "the upstream has its reasons";
 
@@ -45,8 +53,8 @@ pub(crate) const CALLS: [Call; 2] = [
 /// What the upstream is to do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Scene {
-    /// Answer as asked: [`PIECES`] to a chat or a completion, [`VECTORS`] to embeddings. The answer
-    /// ends by itself, with [`TOKENS`] if they are asked for.
+    /// Answer as asked: [`PIECES`] to a chat or a completion, [`VECTORS`] to embeddings, [`SCORES`]
+    /// to rerank. The answer ends by itself, with [`TOKENS`] if they are asked for.
     Plain,
     /// The same, with events in the stream that this version of its API does not have.
     Noise,
@@ -65,6 +73,7 @@ pub(crate) enum Does {
     Calls,
     Completions,
     Embeddings,
+    Rerank,
 }
 
 /// How the upstream of a provider speaks.
@@ -87,6 +96,11 @@ pub(crate) trait Script: Send + Sync {
         request.method == "POST"
     }
 
+    /// Whether the upstream's streams are translated: then they are cut at every byte.
+    fn is_translated(&self) -> bool {
+        false
+    }
+
     /// What the upstream answers to a request. Whether a stream is wanted is in the request.
     fn answer(&self, request: &Seen, scene: Scene) -> Answer;
 }
@@ -106,6 +120,8 @@ const PROMISES: &[(&str, Promise)] = &[
     ("what a request says reaches the upstream", |subject| answers::sent(subject).boxed()),
     ("calls of functions are whole", |subject| answers::calls(subject).boxed()),
     ("vectors come as they were asked for", |subject| answers::vectors(subject).boxed()),
+    ("documents are ranked", |subject| answers::ranked(subject).boxed()),
+    ("what is no image is refused", |subject| images::are_checked(subject).boxed()),
     ("what it does not do is refused", |subject| answers::refused(subject).boxed()),
     ("a stream ends once, with usage", |subject| streams::ends_once(subject).boxed()),
     ("the network may cut anywhere", |subject| streams::in_pieces(subject).boxed()),
@@ -134,6 +150,16 @@ pub(crate) async fn broken_promises(subject: Subject) -> Vec<String> {
 impl Subject {
     fn does(self, what: Does) -> bool {
         self.script.does().contains(&what)
+    }
+
+    /// What it streams.
+    fn kinds(self) -> Vec<Kind> {
+        Kind::of(self.script.does())
+    }
+
+    /// Asks for a stream.
+    async fn ask(self, provider: &Served, kind: Kind, more: Value) -> Result<Stream> {
+        kind.ask(provider, self.script.model(), more).await
     }
 
     /// The upstream in this scene.
@@ -197,6 +223,10 @@ impl Subject {
     fn embeddings(self, more: Value) -> EmbeddingRequest {
         embeddings(self.script.model(), more)
     }
+
+    fn rerank(self) -> RerankRequest {
+        rerank(self.script.model())
+    }
 }
 
 fn cx() -> Context {
@@ -223,6 +253,11 @@ fn completion(model: &str, more: Value) -> TextCompletionRequest {
 
 fn embeddings(model: &str, more: Value) -> EmbeddingRequest {
     EmbeddingRequest { body: body(json!({ "model": model, "input": ["one", "two"] }), more).into() }
+}
+
+fn rerank(model: &str) -> RerankRequest {
+    let fields = json!({ "model": model, "query": "a number", "documents": ["one", "two"] });
+    RerankRequest { body: body(fields, json!({})).into() }
 }
 
 /// The functions of [`CALLS`], to be offered to a model.

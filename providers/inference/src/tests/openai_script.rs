@@ -1,6 +1,6 @@
 //! An upstream that speaks OpenAI's API, for the contract suite.
 
-use super::contract::{CALLS, Does, PIECES, REFUSAL, Scene, Script, TOKENS, VECTORS};
+use super::contract::{CALLS, Does, PIECES, REFUSAL, SCORES, Scene, Script, TOKENS, VECTORS};
 use chaski_testkit::{Answer, Seen};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub(crate) struct OpenAiScript {
 }
 
 impl OpenAiScript {
-    /// An upstream that does everything.
+    /// An upstream that does everything but rank.
     pub(crate) const fn new(config: fn(&str) -> Value) -> Self {
         Self {
             config,
@@ -56,8 +56,9 @@ impl Script for OpenAiScript {
         }
         match (endpoint, body["stream"] == true) {
             ("/embeddings", _) => Answer::json(vectors(&body)),
+            ("/rerank", _) => Answer::json(scores(&body)),
             ("/completions", false) => Answer::json(completion(&PIECES.concat(), "stop", true)),
-            ("/completions", true) => Answer::events(completion_events(&body)),
+            ("/completions", true) => Answer::events(completion_events(&body, scene)),
             (_, false) => Answer::json(chat(scene)),
             (_, true) => Answer::events(chat_events(&body, scene)),
         }
@@ -67,7 +68,7 @@ impl Script for OpenAiScript {
 /// Which part of the API a request is for.
 fn endpoint(request: &Seen) -> Option<&'static str> {
     let path = request.path.split('?').next().unwrap_or_default();
-    ["/chat/completions", "/completions", "/embeddings"]
+    ["/chat/completions", "/completions", "/embeddings", "/rerank"]
         .into_iter()
         .find(|endpoint| request.method == "POST" && path.ends_with(endpoint))
 }
@@ -98,6 +99,24 @@ fn vectors(body: &Value) -> Value {
     json!({ "object": "list", "data": data.collect::<Vec<_>>(), "model": "m", "usage": usage })
 }
 
+/// The scores in the form of Text Embeddings Inference if the documents came in that, and in the
+/// form of Cohere otherwise.
+fn scores(body: &Value) -> Value {
+    let name = if body["texts"].is_array() { "score" } else { "relevance_score" };
+    let results = SCORES.iter().enumerate().map(|(index, score)| {
+        let mut result = json!({ "index": index });
+        result[name] = json!(score);
+        result
+    });
+    // The best first.
+    let results: Vec<Value> = results.rev().collect();
+    if name == "score" {
+        return results.into();
+    }
+    let usage = json!({ "prompt_tokens": TOKENS.0, "total_tokens": TOKENS.0 });
+    json!({ "id": "rerank-1", "model": "m", "results": results, "usage": usage })
+}
+
 fn completion(text: &str, finish_reason: &str, with_usage: bool) -> Value {
     let finish_reason = if finish_reason.is_empty() { Value::Null } else { finish_reason.into() };
     let choice = json!({ "index": 0, "text": text, "finish_reason": finish_reason });
@@ -110,8 +129,18 @@ fn completion(text: &str, finish_reason: &str, with_usage: bool) -> Value {
     answer
 }
 
-fn completion_events(body: &Value) -> Vec<String> {
-    let mut events: Vec<Value> = PIECES.iter().map(|piece| completion(piece, "", false)).collect();
+fn completion_events(body: &Value, scene: Scene) -> Vec<String> {
+    let mut events = Vec::new();
+    for (index, piece) in PIECES.into_iter().enumerate() {
+        if scene == Scene::Fails && index == 2 {
+            events.push(refusal(500));
+        }
+        if scene == Scene::Noise {
+            let progress = json!({ "percent": index });
+            events.push(json!({ "object": "text_completion.progress", "progress": progress }));
+        }
+        events.push(completion(piece, "", false));
+    }
     events.push(completion("", "stop", false));
     finished(body, events)
 }

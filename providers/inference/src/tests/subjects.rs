@@ -2,7 +2,9 @@
 
 use super::{
     anthropic_script::AnthropicScript,
-    contract::{Does, InProcess, Scene, Script, Subject, broken_promises},
+    contract::{
+        Does, InProcess, Scene, Script, Subject, are_fetched, are_sent_on, broken_promises,
+    },
     openai_script::OpenAiScript,
 };
 use crate::ALL;
@@ -12,6 +14,8 @@ use serde_json::{Value, json};
 const CHATS: &[Does] = &[Does::Chat, Does::Calls];
 const CHATS_AND_TEXTS: &[Does] = &[Does::Chat, Does::Calls, Does::Completions];
 const CHATS_AND_VECTORS: &[Does] = &[Does::Chat, Does::Calls, Does::Embeddings];
+const EVERYTHING: &[Does] =
+    &[Does::Chat, Does::Calls, Does::Completions, Does::Embeddings, Does::Rerank];
 
 /// Providers over an upstream, by type.
 const SCRIPTED: &[(&str, &'static dyn Script)] = &[
@@ -30,7 +34,7 @@ const SCRIPTED: &[(&str, &'static dyn Script)] = &[
         &OpenAiScript { always_usage: true, ..OpenAiScript::new(|url| json!({ "url": url })) },
     ),
     ("remote::deepseek", &OpenAiScript { does: CHATS, ..OpenAiScript::new(at_url) }),
-    ("remote::fireworks", &OpenAiScript::new(at_url)),
+    ("remote::fireworks", &OpenAiScript { does: EVERYTHING, ..OpenAiScript::new(at_url) }),
     (
         "remote::gemini",
         &OpenAiScript {
@@ -63,7 +67,7 @@ const SCRIPTED: &[(&str, &'static dyn Script)] = &[
             ..OpenAiScript::new(|url| json!({ "huggingface_repo": "m", "url": url }))
         },
     ),
-    ("remote::llama-cpp-server", &OpenAiScript::new(at_url)),
+    ("remote::llama-cpp-server", &OpenAiScript { does: EVERYTHING, ..OpenAiScript::new(at_url) }),
     ("remote::lm-studio", &OpenAiScript::new(at_url)),
     (
         "remote::mistral",
@@ -79,7 +83,7 @@ const SCRIPTED: &[(&str, &'static dyn Script)] = &[
         },
     ),
     ("remote::openai", &OpenAiScript::new(|url| json!({ "base_url": format!("{url}/v1") }))),
-    ("remote::openai-compatible", &OpenAiScript::new(at_url)),
+    ("remote::openai-compatible", &OpenAiScript { does: EVERYTHING, ..OpenAiScript::new(at_url) }),
     ("remote::openrouter", &OpenAiScript::new(at_url)),
     (
         "remote::passthrough",
@@ -92,7 +96,7 @@ const SCRIPTED: &[(&str, &'static dyn Script)] = &[
     ("remote::sambanova", &OpenAiScript { does: CHATS_AND_VECTORS, ..OpenAiScript::new(at_url) }),
     (
         "remote::text-embeddings-inference",
-        &OpenAiScript { does: &[Does::Embeddings], ..OpenAiScript::new(at_url) },
+        &OpenAiScript { does: &[Does::Embeddings, Does::Rerank], ..OpenAiScript::new(at_url) },
     ),
     (
         "remote::tgi",
@@ -102,8 +106,14 @@ const SCRIPTED: &[(&str, &'static dyn Script)] = &[
             ..OpenAiScript::new(at_url)
         },
     ),
-    ("remote::together", &OpenAiScript::new(at_url)),
-    ("remote::vllm", &OpenAiScript::new(|url| json!({ "url": format!("{url}/v1") }))),
+    ("remote::together", &OpenAiScript { does: EVERYTHING, ..OpenAiScript::new(at_url) }),
+    (
+        "remote::vllm",
+        &OpenAiScript {
+            does: EVERYTHING,
+            ..OpenAiScript::new(|url| json!({ "url": format!("{url}/v1") }))
+        },
+    ),
 ];
 
 fn at_url(url: &str) -> Value {
@@ -148,8 +158,26 @@ const IN_PROCESS: &[InProcess] = &[
         provider_type: "inline::sentence-transformers",
         config: || json!({}),
         model: "all-minilm-l6-v2",
-        does: &[Does::Embeddings],
+        does: &[Does::Embeddings, Does::Rerank],
     },
+];
+
+/// Providers that fetch the images which a chat names by address: their upstreams are servers of
+/// one's own, or take data only.
+const FETCHING_IMAGES: &[&str] = &[
+    "remote::bedrock",
+    "remote::databricks",
+    "remote::gemini",
+    "remote::hf::endpoint",
+    "remote::llama-cpp-server",
+    "remote::lm-studio",
+    "remote::nvidia",
+    "remote::ollama",
+    "remote::openai-compatible",
+    "remote::runpod",
+    "remote::sambanova",
+    "remote::tgi",
+    "remote::vllm",
 ];
 
 fn is_covered(provider_type: &str) -> bool {
@@ -190,6 +218,20 @@ async fn every_provider_over_an_upstream_keeps_its_promises() {
         broken.extend(broken_promises(Subject { provider_type, script: *script }).await);
     }
     assert!(broken.is_empty(), "{} promises are broken:\n{}", broken.len(), broken.join("\n"));
+}
+
+#[tokio::test]
+async fn images_at_addresses_are_fetched_for_servers_of_ones_own() {
+    let known = |name: &&str| SCRIPTED.iter().any(|(provider_type, _)| provider_type == name);
+    assert_eq!(FETCHING_IMAGES.iter().find(|name| !known(name)), None);
+    for (provider_type, script) in SCRIPTED {
+        let subject = Subject { provider_type, script: *script };
+        if FETCHING_IMAGES.contains(provider_type) {
+            are_fetched(subject).await;
+        } else if script.does().contains(&Does::Chat) {
+            are_sent_on(subject).await;
+        }
+    }
 }
 
 /// An upstream whose streams end before they have said that they do.

@@ -64,6 +64,10 @@ impl Script for BedrockScript {
         &[Does::Chat, Does::Calls, Does::Embeddings]
     }
 
+    fn is_translated(&self) -> bool {
+        true
+    }
+
     fn answer(&self, request: &Seen, scene: Scene) -> Answer {
         if let Scene::Refused(status) = scene {
             return Answer::json(json!({ "message": REFUSAL })).status(status);

@@ -20,6 +20,10 @@ impl Script for NativeScript {
         &[Does::Chat, Does::Completions, Does::Embeddings]
     }
 
+    fn is_translated(&self) -> bool {
+        true
+    }
+
     fn answer(&self, request: &Seen, scene: Scene) -> Answer {
         let Some(operation) = request.path.strip_prefix("/v1/inference/") else {
             return routes(&["/v1/inference/chat-completion"]);
@@ -33,7 +37,7 @@ impl Script for NativeScript {
             ("completion", false) => Answer::json(json!({
                 "content": PIECES.concat(), "stop_reason": "end_of_turn", "metrics": metrics(),
             })),
-            ("completion", true) => Answer::events(text_events().iter().map(Value::to_string)),
+            ("completion", true) => Answer::events(text_events(scene).iter().map(Value::to_string)),
             (_, false) => {
                 let message = json!({
                     "role": "assistant", "content": PIECES.concat(), "stop_reason": "end_of_turn",
@@ -55,9 +59,12 @@ fn metrics() -> Value {
     ])
 }
 
-fn text_events() -> Vec<Value> {
+fn text_events(scene: Scene) -> Vec<Value> {
     let piece = |text: &str| json!({ "delta": text, "stop_reason": null, "metrics": null });
     let mut events: Vec<Value> = PIECES.iter().map(|text| piece(text)).collect();
+    if scene == Scene::Fails {
+        events.insert(2, json!({ "error": { "message": format!("500: {REFUSAL}") } }));
+    }
     events.push(json!({ "delta": "", "stop_reason": "end_of_turn", "metrics": metrics() }));
     events
 }

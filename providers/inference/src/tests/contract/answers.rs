@@ -1,6 +1,6 @@
 //! The promises about answers at once, and about what the upstream is sent.
 
-use super::{CALLS, Does, PIECES, Scene, Subject, TOKENS, VECTORS, cx, tools};
+use super::{CALLS, Does, PIECES, SCORES, Scene, Subject, TOKENS, VECTORS, cx, tools};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chaski_api::{Error, ErrorKind, openai::ChatCompletion};
 use chaski_provider::Reply;
@@ -131,6 +131,24 @@ pub(super) async fn vectors(subject: Subject) {
     }
 }
 
+pub(super) async fn ranked(subject: Subject) {
+    if !subject.does(Does::Rerank) {
+        return;
+    }
+    let upstream = subject.upstream(Scene::Plain).await;
+    let provider = subject.over(&upstream).await;
+    let list = provider.rerank(&cx(), subject.rerank()).await.unwrap().into_value().unwrap();
+    let mut found: Vec<(i64, f64)> =
+        list.results.iter().map(|result| (result.index, result.relevance_score)).collect();
+    found.sort_by_key(|(index, _)| *index);
+    assert_eq!(found, (0..).zip(SCORES).collect::<Vec<_>>());
+    let asked = subject.calls(&upstream);
+    let body = String::from_utf8(asked.last().unwrap().body.to_vec()).unwrap();
+    for text in ["a number", "one", "two"] {
+        assert!(body.contains(text), "the upstream was not sent `{text}`: {body}");
+    }
+}
+
 pub(super) async fn refused(subject: Subject) {
     let upstream = subject.upstream(Scene::Plain).await;
     let provider = subject.over(&upstream).await;
@@ -145,6 +163,9 @@ pub(super) async fn refused(subject: Subject) {
     if !subject.does(Does::Embeddings) {
         let request = subject.embeddings(json!({}));
         errors.push(("embeddings", provider.embeddings(&cx(), request).await.err()));
+    }
+    if !subject.does(Does::Rerank) {
+        errors.push(("ranks", provider.rerank(&cx(), subject.rerank()).await.err()));
     }
     for (what, error) in errors {
         let error = error.unwrap_or_else(|| panic!("{what} are not refused"));

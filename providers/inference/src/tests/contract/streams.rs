@@ -1,12 +1,13 @@
 //! The promises about streams.
 
-use super::{CALLS, Does, PIECES, Scene, Subject, TOKENS, body, cx, tools};
+use super::{CALLS, Does, PIECES, Scene, Subject, TOKENS, body, chat, completion, cx, tools};
+use crate::tests::Served;
 use chaski_api::{
     Result,
     openai::{ChatChunk, FunctionToolCall, TextCompletion, Usage},
 };
-use chaski_provider::{ChatReply, Reply, TextReply};
-use chaski_testkit::{FakeUpstream, Gate, within};
+use chaski_provider::{EventStream, Payload, Reply};
+use chaski_testkit::{Answer, FakeUpstream, Gate, within};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -66,40 +67,89 @@ impl Heard {
         }
         self.usage(chunk.usage);
     }
+
+    fn text_chunk(&mut self, chunk: TextCompletion) {
+        for choice in chunk.choices {
+            self.piece(Some(choice.text), choice.finish_reason);
+        }
+        self.usage(chunk.usage);
+    }
 }
 
-/// The stream of a chat up to its end or its first error, which must be its last item.
-pub(super) async fn hear(reply: ChatReply) -> (Heard, Result<()>) {
-    let Reply::Stream(mut events) = reply else { panic!("a stream was asked for") };
-    let mut heard = Heard::default();
-    while let Some(event) = within("an event", events.next()).await {
-        match event {
-            Ok(event) => heard.chunk(event.into_value().expect("each event is a chunk of a chat")),
-            Err(error) => {
-                let next = within("the end after an error", events.next()).await;
-                assert!(next.is_none(), "something comes after the error `{error}`");
-                return (heard, Err(error));
+/// What can be streamed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    Chat,
+    Completion,
+}
+
+impl Kind {
+    /// What a provider streams that does all this.
+    pub(super) fn of(does: &[Does]) -> Vec<Self> {
+        let kinds = [(Does::Chat, Self::Chat), (Does::Completions, Self::Completion)];
+        let known = kinds.into_iter().filter(|(what, _)| does.contains(what));
+        known.map(|(_, kind)| kind).collect()
+    }
+
+    /// Asks for a stream.
+    pub(super) async fn ask(self, provider: &Served, model: &str, more: Value) -> Result<Stream> {
+        let more = streamed(more);
+        Ok(match self {
+            Self::Chat => Stream::Chat(stream(provider.chat(&cx(), chat(model, more)).await?)),
+            Self::Completion => {
+                let request = completion(model, more);
+                Stream::Completion(stream(provider.completion(&cx(), request).await?))
+            }
+        })
+    }
+}
+
+fn stream<F, E>(reply: Reply<F, E>) -> EventStream<Payload<E>> {
+    let Reply::Stream(events) = reply else { panic!("a stream was asked for") };
+    events
+}
+
+/// A stream that was begun.
+pub(super) enum Stream {
+    Chat(EventStream<Payload<ChatChunk>>),
+    Completion(EventStream<Payload<TextCompletion>>),
+}
+
+impl Stream {
+    /// Hears the next event; nothing at the end.
+    pub(super) async fn next(&mut self, heard: &mut Heard) -> Option<Result<()>> {
+        match self {
+            Self::Chat(events) => {
+                let event = within("an event", events.next()).await?;
+                Some(event.map(|event| {
+                    heard.chunk(event.into_value().expect("each event is a chunk of a chat"));
+                }))
+            }
+            Self::Completion(events) => {
+                let event = within("an event", events.next()).await?;
+                Some(event.map(|event| {
+                    heard.text_chunk(event.into_value().expect("each event is a part of a text"));
+                }))
             }
         }
     }
-    (heard, Ok(()))
-}
 
-async fn hear_text(reply: TextReply) -> Heard {
-    let Reply::Stream(mut events) = reply else { panic!("a stream was asked for") };
-    let mut heard = Heard::default();
-    while let Some(event) = within("an event", events.next()).await {
-        let event: TextCompletion = event.unwrap().into_value().unwrap();
-        for choice in event.choices {
-            heard.piece(Some(choice.text), choice.finish_reason);
+    /// Hears all up to the end or the first error, which must be the last item.
+    pub(super) async fn hear(mut self) -> (Heard, Result<()>) {
+        let mut heard = Heard::default();
+        while let Some(event) = self.next(&mut heard).await {
+            if let Err(error) = event {
+                let after = self.next(&mut Heard::default()).await;
+                assert!(after.is_none(), "something comes after the error `{error}`");
+                return (heard, Err(error));
+            }
         }
-        heard.usage(event.usage);
+        (heard, Ok(()))
     }
-    heard
 }
 
 /// What a request says that wants a stream.
-pub(super) fn streamed(more: Value) -> Value {
+fn streamed(more: Value) -> Value {
     Value::Object(body(json!({ "stream": true }), more))
 }
 
@@ -117,90 +167,81 @@ fn said(usage: Option<Usage>) -> Heard {
     Heard { text: PIECES.concat(), finish_reason, usage, ..Heard::default() }
 }
 
-/// Puts a chat to the upstream and hears its stream to the end.
-async fn heard(subject: Subject, upstream: &FakeUpstream, more: Value) -> Heard {
-    let request = subject.chat(streamed(more));
-    let reply = subject.over(upstream).await.chat(&cx(), request).await.unwrap();
-    let (heard, outcome) = hear(reply).await;
+/// Asks the provider over this upstream, and hears its stream to the end.
+async fn heard(subject: Subject, upstream: &FakeUpstream, kind: Kind, more: Value) -> Heard {
+    let stream = subject.ask(&subject.over(upstream).await, kind, more).await;
+    let (heard, outcome) = stream.unwrap().hear().await;
     outcome.expect("the stream ends by itself");
     heard
 }
 
 pub(super) async fn ends_once(subject: Subject) {
-    if subject.does(Does::Chat) {
+    for kind in subject.kinds() {
         let upstream = subject.upstream(Scene::Plain).await;
-        assert_eq!(heard(subject, &upstream, with_usage()).await, said(Some(usage())));
-        let without = heard(subject, &upstream, json!({})).await;
+        assert_eq!(heard(subject, &upstream, kind, with_usage()).await, said(Some(usage())));
+        let without = heard(subject, &upstream, kind, json!({})).await;
         assert_eq!(Heard { usage: None, ..without }, said(None), "usage was not asked for");
     }
     if subject.does(Does::Calls) {
         let upstream = subject.upstream(Scene::Calls).await;
-        let heard = heard(subject, &upstream, json!({ "tools": tools() })).await;
+        let heard = heard(subject, &upstream, Kind::Chat, json!({ "tools": tools() })).await;
         let made =
             CALLS.map(|call| (call.id.to_owned(), call.name.to_owned(), call.arguments.concat()));
         assert_eq!(heard.calls, made);
         assert_eq!(heard.finish_reason.as_deref(), Some("tool_calls"));
     }
-    if subject.does(Does::Completions) {
-        let upstream = subject.upstream(Scene::Plain).await;
-        let request = subject.completion(streamed(with_usage()));
-        let reply = subject.over(&upstream).await.completion(&cx(), request).await.unwrap();
-        assert_eq!(hear_text(reply).await, said(Some(usage())));
-    }
 }
 
 pub(super) async fn in_pieces(subject: Subject) {
-    if !subject.does(Does::Chat) {
-        return;
-    }
-    for bytes in [1, 2, 3, 7, 64] {
-        let cut = move |answer: chaski_testkit::Answer| answer.in_pieces_of(bytes);
-        let upstream = subject.upstream_with(Scene::Plain, cut).await;
-        let heard = heard(subject, &upstream, with_usage()).await;
-        assert_eq!(heard, said(Some(usage())), "in pieces of {bytes} bytes");
+    for kind in subject.kinds() {
+        for bytes in [1, 2, 3, 7, 64] {
+            let cut = move |answer: Answer| answer.in_pieces_of(bytes);
+            let upstream = subject.upstream_with(Scene::Plain, cut).await;
+            let heard = heard(subject, &upstream, kind, with_usage()).await;
+            assert_eq!(heard, said(Some(usage())), "{kind:?} in pieces of {bytes} bytes");
+        }
     }
 }
 
 pub(super) async fn noise(subject: Subject) {
-    if !subject.does(Does::Chat) {
-        return;
+    for kind in subject.kinds() {
+        let upstream = subject.upstream(Scene::Noise).await;
+        let heard = heard(subject, &upstream, kind, with_usage()).await;
+        assert_eq!(heard, said(Some(usage())), "{kind:?}");
     }
-    let upstream = subject.upstream(Scene::Noise).await;
-    assert_eq!(heard(subject, &upstream, with_usage()).await, said(Some(usage())));
 }
 
 pub(super) async fn dropped(subject: Subject) {
-    if !subject.does(Does::Chat) {
-        return;
-    }
-    // In the middle of the answer.
-    let gate = Gate::closed();
-    let held = gate.clone();
-    let hold = move |answer: chaski_testkit::Answer| {
-        let half = answer.len() / 2;
-        answer.held_after(half, &held)
-    };
-    let upstream = subject.upstream_with(Scene::Plain, hold).await;
-    let request = subject.chat(streamed(json!({})));
-    let reply = subject.over(&upstream).await.chat(&cx(), request).await.unwrap();
-    let Reply::Stream(mut events) = reply else { panic!("a stream was asked for") };
-    within("the first event", events.next()).await.expect("half of the answer").unwrap();
-    drop(events);
-    upstream.deserted().await;
+    for kind in subject.kinds() {
+        // In the middle of the answer.
+        let gate = Gate::closed();
+        let held = gate.clone();
+        let hold = move |answer: Answer| {
+            let half = answer.len() / 2;
+            answer.held_after(half, &held)
+        };
+        let upstream = subject.upstream_with(Scene::Plain, hold).await;
+        let stream = subject.ask(&subject.over(&upstream).await, kind, json!({})).await;
+        let mut stream = stream.unwrap();
+        let first = within("the first event", stream.next(&mut Heard::default())).await;
+        first.expect("half of the answer").unwrap();
+        drop(stream);
+        upstream.deserted().await;
 
-    // Before it.
-    let held = gate.clone();
-    let upstream = subject.upstream_with(Scene::Plain, move |answer| answer.held_by(&held)).await;
-    let upstream = Arc::new(upstream);
-    let provider = subject.over(&upstream).await;
-    let outcome = Arc::new(Mutex::new(None));
-    let slot = outcome.clone();
-    let asking = tokio::spawn(async move {
-        let reply = provider.chat(&cx(), subject.chat(streamed(json!({})))).await;
-        *slot.lock().unwrap() = Some(reply.is_ok());
-    });
-    chaski_testkit::eventually("the call", || !subject.calls(&upstream).is_empty()).await;
-    asking.abort();
-    upstream.deserted().await;
-    assert_eq!(*outcome.lock().unwrap(), None, "the upstream has not answered");
+        // Before it.
+        let held = gate.clone();
+        let hold = move |answer: Answer| answer.held_by(&held);
+        let upstream = Arc::new(subject.upstream_with(Scene::Plain, hold).await);
+        let provider = subject.over(&upstream).await;
+        let outcome = Arc::new(Mutex::new(None));
+        let slot = outcome.clone();
+        let asking = tokio::spawn(async move {
+            let reply = subject.ask(&provider, kind, json!({})).await;
+            *slot.lock().unwrap() = Some(reply.is_ok());
+        });
+        chaski_testkit::eventually("the call", || !subject.calls(&upstream).is_empty()).await;
+        asking.abort();
+        upstream.deserted().await;
+        assert_eq!(*outcome.lock().unwrap(), None, "the upstream has not answered");
+    }
 }
