@@ -25,6 +25,35 @@ const KEY: &str = "calculator_key";
 pub(super) struct Calculator;
 pub(super) struct OtherCalculator;
 
+/// The MCP server whose tool has a schema that no check comes to the end of.
+pub(super) const ENDLESS: &str = "http://endless.example/mcp";
+
+fn endless() -> Value {
+    let mut definitions = Map::new();
+    for number in 0..40 {
+        let next = json!({ "$ref": format!("#/$defs/d{}", number + 1) });
+        definitions.insert(format!("d{number}"), json!({ "anyOf": [next, next] }));
+    }
+    definitions.insert("d40".to_owned(), json!({ "type": "string" }));
+    json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/d0" } }, "$defs": definitions })
+}
+
+/// A schema that parameters cannot say.
+pub(super) fn nested() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "labels": { "type": "array", "items": { "type": "string", "enum": ["a", "b"] } },
+            "where": {
+                "type": "object",
+                "properties": { "city": { "type": "string" } },
+                "required": ["city"],
+            },
+        },
+        "required": ["labels", "where"],
+    })
+}
+
 impl Provider for Calculator {
     type Api = dyn ToolRuntimeProvider;
     type Config = NoSettings;
@@ -62,7 +91,16 @@ impl ToolRuntime for Calculator {
             ],
         });
         let own = cx.provider_data.text(KEY).map(|key| json!({ "name": key }));
-        let tools = [add].into_iter().chain(own);
+        // The groups of MCP servers have tools with the schema that their names ask for.
+        let schema = group.mcp_endpoint.as_ref().map(|endpoint| {
+            let schema = if endpoint.uri == ENDLESS { endless() } else { nested() };
+            json!({ "name": "tag", "description": "Tags.", "parameters": [
+                { "name": "labels", "parameter_type": "array", "description": "" },
+                { "name": "where", "parameter_type": "object", "description": "" },
+            ], "metadata": { "input_schema": schema } })
+        });
+        let tools = if let Some(tool) = schema { vec![tool] } else { vec![add] };
+        let tools = tools.into_iter().chain(own);
         Ok(tools.map(|tool| ToolDef::from_json(tool).unwrap()).collect())
     }
 
@@ -73,6 +111,9 @@ impl ToolRuntime for Calculator {
         tool: &Tool,
         arguments: Map<String, Value>,
     ) -> Result<ToolInvocationResult> {
+        if tool.identifier == "tag" {
+            return Ok(ToolInvocationResult::text(Value::Object(arguments).to_string()));
+        }
         let number = |name: &str| arguments.get(name).and_then(Value::as_i64).unwrap_or_default();
         Ok(ToolInvocationResult::text(format!(
             "{}: {}",

@@ -1,6 +1,9 @@
 //! Tool groups, tools and shields over HTTP.
 
-use super::harness::{Running, start_with};
+use super::{
+    guards::ENDLESS,
+    harness::{Running, start_with},
+};
 use crate::ServerOptions;
 use chaski_testkit::{PATIENCE, eventually_some};
 use serde_json::{Value, json};
@@ -174,6 +177,78 @@ async fn a_group_is_registered_with_all_of_its_tools_or_not_at_all() {
     assert_eq!(answer["content"], "add: 42");
     // The same group again is an update.
     assert_eq!(register("mine", "other", Value::Null).await.line(), "200 null");
+}
+
+/// Registers the group of an MCP server.
+async fn register(server: &Running, id: &str, uri: &str, args: Value) -> String {
+    let body = json!({
+        "toolgroup_id": id, "provider_id": "calc", "mcp_endpoint": { "uri": uri }, "args": args,
+    });
+    server.post("/v1/toolgroups", &body).await.line()
+}
+
+#[tokio::test]
+async fn a_schema_that_no_check_ends_is_refused_and_stops_nobody() {
+    let server = server().await;
+    let refused = register(&server, "mcp::endless", ENDLESS, Value::Null).await;
+    assert!(refused.starts_with("400 "), "{refused}");
+    assert!(refused.contains("its schema has more than 10000 parts"), "{refused}");
+    assert_eq!(server.get("/v1/toolgroups/mcp::endless").await.status, 400);
+    assert_eq!(server.get("/v1/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_declared_tool_with_such_a_schema_is_neither_offered_nor_called() {
+    let server = start_with(
+        ServerOptions::default(),
+        json!({
+            "providers": { "tool_runtime": [
+                { "provider_id": "calc", "provider_type": "inline::code-interpreter", "config": {} },
+            ] },
+            "tool_groups": [
+                { "toolgroup_id": "mcp::endless", "provider_id": "calc",
+                  "mcp_endpoint": { "uri": ENDLESS } },
+                { "toolgroup_id": "builtin::math", "provider_id": "calc" },
+            ],
+        }),
+    )
+    .await;
+    listed(&server).await;
+    let body = json!({ "tool_name": "tag", "kwargs": { "a": 1 } });
+    let refused = eventually_some(PATIENCE, "the tools of the endless group", async || {
+        let answer = server.post("/v1/tool-runtime/invoke", &body).await;
+        (!answer.text.contains("not served")).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains("its schema has more than 10000 parts"), "{}", refused.text);
+    assert_eq!(server.get("/v1/health").await.status, 200);
+    let listed = server.get("/v1/tools?toolgroup_id=mcp::endless").await.line();
+    assert_eq!(listed, r#"200 {"data":[]}"#);
+}
+
+#[tokio::test]
+async fn the_arguments_of_a_group_are_those_of_every_call_and_are_checked_with_it() {
+    let server = server().await;
+    let args = json!({ "labels": ["b"] });
+    assert_eq!(register(&server, "mcp::tags", "http://tags.example/mcp", args).await, "200 null");
+    let call = async |kwargs: Value| {
+        let body = json!({ "tool_name": "tag", "kwargs": kwargs });
+        server.post("/v1/tool-runtime/invoke", &body).await
+    };
+    // What the group says is not missing, and wins.
+    for given in [json!({}), json!({ "labels": ["a"] })] {
+        let mut kwargs = given;
+        kwargs["where"] = json!({ "city": "Cusco" });
+        let said = call(kwargs).await.json()["content"].as_str().unwrap().to_owned();
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(said, json!({ "labels": ["b"], "where": { "city": "Cusco" } }));
+    }
+    assert_eq!(call(json!({ "where": {} })).await.status, 400);
+    let wrong = json!({ "labels": ["c"] });
+    assert_eq!(register(&server, "mcp::tags", "http://tags.example/mcp", wrong).await, "200 null");
+    let refused = call(json!({ "where": { "city": "Cusco" } })).await;
+    assert!(refused.text.contains("`labels/0`"), "{}", refused.text);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod metered;
 mod models;
 mod rerank;
 mod retry;
+mod schema_cost;
 mod shields;
 mod tool_groups;
 mod tool_runtime;

@@ -1,7 +1,7 @@
 //! The rules of the table of tool groups beyond those of every table: a group has all of its tools
 //! or is not there, and no two groups have tools of the same name.
 
-use super::declared::Declared;
+use super::{arguments, declared::Declared};
 use crate::{RoutingTable, config::RunConfig, resolver::is_disabled};
 use chaski_api::{
     Error, Result,
@@ -16,8 +16,8 @@ impl RoutingTable<ToolGroupRecord> {
     /// Registers a tool group with the tools that its provider has for it, or updates it.
     ///
     /// # Errors
-    /// The provider is not there or does not accept the group, or another group has a tool of the
-    /// same name. Nothing is changed then.
+    /// The provider is not there or does not accept the group, the schema of a tool is too large, or
+    /// another group has a tool of the same name. Nothing is changed then.
     pub async fn register_tool_group(
         &self,
         cx: &Context,
@@ -44,7 +44,8 @@ impl RoutingTable<ToolGroupRecord> {
         self.keep_tools(record.with_tools(definitions)).await
     }
 
-    /// Writes a group with its tools, unless another one has a tool of the same name.
+    /// Writes a group with its tools, unless another one has a tool of the same name or the schema of
+    /// a tool is too large.
     pub(crate) async fn keep_tools(&self, record: ToolGroupRecord) -> Result<()> {
         let mut names = HashSet::new();
         let twice = record.tools.iter().find(|tool| !names.insert(tool.identifier.as_str()));
@@ -54,6 +55,7 @@ impl RoutingTable<ToolGroupRecord> {
                 record.provider_id, tool.identifier
             )));
         }
+        record.tools.iter().try_for_each(arguments::measure)?;
         let (id, tools) = (record.identifier.clone(), record.tools.clone());
         self.keep_unless(record, move |others| {
             let others = others.filter(|other| other.identifier != id);

@@ -1,14 +1,15 @@
 //! Tools that run in the server: each call goes to the provider that has its tool.
 
-use crate::{RoutingTable, instance::Instance, routers::arguments, table::not_served};
+use super::arguments::{self, Checks};
+use crate::{RoutingTable, instance::Instance, table::not_served};
 use async_trait::async_trait;
 use chaski_api::{
     Error, Result,
     endpoints::rag_tool::{InsertDocumentsRequest, QueryContextRequest},
     retrieval::RagQueryResult,
-    tools::{Tool, ToolGroup, ToolHost, ToolInvocationResult},
+    tools::{Tool, ToolGroup, ToolInvocationResult},
 };
-use chaski_provider::{Context, ToolGroupRecord, ToolRuntimeProvider, Tools};
+use chaski_provider::{Context, Cpu, ToolGroupRecord, ToolRuntimeProvider, Tools};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
@@ -24,14 +25,16 @@ pub(crate) struct ToolRuntimeRouter {
     groups: Arc<RoutingTable<ToolGroupRecord>>,
     /// In the order of the configuration.
     instances: Vec<Arc<Instance<dyn ToolRuntimeProvider>>>,
+    checks: Checks,
 }
 
 impl ToolRuntimeRouter {
     pub(crate) fn new(
         groups: Arc<RoutingTable<ToolGroupRecord>>,
         instances: Vec<Arc<Instance<dyn ToolRuntimeProvider>>>,
+        cpu: Cpu,
     ) -> Self {
-        Self { groups, instances }
+        Self { groups, instances, checks: Checks::new(cpu) }
     }
 
     /// The first provider that has the RAG tool, and what it may see of the context.
@@ -90,7 +93,7 @@ impl ToolRuntimeRouter {
         }
     }
 
-    /// Calls a tool, if the arguments fit its schema.
+    /// Calls a tool, if the arguments fit its schema, those of its group among them.
     async fn call(
         &self,
         cx: &Context,
@@ -98,11 +101,9 @@ impl ToolRuntimeRouter {
         mut arguments: Map<String, Value>,
     ) -> Result<ToolInvocationResult> {
         let (record, tool) = self.find(cx, tool).await?;
-        arguments::check(&tool, &arguments)?;
         // What the group says wins, so that a caller cannot leave its bounds.
-        if tool.tool_host == ToolHost::Distribution {
-            arguments.extend(record.args.clone().unwrap_or_default());
-        }
+        arguments.extend(record.args.clone().unwrap_or_default());
+        let arguments = self.checks.check(&tool, arguments).await?;
         let routed = self.groups.route(&record.identifier).await?;
         routed.provider.invoke(&routed.context(cx), &record.group(), &tool, arguments).await
     }
@@ -139,7 +140,15 @@ impl Tools for ToolRuntimeRouter {
             .buffered(LIST_AT_ONCE)
             .collect()
             .await;
-        lists.into_iter().flatten().collect()
+        // A tool that cannot be called is not offered to anybody.
+        let usable = |tool: &Tool| match arguments::measure(tool) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(target: "tools", group = %tool.toolgroup_id, "{}", error.message);
+                false
+            }
+        };
+        lists.into_iter().flatten().filter(usable).collect()
     }
 
     async fn invoke(

@@ -153,7 +153,11 @@ impl Stack {
         );
         let router = Arc::new(router);
         let retrieval: Arc<dyn Retrieval> = Arc::clone(&router) as Arc<dyn Retrieval>;
-        let tools = ToolRuntimeRouter::new(Arc::clone(&tool_groups), tool_runtimes.clone());
+        let tools = ToolRuntimeRouter::new(
+            Arc::clone(&tool_groups),
+            tool_runtimes.clone(),
+            deps.cpu.clone(),
+        );
         let tools: Arc<dyn Tools> = Arc::new(tools);
         let dataset_rows: Arc<dyn Datasets> = Arc::new(DatasetRouter::new(Arc::clone(&datasets)));
         deps.routers.set_inference(&inference);
