@@ -153,34 +153,40 @@ fn definition(
     name: &str,
     description: Option<&str>,
     parameters: &[ToolParameter],
+    metadata: Option<&Map<String, Value>>,
 ) -> ToolDefinition {
-    let parameters = parameters.iter().map(|one| (one.name.clone(), one.definition())).collect();
+    let named = parameters.iter().map(|one| (one.name.clone(), one.definition())).collect();
     ToolDefinition {
         tool_name: name.to_owned(),
         description: description.map(str::to_owned),
-        parameters: Some(Parameters(parameters)),
+        parameters: Some(Parameters { named, schema: given_schema(metadata).cloned() }),
     }
+}
+
+/// The JSON schema that a provider gave with a tool.
+fn given_schema(metadata: Option<&Map<String, Value>>) -> Option<&Map<String, Value>> {
+    metadata?.get(INPUT_SCHEMA)?.as_object()
 }
 
 impl ToolDef {
     /// What a model is told about the tool.
     pub fn definition(&self) -> ToolDefinition {
         let parameters = self.parameters.as_deref().unwrap_or_default();
-        definition(&self.name, self.description.as_deref(), parameters)
+        definition(&self.name, self.description.as_deref(), parameters, None)
     }
 }
 
 impl Tool {
     /// What a model is told about the tool.
     pub fn definition(&self) -> ToolDefinition {
-        definition(&self.identifier, Some(&self.description), &self.parameters)
+        let metadata = self.metadata.as_ref();
+        definition(&self.identifier, Some(&self.description), &self.parameters, metadata)
     }
 
     /// The JSON schema of its arguments: that of its provider, or one made of its parameters.
     pub fn input_schema(&self) -> Value {
-        let given = self.metadata.as_ref().and_then(|metadata| metadata.get(INPUT_SCHEMA));
-        if let Some(schema @ Value::Object(_)) = given {
-            return schema.clone();
+        if let Some(schema) = given_schema(self.metadata.as_ref()) {
+            return schema.clone().into();
         }
         let mut properties = Map::new();
         for parameter in &self.parameters {

@@ -98,16 +98,20 @@ impl Default for ToolConfig {
     }
 }
 
-/// The parameters of a tool by name, in the order of the request.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-#[serde(transparent)]
-pub struct Parameters(#[serde(serialize_with = "pairs")] pub Vec<(String, ToolParamDefinition)>);
+/// The parameters of a tool.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parameters {
+    /// The parameters by name, in the order of the request.
+    pub named: Vec<(String, ToolParamDefinition)>,
+    /// The JSON schema of the arguments, where there is one that says more than the parameters. It
+    /// is for models only: it is neither read from requests nor written to answers.
+    pub schema: Option<Map<String, Value>>,
+}
 
-fn pairs<S: serde::Serializer>(
-    pairs: &[(String, ToolParamDefinition)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(name, parameter)| (name, parameter)))
+impl serde::Serialize for Parameters {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.named.iter().map(|(name, parameter)| (name, parameter)))
+    }
 }
 
 impl Wire for Parameters {
@@ -119,7 +123,7 @@ impl Wire for Parameters {
             let parameter = read.remove(&name)?;
             Some((name, parameter))
         });
-        Some(Self(ordered.collect()))
+        Some(Self { named: ordered.collect(), schema: None })
     }
     fn schema(schemas: &mut Schemas) -> Value {
         BTreeMap::<String, ToolParamDefinition>::schema(schemas)

@@ -104,12 +104,18 @@ fn function(tool: &ToolDefinition) -> Value {
     json!({ "type": "function", "function": function })
 }
 
-/// The JSON schema of the parameters.
+/// The JSON schema of the parameters: that of the tool, or one made of them.
 fn schema(parameters: Option<&Parameters>) -> Value {
+    if let Some(schema) = parameters.and_then(|parameters| parameters.schema.as_ref()) {
+        let mut schema = schema.clone();
+        // Some upstreams refuse a schema that names its dialect.
+        schema.shift_remove("$schema");
+        return schema.into();
+    }
     let mut properties = Map::new();
     let mut required = Vec::new();
     for (name, parameter) in
-        parameters.map(|parameters| parameters.0.as_slice()).unwrap_or_default()
+        parameters.map(|parameters| parameters.named.as_slice()).unwrap_or_default()
     {
         let mut property = Map::new();
         property.insert("type".to_owned(), json_type(&parameter.param_type).into());
@@ -144,7 +150,7 @@ fn json_type(name: &str) -> &str {
 #[expect(clippy::needless_pass_by_value, reason = "the tests build JSON where they pass it")]
 mod tests {
     use super::*;
-    use chaski_api::Wire;
+    use chaski_api::{Wire, tools::Tool};
 
     fn request(fields: Value) -> ChatCompletionRequest {
         let mut body = json!({ "model_id": "m", "messages": [], "tools": [
@@ -186,6 +192,33 @@ mod tests {
                 } },
             ] })
         );
+    }
+
+    #[test]
+    fn a_schema_of_a_tool_goes_to_the_model_as_it_is() {
+        let parameters = json!({
+            "type": "object",
+            "properties": {
+                "labels": { "type": "array", "items": { "enum": ["a", "b"] } },
+                "where": { "type": "object", "properties": { "city": { "type": "string" } } },
+            },
+            "required": ["labels"],
+        });
+        let mut schema = parameters.clone();
+        schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
+        let tool = Tool::from_json(json!({
+            "identifier": "tag", "provider_resource_id": "tag", "provider_id": "p",
+            "toolgroup_id": "g", "tool_host": "model_context_protocol", "description": "Tags.",
+            "parameters": [{ "name": "labels", "parameter_type": "array", "description": "" }],
+            "metadata": { "input_schema": schema },
+        }))
+        .unwrap();
+        let definition = tool.definition();
+        assert_eq!(function(&definition)["function"]["parameters"], parameters);
+        // Clients see the parameters that they know.
+        let shown = serde_json::to_value(&definition).unwrap();
+        assert_eq!(shown["parameters"]["labels"]["param_type"], "array");
+        assert_eq!(shown["parameters"].as_object().unwrap().len(), 1);
     }
 
     #[test]
