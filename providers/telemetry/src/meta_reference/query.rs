@@ -15,10 +15,12 @@ use chaski_api::{
 };
 use chaski_store::{Comparison, Condition, Database, Member, Order, Owner, Query, Scalar, Sort};
 use serde_json::{Map, Value};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The traces of a page, where the caller does not say.
 const TRACES: i64 = 100;
+/// The traces that are read at one time where all are wanted.
+const TRACES_AT_ONCE: usize = 100;
 /// The most spans that are read of a trace, and that are answered.
 const SPANS: usize = 10_000;
 /// The most filters of a question, and the most attributes that are asked for.
@@ -106,22 +108,31 @@ impl MetaReference {
     ) -> Result<QuerySpansResponse> {
         let QuerySpansRequest { attribute_filters, attributes_to_return, max_depth } = request;
         few("attributes_to_return", attributes_to_return.len())?;
-        let traces = self.database.list(matching(owner, attribute_filters)?).await?;
-        let mut data = Vec::new();
-        for trace in traces.records {
-            let (roots, family) =
-                Family::with_roots(self.spans_of(owner, &trace.record.row).await?);
-            for mut span in family.below(roots, max_depth) {
-                let mut all = std::mem::take(&mut span.attributes);
-                let chosen = attributes_to_return.iter().map(|name| {
-                    let value = all.get_mut(name).filter(|value| !value.is_null())?;
-                    Some((name.clone(), value.clone()))
-                });
-                let Some(chosen) = chosen.collect::<Option<Map<_, _>>>() else { continue };
-                span.attributes = chosen;
-                data.push(span.answer());
-                if data.len() >= SPANS {
-                    return Ok(QuerySpansResponse { data });
+        let query = matching(owner, attribute_filters)?;
+        let (mut data, mut seen, mut more) = (Vec::new(), HashSet::new(), true);
+        while more {
+            let page = query.clone().limit(TRACES_AT_ONCE).offset(seen.len());
+            let page = self.database.list(page).await?;
+            more = page.has_more;
+            for trace in page.records {
+                // A trace that was begun meanwhile moves the others on, so that one comes again.
+                if !seen.insert(trace.record.row.clone()) {
+                    continue;
+                }
+                let (roots, family) =
+                    Family::with_roots(self.spans_of(owner, &trace.record.row).await?);
+                for mut span in family.below(roots, max_depth) {
+                    let mut all = std::mem::take(&mut span.attributes);
+                    let chosen = attributes_to_return.iter().map(|name| {
+                        let value = all.get_mut(name).filter(|value| !value.is_null())?;
+                        Some((name.clone(), value.clone()))
+                    });
+                    let Some(chosen) = chosen.collect::<Option<Map<_, _>>>() else { continue };
+                    span.attributes = chosen;
+                    data.push(span.answer());
+                    if data.len() >= SPANS {
+                        return Ok(QuerySpansResponse { data });
+                    }
                 }
             }
         }

@@ -290,3 +290,16 @@ async fn traces_are_found_by_session_and_turn_whichever_version_kept_them() {
     });
     assert_eq!(field(&kept.traces(&me, both).await, "trace_id"), ["new"]);
 }
+
+#[tokio::test]
+async fn spans_of_all_traces_are_found_however_many_there_are() {
+    let kept = Kept::with(&json!({}));
+    let me = Context::default();
+    for _ in 0..205 {
+        kept.trace(&me, &["inference"]);
+    }
+    let all = json!({ "attribute_filters": [], "attributes_to_return": ["__root__"] });
+    let found = kept.spans(&me, all).await;
+    let traces: std::collections::HashSet<&str> = field(&found, "trace_id").into_iter().collect();
+    assert_eq!((found.len(), traces.len()), (205, 205));
+}
