@@ -3,6 +3,7 @@
 mod render;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use async_trait::async_trait;
 use chaski_api::{
@@ -25,6 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::OnceCell;
+use turns::{CALLS_OF_SESSION, Turns};
 
 const DOCS: &str = "\
 Runs the Python code of models with the tool `code_interpreter`, which takes `code`. It needs Linux and a Python on the
@@ -45,9 +47,10 @@ Where the kernel has no Landlock (Linux 5.13 and newer have it) or no seccomp, n
 provider says so.
 
 **Sessions.** Code that agents run finds the variables and files of earlier calls of its session; so does a call with a
-`session_id` among its arguments. Sessions belong to the caller. A call that takes too long, or takes down its process,
-ends the state of its session, and the result says so. Without a session each call has a process of its own. Documents
-of a turn, and the texts of the argument `files` (names and texts), are in the working folder.
+`session_id` among its arguments. Sessions belong to the caller, and the calls of one run one after another: at most 32
+run or wait, and more are refused. A call that takes too long, or takes down its process, ends the state of its session,
+and the result says so. Without a session each call has a process of its own. Documents of a turn, and the texts of the
+argument `files` (names and texts), are in the working folder.
 
 **Results** begin with `completed`, `timeout` or `error`; what was printed, the value of a last expression, and
 exceptions follow. Files that the code made or changed are listed, short texts among them are shown, and up to 4
@@ -153,6 +156,8 @@ struct Machine {
     config: CodeInterpreterConfig,
     /// Threads that wait for processes, one for each call.
     threads: Cpu,
+    /// Who waits for a thread.
+    turns: Turns,
     /// The processes, once it is known that this machine can confine them.
     interpreter: OnceCell<Arc<Interpreter>>,
     /// Why it cannot, when that was tried last.
@@ -177,6 +182,7 @@ impl Provider for CodeInterpreter {
     async fn build(config: CodeInterpreterConfig, deps: Deps) -> Result<Arc<Self::Api>> {
         let machine = Arc::new(Machine {
             threads: Cpu::new(config.sessions()),
+            turns: Turns::new(config.sessions().saturating_mul(CALLS_OF_SESSION)),
             config,
             interpreter: OnceCell::new(),
             failure: Mutex::default(),
@@ -288,16 +294,22 @@ impl ToolRuntime for CodeInterpreter {
         }
         let interpreter = Arc::clone(self.0.interpreter().await?);
         // Whoever names the session of another finds one of their own.
-        let session = arguments.session_id.map(|session| {
-            let owner = cx.owner();
-            json!([owner.tenant, owner.principal, session]).to_string()
-        });
+        let owner = cx.owner();
+        let session = arguments
+            .session_id
+            .map(|session| json!([owner.tenant, owner.principal, session]).to_string());
+        let owner = json!([owner.tenant, owner.principal]).to_string();
         let files = arguments.files.unwrap_or_default().into_iter();
         let files = files.map(|(name, text)| (name, text.into_bytes())).collect();
         let job = Job { code: arguments.code, files };
         let cancelled = Arc::new(AtomicBool::new(false));
         let _caller = Caller(Arc::clone(&cancelled));
-        let run = move || interpreter.run(session.as_deref(), &job, &cancelled);
+        let turn = self.0.turns.take(&owner, session.as_deref()).await?;
+        let run = move || {
+            let outcome = interpreter.run(session.as_deref(), &job, &cancelled);
+            drop(turn);
+            outcome
+        };
         Ok(render::content(self.0.threads.run(run).await??).into())
     }
 }
