@@ -32,8 +32,9 @@ Looks for insecure code in messages, by rules that are part of the server: nothi
 - There are rules for Python, C and C++, JavaScript and TypeScript, Java and Kotlin, PHP and Rust, and for secrets in
   any text. Each has a name, the number of its weakness in the [CWE](https://cwe.mitre.org), and what to do in place
   of what it finds. Regular expressions take a time that grows only with the length of the text.
-- In a text with blocks of code the blocks are looked at, each by the rules of its language; any other text is looked
-  at as a whole. Comments are left out, except for secrets.
+- Blocks of code are looked at by the rules of their language, or by all where they name none that is known; a language
+  without rules is looked at for secrets. The text beside blocks is looked at by all rules, without what it quotes between
+  backticks; so is a text without blocks, as a whole. Comments are left out, except for secrets.
 - Each rule has one of two treatments: `block`, or `warn` for what has good uses too. Both are violations of the level
   `error`; with `warnings: warn` those that only warn have the level `warn`, which agents let pass.
 - The `violation_type` names the rules, with commas between them. `treatment` is the stronger one, and `findings` has

@@ -55,9 +55,34 @@ fn blocks_are_held_to_the_rules_of_their_language() {
     assert_eq!(found(&format!("```ts\n{code}\n```")), ["javascript-eval"]);
     assert_eq!(found(&format!("```go\n{code}\n```")), Vec::<&str>::new());
     assert!(found(&format!("```\n{code}\n```")).contains(&"python-eval"));
-    // A block that does not end is looked at to the end; what stands beside blocks is prose.
+    // A block that does not end is looked at to the end; what is quoted beside blocks is prose.
     assert_eq!(found(&format!("Well:\n```python\n{code}")), ["python-eval"]);
     assert_eq!(found(&format!("Never write `{code}`:\n```python\nx = 1\n```")), Vec::<&str>::new());
+}
+
+#[test]
+fn no_block_hides_code_from_the_rules() {
+    let code = "import os; os.system(input())";
+    let expected = found(code);
+    assert!(expected.contains(&"python-os-system"), "{expected:?}");
+    // Beside a block, and in blocks whose names say nothing.
+    for hidden in [
+        format!("{code}\n```text\nx\n```"),
+        format!("```text\n{code}\n```"),
+        format!("```\n```\n{code}"),
+        format!("```nonsense\n{code}\n```"),
+        format!("```plaintext\nx\n```\n~~~\n~~~\n{code}"),
+        format!("`{code}\n```text\nx\n```"),
+        format!("`a` {code} `b`\n```text\nx\n```"),
+    ] {
+        assert_eq!(found(&hidden), expected, "{hidden}");
+    }
+    for quoted in [
+        format!("Do not run `{code}` here.\n```python\nx = 1\n```"),
+        format!("Do not run ``{code}`` and `x`.\n```text\nx\n```"),
+    ] {
+        assert_eq!(found(&quoted), Vec::<&str>::new(), "{quoted}");
+    }
 }
 
 #[test]
