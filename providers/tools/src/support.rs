@@ -4,9 +4,11 @@ use chaski_api::{
     inference::InterleavedContent,
     tools::{Tool, ToolGroup, ToolGroupTag, ToolHost, ToolInvocationResult, ToolTag},
 };
-use chaski_provider::{Cpu, Deps, Documents, Environment, Routers, Tasks};
+use chaski_provider::{
+    Context, Cpu, Deps, Documents, EndedSpan, Environment, Routers, SpanContext, SpanSink, Tasks,
+};
 use chaski_upstream::{Http, HttpOptions};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// What a provider needs; callers may have it connect to the addresses in `allow`.
 pub(crate) fn deps(allow: &[String]) -> Deps {
@@ -58,4 +60,20 @@ pub(crate) fn text_of(result: ToolInvocationResult) -> String {
             panic!("the content is a text: {:?}", result.content)
         }
     }
+}
+
+/// A context within a span, and what names that span to upstreams.
+pub(crate) fn traced() -> (Context, String) {
+    struct Nowhere;
+    impl SpanSink for Nowhere {
+        fn keep(&self, _span: EndedSpan) {}
+        fn keeps_contents(&self) -> bool {
+            false
+        }
+    }
+    let cx = Context::default();
+    let span = SpanContext::begin(Arc::new(Nowhere), cx.owner(), None, "/v1/x".to_owned());
+    let cx = cx.within(&span);
+    let parent = cx.spans.parent().map(ToString::to_string).unwrap_or_default();
+    (cx, parent)
 }

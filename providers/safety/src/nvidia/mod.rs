@@ -140,7 +140,8 @@ impl Safety for Nvidia {
         let request = Request::post(NAME, self.url.clone())
             .json(body.to_string())
             .retries(self.http.retries())
-            .deadline(cx.deadline);
+            .deadline(cx.deadline)
+            .trace(cx.spans.parent());
         let response = self.http.send(request).await?.success().await?;
         let body = response.bytes(ANSWER_BYTES).await?;
         let checked: Checked = serde_json::from_slice(&body)

@@ -102,7 +102,7 @@ impl ToolRuntime for ModelContextProtocol {
         arguments: Map<String, Value>,
     ) -> Result<ToolInvocationResult> {
         let session = self.session(cx, group).await?;
-        let answer = session.call(&tool.provider_resource_id, arguments, cx.deadline).await?;
+        let answer = session.call(cx, &tool.provider_resource_id, arguments).await?;
         Ok(result::invocation(answer))
     }
 }

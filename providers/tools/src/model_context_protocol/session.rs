@@ -11,12 +11,13 @@ use super::{
 };
 use ::http::HeaderMap;
 use chaski_api::{Error, ErrorKind, Result, tools::ToolDef};
+use chaski_provider::Context;
 use chaski_upstream::{Http, Url};
 use rmcp::{
     ClientHandler, RoleClient, ServiceExt,
     model::{
         CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, Implementation,
-        PaginatedRequestParams,
+        PaginatedRequestParams, RequestParamsMeta,
     },
     service::{NotificationContext, RunningService},
 };
@@ -164,19 +165,25 @@ impl Session {
         Err(failure::upstream(format!("its list of tools has more than {PAGES} pages")))
     }
 
-    /// Calls a tool.
+    /// Calls a tool. The server learns of the trace in the message, whatever the transport.
     pub(super) async fn call(
         &self,
+        cx: &Context,
         tool: &str,
         arguments: Map<String, Value>,
-        deadline: Option<Instant>,
     ) -> Result<CallToolResult> {
-        let call = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let mut call = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        if let Some(parent) = cx.spans.parent() {
+            call.set_traceparent(&parent.to_string());
+            if let Some(state) = &parent.state {
+                call.set_tracestate(state);
+            }
+        }
         let answer = async {
             let answer = self.running.peer().call_tool(call).await;
             answer.map_err(|error| failure::of_service(&error))
         };
-        let answer = self.within(deadline, answer).await;
+        let answer = self.within(cx.deadline, answer).await;
         answer.map_err(|error| failure::named(&self.name, Phase::Call, error))
     }
 

@@ -120,7 +120,8 @@ impl Searxng {
         }
         let request = Request::get(NAME, with_parameters(url, &parameters))
             .text("accept", "application/json")?
-            .deadline(cx.deadline);
+            .deadline(cx.deadline)
+            .trace(cx.spans.parent());
         let response = http.send(request).await?;
         if response.status().as_u16() == 403 {
             let message = format!(

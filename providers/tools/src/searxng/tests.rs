@@ -1,7 +1,7 @@
 //! Questions and answers of a scripted instance.
 
 use super::Searxng;
-use crate::support::{deps, group, text_of, tool};
+use crate::support::{deps, group, text_of, tool, traced};
 use chaski_api::{ErrorKind, Result};
 use chaski_provider::{Context, Provider, ProviderData, ToolRuntimeProvider};
 use chaski_testkit::{Answer, FakeUpstream};
@@ -84,4 +84,14 @@ async fn an_address_that_is_none_is_refused_at_the_start() {
         let Err(error) = provider(json!({ "url": url }), &[]).await else { panic!("{url}") };
         assert!(error.message.contains("SearXNG"), "{}", error.message);
     }
+}
+
+#[tokio::test]
+async fn the_instance_is_told_of_the_trace() {
+    let upstream = FakeUpstream::answering(found()).await;
+    let provider = provider(json!({ "url": upstream.url() }), &[]).await.unwrap();
+    let (cx, parent) = traced();
+    let arguments = Map::from_iter([("query".to_owned(), json!("q"))]);
+    provider.invoke(&cx, &group(), &tool("web_search"), arguments).await.unwrap();
+    assert_eq!(upstream.only_request().header("traceparent"), parent);
 }

@@ -258,3 +258,14 @@ async fn a_program_of_the_configuration_is_a_server() {
     provider.shutdown().await;
     assert_eq!(provider.sessions.len(), 0);
 }
+
+#[tokio::test]
+async fn a_server_is_told_of_the_trace_in_the_message() {
+    let upstream = FakeUpstream::start(served).await;
+    let provider = provider(json!({}), &upstream);
+    let (cx, parent) = crate::support::traced();
+    call(&provider, &cx, &format!("{}/mcp", upstream.url())).await.unwrap();
+    let requests = upstream.requests();
+    let called = requests.iter().find(|seen| seen.json()["method"] == "tools/call").unwrap();
+    assert_eq!(called.json()["params"]["_meta"]["traceparent"], parent);
+}
