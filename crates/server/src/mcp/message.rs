@@ -54,14 +54,17 @@ pub(super) fn shown(error: &Error) -> String {
     }
 }
 
+/// Reads a body: a message, or a list of them.
+pub(super) fn parse(body: &[u8], depth: usize) -> Result<Value, Failure> {
+    json::parse(body, depth)
+        .map_err(|error| Failure::new(Code::Json, format!("no JSON: {}", error.message)))
+}
+
 impl Message {
-    /// Reads a body.
-    pub(super) fn read(body: &[u8], depth: usize) -> Result<Self, Failure> {
-        let value = json::parse(body, depth)
-            .map_err(|error| Failure::new(Code::Json, format!("no JSON: {}", error.message)))?;
+    /// Reads a message.
+    pub(super) fn read(value: Value) -> Result<Self, Failure> {
         let Value::Object(mut object) = value else {
-            let message = "a message is one JSON object; batches are not served";
-            return Err(Failure::new(Code::Request, message));
+            return Err(Failure::new(Code::Request, "a message is a JSON object"));
         };
         let id = match object.remove("id") {
             None => None,

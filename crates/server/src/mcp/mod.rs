@@ -20,6 +20,7 @@ use crate::{
 use bytes::Bytes;
 use chaski_api::{Error, Result, endpoints::mcp::Mcp};
 use chaski_provider::Context;
+use futures_util::StreamExt;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
@@ -29,6 +30,11 @@ use tokio::time::timeout;
 
 /// The versions of the protocol that are spoken, the newest first.
 const VERSIONS: &[&str] = &["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+/// Those in which several messages may come at once.
+const BATCHED: &[&str] = &["2025-03-26", "2024-11-05"];
+/// The most messages that may come at once, and that are answered at one time.
+const BATCH: usize = 64;
+const AT_ONCE: usize = 8;
 const VERSION_HEADER: &str = "mcp-protocol-version";
 const INSTRUCTIONS: &str = "The tools of this server; `search_vector_store` searches its documents \
                             and `chat_completion` asks its models.";
@@ -39,23 +45,58 @@ pub(crate) fn register(routes: &mut Routes) {
 
 async fn answer(app: App, cx: Context, asked: Asked) -> Result<Response<ResponseBody>, Unread> {
     known_version(&asked.headers)?;
+    let takes_batches = takes_batches(&asked.headers);
     let body = read(&app, asked).await?;
-    let reply = match Message::read(&body, app.options.limits.json_depth) {
-        Err(failure) => failure.reply(),
-        // What a client reports or answers needs no answer.
-        Ok(Message { id: None, .. }) => {
-            let mut response = Response::new(ResponseBody::text(""));
-            *response.status_mut() = StatusCode::ACCEPTED;
-            return Ok(response);
+    let reply = match message::parse(&body, app.options.limits.json_depth) {
+        Err(failure) => Some(failure.reply()),
+        Ok(Value::Array(messages)) if takes_batches => replies(&app, &cx, messages).await,
+        Ok(Value::Array(_)) => {
+            let message = "a message is one JSON object; this version of MCP has no batches";
+            Some(Failure::new(Code::Request, message).reply())
         }
-        Ok(Message { id: Some(id), method, params }) => {
-            match result(&app, &cx, &method, params).await {
-                Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-                Err(failure) => failure.of(id).reply(),
-            }
-        }
+        Ok(message) => reply(&app, &cx, message).await,
+    };
+    // What a client reports or answers needs no answer.
+    let Some(reply) = reply else {
+        let mut response = Response::new(ResponseBody::text(""));
+        *response.status_mut() = StatusCode::ACCEPTED;
+        return Ok(response);
     };
     Ok(json_response(StatusCode::OK, reply.to_string()))
+}
+
+/// The answer to a message; nothing if it needs none.
+async fn reply(app: &App, cx: &Context, message: Value) -> Option<Value> {
+    let Message { id, method, params } = match Message::read(message) {
+        Ok(message) => message,
+        Err(failure) => return Some(failure.reply()),
+    };
+    let id = id?;
+    Some(match result(app, cx, &method, params).await {
+        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+        Err(failure) => failure.of(id).reply(),
+    })
+}
+
+/// The answers to the messages of a batch, in their order.
+async fn replies(app: &App, cx: &Context, messages: Vec<Value>) -> Option<Value> {
+    if messages.is_empty() || messages.len() > BATCH {
+        let message = format!("a batch has 1 to {BATCH} messages, not {}", messages.len());
+        return Some(Failure::new(Code::Request, message).reply());
+    }
+    let replies: Vec<Option<Value>> = futures_util::stream::iter(messages)
+        .map(|message| reply(app, cx, message))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let replies: Vec<Value> = replies.into_iter().flatten().collect();
+    (!replies.is_empty()).then(|| replies.into())
+}
+
+/// Whether the version that a request names has batches; one that names none is of such a version.
+fn takes_batches(headers: &HeaderMap) -> bool {
+    let Some(version) = headers.get(VERSION_HEADER) else { return true };
+    BATCHED.iter().any(|known| version.as_bytes() == known.as_bytes())
 }
 
 /// Refuses requests in a version of the protocol that is not spoken.

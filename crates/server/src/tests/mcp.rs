@@ -169,7 +169,6 @@ async fn what_is_no_message_is_refused_in_the_terms_of_the_protocol() {
         (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, -32600),
         (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, -32600),
         (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#, -32600),
-        (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, -32600),
         (r#"{"jsonrpc":"2.0","id":1,"method":"resources/list"}"#, -32601),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#, -32602),
         (
@@ -178,6 +177,32 @@ async fn what_is_no_message_is_refused_in_the_terms_of_the_protocol() {
         ),
     ] {
         assert_eq!(code(&post(body).await), expected, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_message_by_message() {
+    let server = ready().await;
+    let ping = |id: i64| json!({ "jsonrpc": "2.0", "id": id, "method": "ping" });
+    let note = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let sum = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call",
+                      "params": { "name": "add", "arguments": { "a": 2, "b": 3 } } });
+    let wrong = json!({ "jsonrpc": "2.0", "id": 3, "method": "nope" });
+    let batch = json!([ping(1), note, sum, wrong, 7]);
+    let answers = server.post("/mcp", &batch).await.json();
+    let answers = answers.as_array().unwrap();
+    assert_eq!(answers[0], json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
+    assert_eq!(answers[1]["result"]["content"][0]["text"], "add: 5");
+    assert_eq!((&answers[2]["id"], &answers[2]["error"]["code"]), (&json!(3), &json!(-32601)));
+    assert_eq!((&answers[3]["id"], &answers[3]["error"]["code"]), (&json!(null), &json!(-32600)));
+    assert_eq!(answers.len(), 4);
+    assert_eq!(server.post("/mcp", &json!([note])).await.line(), "202 ");
+    let many = Value::from((0..65).map(ping).collect::<Vec<_>>());
+    assert_eq!(code(&server.post("/mcp", &many).await), -32600);
+    for (version, taken) in [("2025-03-26", true), ("2025-06-18", false), ("2025-11-25", false)] {
+        let headers = [("mcp-protocol-version", version)];
+        let answer = server.post_with("/mcp", &json!([ping(1)]), &headers).await.json();
+        assert_eq!(answer.is_array(), taken, "{version}: {answer}");
     }
 }
 
