@@ -1,6 +1,7 @@
 //! What the server says about requests: each failure once, with its cause.
 //!
-//! Texts that callers or upstreams wrote are left to the debug level, since they may quote prompts.
+//! Texts that upstreams wrote are left to the debug level, and those that quote callers to the level
+//! of traces, since they may have prompts and arguments in them.
 
 use chaski_api::{Error, ErrorKind};
 use http::{Method, StatusCode};
@@ -27,7 +28,9 @@ pub(crate) fn failure(error: &Error) {
         | ErrorKind::TooLarge
         | ErrorKind::RateLimited { .. }
         | ErrorKind::Unsupported => {
-            tracing::debug!(target: "server", "refused: {}", error.chain());
+            let (code, param) = (error.code.as_deref(), error.param.as_deref());
+            tracing::debug!(target: "server", kind = ?error.kind, code, param, "refused");
+            tracing::trace!(target: "server", "refused: {}", error.chain());
         }
     }
 }
