@@ -75,7 +75,7 @@ impl Corpus {
         let mut tokens = 0;
         let counter = |text: &str| bpe_openai::cl100k_base().count(text);
         for (number, document) in self.documents.iter().enumerate() {
-            for chunk in chunk(document, chunking, &Counter(counter))? {
+            for chunk in chunk(document, chunking, &Counter(counter), &Limits::default())? {
                 let text = without_headings(document, &chunk);
                 if text.trim().is_empty() {
                     continue;

@@ -7,6 +7,9 @@ use std::{ops::Range, time::Instant};
 /// How many small steps go by between two looks at the clock.
 const STEPS_PER_LOOK: u32 = 256;
 
+/// The most characters of a title: each chunk below a heading is kept with its title.
+const TITLE_CHARACTERS: usize = 200;
+
 /// The clock of one file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
@@ -91,7 +94,7 @@ impl<'a> Builder<'a> {
 
     /// The title, unless there is one already.
     pub(crate) fn title(&mut self, title: &str) {
-        let title = words(title);
+        let title = shortened(words(title));
         if self.title.is_none() && !title.is_empty() {
             self.title = Some(title);
         }
@@ -120,8 +123,11 @@ impl<'a> Builder<'a> {
         self.push(kind, start..end)
     }
 
-    fn push(&mut self, kind: BlockKind, range: Range<usize>) -> Result<()> {
+    fn push(&mut self, mut kind: BlockKind, range: Range<usize>) -> Result<()> {
         self.deadline.step()?;
+        if let BlockKind::Heading { title, .. } = &mut kind {
+            *title = shortened(std::mem::take(title));
+        }
         if self.blocks.len() >= self.limits.blocks {
             return Err(Error::limit("blocks", self.limits.blocks, "blocks"));
         }
@@ -287,6 +293,16 @@ pub(crate) struct OpenTable {
     start: Option<usize>,
     rows: Vec<usize>,
     header: usize,
+}
+
+/// A title, or the beginning of one that is too long.
+fn shortened(mut title: String) -> String {
+    if let Some((end, _)) = title.char_indices().nth(TITLE_CHARACTERS) {
+        title.truncate(end);
+        title.truncate(title.trim_end().len());
+        title.shrink_to_fit();
+    }
+    title
 }
 
 /// The words of a text with one blank between them.

@@ -31,7 +31,7 @@ pub enum BlockKind {
     Heading {
         /// From 1, the highest, to 6.
         level: u8,
-        /// Its words, without markup and line breaks.
+        /// Its words, without markup and line breaks; of a long one the first 200 characters.
         title: String,
     },
     Paragraph,

@@ -4,7 +4,7 @@ use super::{
     pack::Plan,
     split::{Level, Splitter, trimmed},
 };
-use crate::{Block, BlockKind, Document};
+use crate::{Block, BlockKind, Document, Result};
 use std::ops::Range;
 
 /// How good a place before an atom is to end a chunk, from the last resort up.
@@ -36,18 +36,18 @@ pub(super) struct Atom {
 
 /// The atoms of a document, in order. Each has at most `plan.max` tokens, unless a character has
 /// more.
-pub(super) fn of(document: &Document, plan: &Plan, splitter: &Splitter<'_>) -> Vec<Atom> {
+pub(super) fn of(document: &Document, plan: &Plan, splitter: &Splitter<'_>) -> Result<Vec<Atom>> {
     let mut atoms = Vec::new();
     for (index, block) in document.blocks().iter().enumerate() {
         let Some(range) = trimmed(document.text(), block.range.clone()) else { continue };
         let first = atoms.len();
-        add(document, (index, block), range, plan, splitter, &mut atoms);
+        add(document, (index, block), range, plan, splitter, &mut atoms)?;
         if let Some(atom) = atoms.get_mut(first) {
             let heading = matches!(block.kind, BlockKind::Heading { .. });
             atom.before = if heading { Cut::Section } else { Cut::Block };
         }
     }
-    atoms
+    Ok(atoms)
 }
 
 fn add(
@@ -57,7 +57,7 @@ fn add(
     plan: &Plan,
     splitter: &Splitter<'_>,
     atoms: &mut Vec<Atom>,
-) {
+) -> Result<()> {
     let text = document.text();
     let whole = plan.structural && !matches!(block.kind, BlockKind::Paragraph);
     if whole {
@@ -65,7 +65,7 @@ fn add(
         if tokens <= plan.max {
             let repeats = !matches!(block.kind, BlockKind::Table { .. } | BlockKind::Code { .. });
             atoms.push(Atom { range, tokens, before: Cut::Block, block: index, repeats });
-            return;
+            return Ok(());
         }
     }
     match &block.kind {
@@ -74,21 +74,22 @@ fn add(
             for row in rows.iter().copied().zip(ends).map(|(start, end)| start..end) {
                 let Some(row) = trimmed(text, row) else { continue };
                 let mut parts = Vec::new();
-                splitter.fit(row, Level::Sentence, &mut parts);
+                splitter.fit(row, Level::Sentence, &mut parts)?;
                 extend(atoms, parts, index, !plan.structural, |_| Cut::Unit);
             }
         }
         BlockKind::Code { .. } => {
             let mut parts = Vec::new();
-            splitter.units(range, Level::Line, &mut parts);
+            splitter.units(range, Level::Line, &mut parts)?;
             extend(atoms, parts, index, true, |part| code_cut(text, part));
         }
         BlockKind::Heading { .. } | BlockKind::Paragraph | BlockKind::ListItem { .. } => {
             let mut parts = Vec::new();
-            splitter.units(range, Level::Sentence, &mut parts);
+            splitter.units(range, Level::Sentence, &mut parts)?;
             extend(atoms, parts, index, true, |_| Cut::Unit);
         }
     }
+    Ok(())
 }
 
 fn extend(

@@ -9,9 +9,9 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
-use crate::{Document, Error, ErrorKind, Result};
+use crate::{Document, Error, ErrorKind, Limits, Result, builder::Deadline};
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 pub use tokens::{Encoding, Estimate, TokenCounter};
 
@@ -90,8 +90,8 @@ pub struct Chunk {
     pub range: Range<usize>,
     /// Tokens of `text`.
     pub tokens: usize,
-    /// The headings above the piece, the highest first.
-    pub headings: Vec<String>,
+    /// The headings above the piece, the highest first. Chunks of a section share them.
+    pub headings: Vec<Arc<str>>,
     /// The pages, slides, sheets or chapters that it touches.
     pub pages: Vec<u32>,
 }
@@ -101,16 +101,19 @@ pub struct Chunk {
 /// A chunk has more tokens than allowed only when a single character has.
 ///
 /// # Errors
-/// When the chunking cannot be done: see [`Chunking::check`].
+/// When the chunking cannot be done, see [`Chunking::check`], or takes longer than the time of the
+/// limits.
 pub fn chunk(
     document: &Document,
     chunking: &Chunking,
     counter: &dyn TokenCounter,
+    limits: &Limits,
 ) -> Result<Vec<Chunk>> {
     chunking.check()?;
+    let deadline = Deadline::new(limits);
     let plan = match *chunking {
         Chunking::Windows { size, overlap } => {
-            return windows::cut(document, size, overlap, counter);
+            return windows::cut(document, size, overlap, counter, deadline);
         }
         Chunking::Static { max_chunk_size_tokens: max, chunk_overlap_tokens: overlap } => {
             pack::Plan { max, overlap, structural: false }
@@ -120,12 +123,14 @@ pub fn chunk(
             pack::Plan { max, overlap, structural: true }
         }
     };
-    Ok(pack::cut(document, &plan, counter))
+    pack::cut(document, &plan, counter, deadline)
 }
 
 /// The headings and pages of the blocks of a document, by their place.
 pub(crate) struct Places<'d> {
     document: &'d Document,
+    /// For each block that is a heading, its title.
+    titles: Vec<Option<Arc<str>>>,
     /// For each block, the index of the last heading up to it.
     heading: Vec<Option<usize>>,
     /// For each block that is a heading, the heading above it.
@@ -135,32 +140,30 @@ pub(crate) struct Places<'d> {
 impl<'d> Places<'d> {
     pub(crate) fn new(document: &'d Document) -> Self {
         let mut open: Vec<(u8, usize)> = Vec::new();
-        let (mut heading, mut above) = (Vec::new(), Vec::new());
+        let (mut titles, mut heading, mut above) = (Vec::new(), Vec::new(), Vec::new());
         for (at, block) in document.blocks().iter().enumerate() {
-            let mut parent = None;
-            if let crate::BlockKind::Heading { level, .. } = &block.kind {
+            let (mut title, mut parent) = (None, None);
+            if let crate::BlockKind::Heading { level, title: words } = &block.kind {
+                title = Some(Arc::from(words.as_str()));
                 while open.last().is_some_and(|(last, _)| last >= level) {
                     open.pop();
                 }
                 parent = open.last().map(|(_, at)| *at);
                 open.push((*level, at));
             }
+            titles.push(title);
             above.push(parent);
             heading.push(open.last().map(|(_, at)| *at));
         }
-        Self { document, heading, above }
+        Self { document, titles, heading, above }
     }
 
     /// The headings above a block, with itself if it is one.
-    pub(crate) fn headings(&self, block: usize) -> Vec<String> {
+    pub(crate) fn headings(&self, block: usize) -> Vec<Arc<str>> {
         let mut path = Vec::new();
         let mut next = self.heading.get(block).copied().flatten();
         while let Some(at) = next {
-            if let Some(crate::BlockKind::Heading { title, .. }) =
-                self.document.blocks().get(at).map(|block| &block.kind)
-            {
-                path.push(title.clone());
-            }
+            path.extend(self.titles.get(at).cloned().flatten());
             next = self.above.get(at).copied().flatten();
         }
         path.reverse();

@@ -5,7 +5,7 @@ use super::{
     atoms::{self, Atom, Cut},
     split::{Splitter, trimmed, words},
 };
-use crate::{BlockKind, Document};
+use crate::{BlockKind, Document, Result, builder::Deadline};
 use std::ops::Range;
 
 /// Sizes of chunks in tokens, and whether headings begin them.
@@ -15,9 +15,14 @@ pub(super) struct Plan {
     pub(super) structural: bool,
 }
 
-pub(super) fn cut(document: &Document, plan: &Plan, counter: &dyn TokenCounter) -> Vec<Chunk> {
-    let splitter = Splitter { text: document.text(), counter, max: plan.max };
-    let atoms = atoms::of(document, plan, &splitter);
+pub(super) fn cut(
+    document: &Document,
+    plan: &Plan,
+    counter: &dyn TokenCounter,
+    deadline: Deadline,
+) -> Result<Vec<Chunk>> {
+    let splitter = Splitter { text: document.text(), counter, max: plan.max, deadline };
+    let atoms = atoms::of(document, plan, &splitter)?;
     Packer { document, plan, splitter, atoms, places: Places::new(document) }.chunks()
 }
 
@@ -40,17 +45,18 @@ struct Lead {
 }
 
 impl Packer<'_> {
-    fn chunks(&self) -> Vec<Chunk> {
+    fn chunks(&self) -> Result<Vec<Chunk>> {
         let mut chunks = Vec::new();
         let mut first = 0;
         let mut lead = Lead::default();
         while first < self.atoms.len() {
+            self.splitter.deadline.check()?;
             let (end, chunk) = self.chunk(first, &lead);
             chunks.push(chunk);
             lead = self.lead(first, end);
             first = end;
         }
-        chunks
+        Ok(chunks)
     }
 
     /// The chunk that begins with an atom, and the atom that the next begins with.

@@ -1,6 +1,7 @@
 //! Splitting a text into parts that fit, at the best places it has.
 
 use super::TokenCounter;
+use crate::{Result, builder::Deadline};
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -27,7 +28,7 @@ impl Level {
     }
 
     /// Where the units of a text begin, and its end.
-    fn bounds(self, text: &str) -> Vec<usize> {
+    fn bounds(self, text: &str, deadline: &Deadline) -> Result<Vec<usize>> {
         let mut bounds: Vec<usize> = match self {
             Self::Line => {
                 let after = |at| at + 1;
@@ -35,7 +36,7 @@ impl Level {
                     .chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(after))
                     .collect()
             }
-            Self::Sentence => sentences(text),
+            Self::Sentence => sentences(text, deadline)?,
             Self::Word => words(text),
             Self::Grapheme => text.grapheme_indices(true).map(|(at, _)| at).collect(),
             Self::Character => text.char_indices().map(|(at, _)| at).collect(),
@@ -43,24 +44,68 @@ impl Level {
         if bounds.last() != Some(&text.len()) {
             bounds.push(text.len());
         }
-        bounds
+        Ok(bounds)
     }
 }
 
+/// How many bytes the search for the ends of sentences sees at one time: its effort grows with
+/// their square, because behind each full stop it looks for the next letter.
+const SEEN_BYTES: usize = 512;
+/// How many of them are context for the bounds before.
+const AHEAD_BYTES: usize = 64;
+
 /// Where sentences begin. A line that breaks does not end one, unless an empty line follows.
-fn sentences(text: &str) -> Vec<usize> {
-    let ends = |at: &usize| {
-        let before = text.get(..*at).unwrap_or_default();
-        let sentence = before.trim_end();
-        let blanks = before.get(sentence.len()..).unwrap_or_default();
-        !blanks.contains('\n')
-            || blanks.matches('\n').count() > 1
-            || sentence.ends_with(|c: char| !c.is_alphanumeric() && !matches!(c, ',' | '-' | '–'))
-    };
-    text.split_sentence_bound_indices()
-        .map(|(at, _)| at)
-        .filter(|at| *at == 0 || ends(at))
-        .collect()
+fn sentences(text: &str, deadline: &Deadline) -> Result<Vec<usize>> {
+    let bounds = sentence_bounds(text, deadline)?;
+    let ends = bounds.iter().skip(1).copied().chain([text.len()]);
+    let mut starts = Vec::new();
+    // What stands before a bound: the last character that is not blank, and the lines after it.
+    let (mut last, mut lines) = (None::<char>, 0);
+    for (start, end) in bounds.iter().copied().zip(ends) {
+        let broken =
+            || last.is_none_or(|last| last.is_alphanumeric() || matches!(last, ',' | '-' | '–'));
+        if start == 0 || lines != 1 || !broken() {
+            starts.push(start);
+        }
+        let part = text.get(start..end).unwrap_or_default();
+        let sentence = part.trim_end();
+        if let Some(character) = sentence.chars().next_back() {
+            (last, lines) = (Some(character), 0);
+        }
+        lines += part.get(sentence.len()..).unwrap_or_default().matches('\n').count();
+    }
+    Ok(starts)
+}
+
+/// The bounds of sentences as Unicode defines them, found piece by piece. A piece begins with a
+/// sentence, or with a word of one that is longer than a piece.
+fn sentence_bounds(text: &str, deadline: &Deadline) -> Result<Vec<usize>> {
+    let mut bounds = vec![0];
+    let mut from = 0;
+    while from < text.len() {
+        deadline.check()?;
+        let to = text.floor_char_boundary(from + SEEN_BYTES);
+        let seen = text.get(from..to).unwrap_or_default();
+        let found = seen.split_sentence_bound_indices().skip(1).map(|(at, _)| from + at);
+        if to == text.len() {
+            bounds.extend(found);
+            break;
+        }
+        let mut last = None;
+        for at in found {
+            if last.is_some() && at + AHEAD_BYTES > to {
+                break;
+            }
+            bounds.push(at);
+            last = Some(at);
+        }
+        from = last.unwrap_or_else(|| {
+            let mut characters = seen.trim_end().char_indices();
+            let blank = characters.rfind(|(at, c)| *at > 0 && c.is_whitespace());
+            blank.map_or(to, |(at, c)| from + at + c.len_utf8())
+        });
+    }
+    Ok(bounds)
 }
 
 /// Where words begin. Blanks belong to the word before them, so that parts begin with words.
@@ -96,6 +141,7 @@ pub(super) struct Splitter<'a> {
     pub(super) counter: &'a dyn TokenCounter,
     /// Tokens that a part may have.
     pub(super) max: usize,
+    pub(super) deadline: Deadline,
 }
 
 impl Splitter<'_> {
@@ -104,9 +150,14 @@ impl Splitter<'_> {
     }
 
     /// Each unit of a range as a part of its own, or as several if it does not fit.
-    pub(super) fn units(&self, range: Range<usize>, level: Level, parts: &mut Vec<Part>) {
+    pub(super) fn units(
+        &self,
+        range: Range<usize>,
+        level: Level,
+        parts: &mut Vec<Part>,
+    ) -> Result<()> {
         let text = self.text.get(range.clone()).unwrap_or_default();
-        let bounds = level.bounds(text);
+        let bounds = level.bounds(text, &self.deadline)?;
         for pair in bounds.windows(2) {
             let [start, end] = *pair else { continue };
             let unit = range.start + start..range.start + end;
@@ -116,24 +167,40 @@ impl Splitter<'_> {
                 trimmed(self.text, unit)
             };
             if let Some(unit) = unit {
-                self.fit(unit, level, parts);
+                self.fit(unit, level, parts)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A range as one part if it fits, else as parts at the next finer level.
+    pub(super) fn fit(
+        &self,
+        range: Range<usize>,
+        level: Level,
+        parts: &mut Vec<Part>,
+    ) -> Result<()> {
+        self.deadline.check()?;
+        let tokens = self.count(&range);
+        match level.finer() {
+            Some(finer) if tokens > self.max => self.pack(range, tokens, finer, parts),
+            _ => {
+                parts.push((range, tokens));
+                Ok(())
             }
         }
     }
 
-    /// A range as one part if it fits, else as parts at the next finer level.
-    pub(super) fn fit(&self, range: Range<usize>, level: Level, parts: &mut Vec<Part>) {
-        let tokens = self.count(&range);
-        match level.finer() {
-            Some(finer) if tokens > self.max => self.pack(range, tokens, finer, parts),
-            _ => parts.push((range, tokens)),
-        }
-    }
-
     /// Parts of as many units as fit, by guesses from the average that are then counted.
-    fn pack(&self, range: Range<usize>, tokens: usize, level: Level, parts: &mut Vec<Part>) {
+    fn pack(
+        &self,
+        range: Range<usize>,
+        tokens: usize,
+        level: Level,
+        parts: &mut Vec<Part>,
+    ) -> Result<()> {
         let text = self.text.get(range.clone()).unwrap_or_default();
-        let bounds = level.bounds(text);
+        let bounds = level.bounds(text, &self.deadline)?;
         let bytes = (text.len() * self.max / tokens.max(1)).max(1);
         let last = bounds.len() - 1;
         let mut from = 0;
@@ -142,6 +209,7 @@ impl Splitter<'_> {
             let mut to =
                 bounds.partition_point(|at| *at <= goal).saturating_sub(1).clamp(from + 1, last);
             loop {
+                self.deadline.check()?;
                 let unit = range.start + bounds[from]..range.start + bounds[to];
                 let Some(unit) = trimmed(self.text, unit) else { break };
                 let tokens = self.count(&unit);
@@ -151,7 +219,7 @@ impl Splitter<'_> {
                 }
                 if to == from + 1 {
                     match level.finer() {
-                        Some(finer) => self.pack(unit, tokens, finer, parts),
+                        Some(finer) => self.pack(unit, tokens, finer, parts)?,
                         None => parts.push((unit, tokens)),
                     }
                     break;
@@ -160,6 +228,50 @@ impl Splitter<'_> {
                 to = fewer.clamp(from + 1, to - 1);
             }
             from = to;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    fn parts(text: &str) -> Vec<&str> {
+        let starts = sentences(text, &Deadline::new(&Limits::default())).unwrap();
+        let ends = starts.iter().skip(1).copied().chain([text.len()]);
+        starts.iter().zip(ends).map(|(start, end)| &text[*start..end]).collect()
+    }
+
+    #[test]
+    fn a_line_that_breaks_does_not_end_a_sentence() {
+        assert_eq!(
+            parts("a line\nand more,\nand on\n \nAnother one\n\nThe end:\nthis. And this."),
+            [
+                "a line\nand more,\nand on\n \n",
+                "Another one\n\n",
+                "The end:\n",
+                "this. ",
+                "And this."
+            ]
+        );
+    }
+
+    #[test]
+    fn the_bounds_of_pieces_are_those_of_the_whole() {
+        let sentences = [
+            "One sentence, e.g. this, of 3.14 words. ",
+            "Is \"it?\" (Yes.) ",
+            "Ältere Übung.\nUnd noch eine! ",
+            "猫である。名前はまだ無い。",
+            &format!("A long one {}ends. ", "of many words, ".repeat(60)),
+        ];
+        for turn in 0..sentences.len() {
+            let text: String = sentences.iter().cycle().skip(turn).take(200).copied().collect();
+            let whole: Vec<usize> = text.split_sentence_bound_indices().map(|(at, _)| at).collect();
+            let found = sentence_bounds(&text, &Deadline::new(&Limits::default())).unwrap();
+            assert_eq!(found, whole, "{turn}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Windows of tokens, cut without regard to words, as Llama Stack's RAG tool cuts.
 
 use super::{Chunk, Places, TokenCounter};
-use crate::{Document, Error, ErrorKind, Result};
+use crate::{Document, Error, ErrorKind, Result, builder::Deadline};
 
 /// Windows of `size` tokens. One begins every `size - overlap` tokens while there are tokens, so
 /// that the last may lie wholly inside the one before.
@@ -13,6 +13,7 @@ pub(super) fn cut(
     size: usize,
     overlap: usize,
     counter: &dyn TokenCounter,
+    mut deadline: Deadline,
 ) -> Result<Vec<Chunk>> {
     let text = document.text();
     let Some(tokens) = counter.offsets(text) else {
@@ -23,6 +24,7 @@ pub(super) fn cut(
     let places = Places::new(document);
     let mut chunks = Vec::new();
     for first in (0..tokens.len()).step_by(size - overlap) {
+        deadline.step()?;
         let last = tokens.len().min(first + size) - 1;
         let (Some(start), Some(end)) = (tokens.get(first), tokens.get(last)) else { break };
         let (start, end) = (start.start.min(text.len()), end.end.min(text.len()));

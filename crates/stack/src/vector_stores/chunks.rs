@@ -38,11 +38,13 @@ pub(super) async fn cut(
 ) -> Result<Vec<Chunk>, Failure> {
     let (file, hints) = (DocumentFile::Path(path), Hints::name(filename));
     let chunking = chunking(strategy);
+    let limits = Limits::default();
+    let cutting = limits.clone();
     let cut = move |document: Document| {
         let counter = |text: &str| bpe_openai::cl100k_base().count(text);
-        chaski_documents::chunk(&document, &chunking, &counter)
+        chaski_documents::chunk(&document, &chunking, &counter, &cutting)
     };
-    let chunks = documents.read(file, hints, Limits::default(), cut).await?;
+    let chunks = documents.read(file, hints, limits, cut).await?;
     let chunks = chunks.map_err(|error| refused(&error))?;
     if chunks.is_empty() {
         return Err(Failure::lasting("unsupported_file", "there is no text in the file"));

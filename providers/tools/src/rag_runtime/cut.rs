@@ -48,7 +48,8 @@ pub(super) async fn windows(deps: &Deps, source: Source, size: usize) -> Result<
 }
 
 fn windows_of(document: &Document, size: usize) -> chaski_documents::Result<Vec<Chunk>> {
-    chunk(document, &Chunking::of_rag_tool(size), &Encoding(tokens))
+    let limits = Limits { time: READING, ..Limits::default() };
+    chunk(document, &Chunking::of_rag_tool(size), &Encoding(tokens), &limits)
 }
 
 #[cfg(test)]
