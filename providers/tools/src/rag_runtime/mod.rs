@@ -33,9 +33,10 @@ Puts documents into vector databases, and contexts for questions together from t
 - Files are read as PDF, DOCX, PPTX, XLSX, EPUB, HTML, Markdown, CSV, JSON, source code or plain text, by their
   content, their media type and their name, in processes with limits of memory and time. One that cannot be read is
   refused with the reason.
-- The chunks have the metadata of the document, and `document_id`, `token_count`, `chunk_index` and, where there are
-  pages, the `page` on which they begin. Inserting a
-  document with an id that is there already replaces its chunks.
+- The chunks have the metadata of the document, and `document_id`, `token_count`, `chunk_index`, their place in its
+  text as `start_byte` and `end_byte` and, where there are such, the `headings` above them and the `page` on which they
+  begin. Inserting a document with an id that is there already replaces its chunks.
+- A request has at most 100,000 chunks.
 - Its tools are `knowledge_search`, which takes `query`, `vector_db_ids` and `query_config`, and `insert_into_memory`,
   which takes `vector_db_id` and `documents`. What the `args` of the tool group say wins.
 - The query generator `llm` asks a model. Its template is data: `{{ messages }}` in it is replaced by the texts of

@@ -151,7 +151,10 @@ async fn a_document_becomes_chunks_with_its_facts() {
     let chunk = kept.values().next().unwrap();
     assert_eq!(
         Value::Object(chunk.metadata.clone()),
-        json!({ "year": 2024, "document_id": "d", "token_count": 2, "chunk_index": 0 })
+        json!({
+            "year": 2024, "document_id": "d", "token_count": 2, "chunk_index": 0,
+            "start_byte": 0, "end_byte": 6,
+        })
     );
     assert_eq!((kept.len(), chunk.text()), (1, "a text".to_owned()));
 }
@@ -167,6 +170,29 @@ async fn a_document_that_is_inserted_again_is_replaced() {
     assert!(tool.texts().len() > 5);
     tool.insert(json!([{ "document_id": "d", "content": "new" }]), 8).await.unwrap();
     assert_eq!(tool.texts(), ["new", "stays"]);
+    tool.insert(json!([{ "document_id": "d", "content": "" }]), 8).await.unwrap();
+    assert_eq!(tool.texts(), ["stays"]);
+}
+
+#[tokio::test]
+async fn chunks_say_below_which_headings_they_stand() {
+    let tool = tool();
+    let page = "data:text/html,<h1>Birds</h1><h2>Owls</h2><p>They hunt at night.</p>";
+    tool.insert(json!([{ "document_id": "d", "content": { "uri": page } }]), 4).await.unwrap();
+    let kept = tool.databases.kept.lock().unwrap();
+    let last = kept.values().max_by_key(|chunk| chunk.metadata["start_byte"].as_u64()).unwrap();
+    assert_eq!(last.metadata["headings"], "Birds / Owls");
+}
+
+#[tokio::test]
+async fn too_many_chunks_are_refused_before_they_are_made() {
+    let tool = tool();
+    let documents = json!([{ "document_id": "d", "content": " a".repeat(100_001) }]);
+    let error = tool.insert(documents, 1).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooLarge);
+    assert!(error.message.starts_with("document `d`: "), "{}", error.message);
+    assert!(error.message.contains("`chunk_size_in_tokens`, which is 1"), "{}", error.message);
+    assert!(tool.texts().is_empty());
 }
 
 #[tokio::test]
