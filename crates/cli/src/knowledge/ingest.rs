@@ -2,7 +2,7 @@
 
 use super::{
     client,
-    paths::{self, Found},
+    paths::{self, Below, Found},
     store,
 };
 use crate::{
@@ -40,8 +40,10 @@ const BATCH: usize = 200;
 /// How often the server is asked how far it is.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The attributes that say which file of this machine it is.
+/// The attribute that says what a file was called when it was ingested.
 const PATH: &str = "path";
+/// The attributes that say which file of this machine it is, and in which state it was.
+const ABSOLUTE: &str = "absolute_path";
 const BYTES: &str = "bytes";
 const MODIFIED: &str = "modified";
 /// The longest path that is kept, in characters.
@@ -50,21 +52,21 @@ const LONGEST: usize = 512;
 pub(crate) fn run(args: &IngestArgs, environment: &Environment, output: Output) -> Outcome {
     let client = client(&args.server, environment)?;
     let found = paths::files(&args.paths)?;
-    if found.is_empty() {
+    if found.files.is_empty() && found.unreadable.is_empty() {
         return Err(Failure::failed("there are no files below these paths"));
     }
     let runtime = crate::run::runtime()?;
     runtime.block_on(ingest(args, &client, found, output))
 }
 
-async fn ingest(args: &IngestArgs, client: &Client, found: Vec<Found>, output: Output) -> Outcome {
+async fn ingest(args: &IngestArgs, client: &Client, found: Below, output: Output) -> Outcome {
     let store = match store(client, &args.store).await? {
         Some(store) => store,
         None => make(client, args).await?,
     };
     let known = known(client, &store.id).await?;
-    let (same, new): (Vec<_>, Vec<_>) = found.into_iter().partition(|file| {
-        known.get(&shortened(&file.name)).is_some_and(|known| is_same(known, file))
+    let (same, new): (Vec<_>, Vec<_>) = found.files.into_iter().partition(|file| {
+        known.get(&shortened(&file.absolute)).is_some_and(|known| is_same(known, file))
     });
     let bar = bar(new.len());
     let mut failed = Vec::new();
@@ -82,7 +84,7 @@ async fn ingest(args: &IngestArgs, client: &Client, found: Vec<Found>, output: O
         let (ended, refused) = read(client, &store.id, sent, &bar).await?;
         for file in ended {
             // The file of before is not wanted any more.
-            if let Some(old) = path_of(&file).and_then(|path| known.get(path)) {
+            if let Some(old) = text(&file, ABSOLUTE).and_then(|path| known.get(path)) {
                 remove(client, &store.id, &old.id).await?;
             }
         }
@@ -91,15 +93,16 @@ async fn ingest(args: &IngestArgs, client: &Client, found: Vec<Found>, output: O
             remove(client, &store.id, &file.id).await?;
             let why =
                 file.last_error.as_ref().map_or("it was given up", |error| error.message.as_str());
-            failed.push(format!("{}: {why}", path_of(&file).unwrap_or(&file.id)));
+            failed.push(format!("{}: {why}", text(&file, PATH).unwrap_or(&file.id)));
         }
         bar.set_position((turn * BATCH + some.len()) as u64);
     }
     bar.finish_and_clear();
+    let read = new.len() - failed.len();
+    failed.extend(found.unreadable);
     for file in &failed {
         crate::note("failed", file);
     }
-    let read = new.len() - failed.len();
     output.line(&format!(
         "{read} files read into `{}` ({}), {} unchanged, {} failed",
         store.name,
@@ -110,7 +113,7 @@ async fn ingest(args: &IngestArgs, client: &Client, found: Vec<Found>, output: O
     if failed.is_empty() {
         Ok(())
     } else {
-        Err(Failure::failed(format!("{} files could not be read", failed.len())))
+        Err(Failure::failed(format!("{} files or folders could not be read", failed.len())))
     }
 }
 
@@ -128,12 +131,12 @@ async fn make(client: &Client, args: &IngestArgs) -> Outcome<VectorStoreObject> 
     Ok(client.create_vector_store(request).await?)
 }
 
-/// Which file of this machine a file of the vector store is.
-fn path_of(file: &VectorStoreFileObject) -> Option<&str> {
-    file.attributes.as_ref()?.0.get(PATH)?.as_str()
+/// What an attribute of a file of the vector store says.
+fn text<'f>(file: &'f VectorStoreFileObject, attribute: &str) -> Option<&'f str> {
+    file.attributes.as_ref()?.0.get(attribute)?.as_str()
 }
 
-/// The files that are in the vector store or being read, by their paths.
+/// The files that are in the vector store or being read, by their absolute paths.
 async fn known(client: &Client, store: &str) -> Outcome<HashMap<String, VectorStoreFileObject>> {
     let mut known = HashMap::new();
     let mut after = None;
@@ -151,7 +154,7 @@ async fn known(client: &Client, store: &str) -> Outcome<HashMap<String, VectorSt
         for file in page.data {
             let is_there =
                 matches!(file.status, IngestStatus::Completed | IngestStatus::InProgress);
-            if let Some(path) = path_of(&file).filter(|_| is_there) {
+            if let Some(path) = text(&file, ABSOLUTE).filter(|_| is_there) {
                 known.insert(path.to_owned(), file);
             }
         }
@@ -169,6 +172,7 @@ fn shortened(name: &str) -> String {
 fn attributes(file: &Found) -> Attributes {
     let mut all = Map::new();
     all.insert(PATH.to_owned(), shortened(&file.name).into());
+    all.insert(ABSOLUTE.to_owned(), shortened(&file.absolute).into());
     all.insert(BYTES.to_owned(), file.bytes.into());
     all.insert(MODIFIED.to_owned(), file.modified.into());
     Attributes(all)
