@@ -1,5 +1,6 @@
 //! Models with several targets, with the providers and the limits that a configuration has unless it
 //! says otherwise, in front of scripted upstreams that count what they are sent.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by it")]
 
 use chaski_api::{ErrorKind, Result, Wire, anthropic::MessagesRequest, openai::ChatRequest};
 use chaski_provider::{Context, Deps, Documents, ProviderData, Reply, Routers, Tasks};

@@ -75,7 +75,7 @@ fn one(path: &Path, absolute: &Path, metadata: &fs::Metadata) -> Found {
 
 /// Adds the files of a folder. What cannot be read does not stop the rest.
 fn walk(folder: &Path, absolute: &Path, below: &mut Below) -> Outcome {
-    let entries = fs::read_dir(folder).and_then(|all| all.collect::<Result<Vec<_>, _>>());
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let mut entries = match entries {
         Ok(entries) => entries,
         Err(error) => {

@@ -201,9 +201,9 @@ mod tests {
         .unwrap()
     }
 
-    fn problem(tool: &Tool, arguments: Value) -> Option<String> {
+    fn problem(tool: &Tool, arguments: &Value) -> Option<String> {
         let schema = Schema::new(&tool.identifier, tool.input_schema());
-        schema.check(&tool.identifier, &arguments).err().map(|error| error.message)
+        schema.check(&tool.identifier, arguments).err().map(|error| error.message)
     }
 
     #[test]
@@ -215,12 +215,15 @@ mod tests {
             ]),
             &Value::Null,
         );
-        assert_eq!(problem(&tool, json!({ "a": 1 })), None);
-        assert_eq!(problem(&tool, json!({ "a": 1, "b": 2.5, "more": true })), None);
+        assert_eq!(problem(&tool, &json!({ "a": 1 })), None);
+        assert_eq!(problem(&tool, &json!({ "a": 1, "b": 2.5, "more": true })), None);
         let start = "the arguments of the tool `add` are not what it takes: ";
-        assert_eq!(problem(&tool, json!({})), Some(format!("{start}\"a\" is a required property")));
         assert_eq!(
-            problem(&tool, json!({ "a": "x", "b": [] })),
+            problem(&tool, &json!({})),
+            Some(format!("{start}\"a\" is a required property"))
+        );
+        assert_eq!(
+            problem(&tool, &json!({ "a": "x", "b": [] })),
             Some(format!(
                 "{start}`a`: \"x\" is not of type \"integer\"; `b`: [] is not of type \"number\""
             ))
@@ -234,19 +237,19 @@ mod tests {
             "properties": { "place": { "type": "object", "required": ["city"] } },
         });
         let tool = tool(&json!([]), &json!({ "input_schema": schema }));
-        assert_eq!(problem(&tool, json!({ "place": { "city": "Cusco" } })), None);
+        assert_eq!(problem(&tool, &json!({ "place": { "city": "Cusco" } })), None);
         assert!(
-            problem(&tool, json!({ "place": {} }))
+            problem(&tool, &json!({ "place": {} }))
                 .unwrap()
                 .contains("`place`: \"city\" is a required")
         );
-        assert!(problem(&tool, json!({ "other": 1 })).unwrap().contains("'other' was unexpected"));
+        assert!(problem(&tool, &json!({ "other": 1 })).unwrap().contains("'other' was unexpected"));
     }
 
     #[test]
     fn a_schema_that_is_none_stops_nobody() {
         let tool = tool(&json!([]), &json!({ "input_schema": { "type": "nonsense" } }));
-        assert_eq!(problem(&tool, json!({ "a": 1 })), None);
+        assert_eq!(problem(&tool, &json!({ "a": 1 })), None);
     }
 
     #[test]
@@ -263,7 +266,7 @@ mod tests {
         let message = "the tool `add` cannot be used: its schema has more than 10000 parts when its \
                        references are followed; have it simplified by whoever runs the tool";
         assert_eq!(measure(&tool).unwrap_err().message, message);
-        assert_eq!(problem(&tool, json!({ "a": 1 })).unwrap(), message);
+        assert_eq!(problem(&tool, &json!({ "a": 1 })).unwrap(), message);
     }
 
     #[test]
@@ -280,8 +283,8 @@ mod tests {
         assert!(measure(&tool).is_ok());
         let tree =
             |leaf: Value| json!({ "name": "a", "parts": [{ "name": "b", "parts": [leaf] }] });
-        assert_eq!(problem(&tool, tree(json!({ "name": "c" }))), None);
-        let wrong = problem(&tool, tree(json!({ "name": 1 }))).unwrap();
+        assert_eq!(problem(&tool, &tree(json!({ "name": "c" }))), None);
+        let wrong = problem(&tool, &tree(json!({ "name": 1 }))).unwrap();
         assert!(wrong.ends_with("`parts/0/parts/0/name`: 1 is not of type \"string\""), "{wrong}");
     }
 
@@ -297,15 +300,15 @@ mod tests {
         let deep = |levels: usize| {
             (0..levels).fold(json!({ "end": 1 }), |value, _| json!({ "next": value }))
         };
-        assert!(problem(&tool, deep(2)).unwrap().contains("are not what it takes"));
-        assert!(problem(&tool, deep(60)).unwrap().contains("more than 200000 steps"));
+        assert!(problem(&tool, &deep(2)).unwrap().contains("are not what it takes"));
+        assert!(problem(&tool, &deep(60)).unwrap().contains("more than 200000 steps"));
     }
 
     #[test]
     fn a_pattern_that_backtracks_gives_up() {
         let schema = json!({ "properties": { "a": { "pattern": "^(?=(a+)+$)(a|aa)+\\1b$" } } });
         let tool = tool(&json!([]), &json!({ "input_schema": schema }));
-        assert!(problem(&tool, json!({ "a": "a".repeat(5000) })).is_some());
+        assert!(problem(&tool, &json!({ "a": "a".repeat(5000) })).is_some());
     }
 
     #[test]
@@ -314,7 +317,7 @@ mod tests {
             &json!([{ "name": "a", "parameter_type": "integer", "description": "" }]),
             &Value::Null,
         );
-        let message = problem(&tool, json!({ "a": "x".repeat(100_000) })).unwrap();
+        let message = problem(&tool, &json!({ "a": "x".repeat(100_000) })).unwrap();
         assert!(message.len() < 400 && message.ends_with("..."), "{message}");
     }
 

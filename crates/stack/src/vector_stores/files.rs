@@ -172,7 +172,9 @@ impl VectorStores {
         let listed = self.database().list(query).await;
         let Page { records, has_more } = listed.map_err(|error| match error {
             RowError::NoPlace { id } => RowError::NoPlace { id: file_of(&id).to_owned() },
-            other => other,
+            other @ (RowError::Store(_) | RowError::Exists { .. } | RowError::Changed { .. }) => {
+                other
+            }
         })?;
         let data: Vec<VectorStoreFileObject> =
             records.into_iter().map(|held| held.record.object).collect();

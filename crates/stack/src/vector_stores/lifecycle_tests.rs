@@ -23,7 +23,7 @@ use chaski_api::{
         FilePurpose, IngestStatus, SearchVectorStoreRequest, StoreStatus, UpdateVectorStoreRequest,
     },
 };
-use chaski_documents::{Chunking, Document, chunk};
+use chaski_documents::{Chunking, Document, Limits, chunk};
 use chaski_provider::{
     ChunkToInsert, Context, Deps, EmbeddingReply, Entry, Hosts, Inference, InferenceProvider,
     Lifecycle, Payload, Provider, ProviderConfig, SESSION_VECTOR_DB, Spec, StoredChunk,
@@ -217,7 +217,7 @@ async fn a_worker_that_comes_late_removes_only_what_nobody_wants() {
     let db = store.unwrap().unwrap().record.vector_db;
     let sizes = Chunking::Static { max_chunk_size_tokens: 100, chunk_overlap_tokens: 0 };
     let counter = |text: &str| text.len();
-    let pieces = chunk(&Document::plain("A text."), &sizes, &counter).unwrap();
+    let pieces = chunk(&Document::plain("A text."), &sizes, &counter, &Limits::default()).unwrap();
     let chunk = chunks::stored(&row, 0, &pieces[0], None);
     read.stores().0.backend.insert(&me(), &db, vec![chunk]).await.unwrap();
     assert_eq!(read.chunks_left(&row.job_id).await, 1);

@@ -61,6 +61,7 @@ impl Said {
 }
 
 /// Turns events into chunks.
+#[expect(clippy::struct_excessive_bools, reason = "what was asked for, and how far it is")]
 struct Writer {
     head: Head,
     events: Events,

@@ -153,7 +153,10 @@ async fn a_required_call_that_the_limit_cuts_is_no_text() {
     let deltas: Vec<_> =
         events.iter().flat_map(|event| &event.choices).map(|choice| &choice.delta).collect();
     assert!(deltas.iter().all(|delta| delta.tool_calls.is_none()), "{deltas:?}");
-    assert!(deltas.iter().all(|delta| delta.content.as_deref().unwrap_or("") == ""), "{deltas:?}");
+    assert!(
+        deltas.iter().all(|delta| delta.content.as_deref().unwrap_or_default().is_empty()),
+        "{deltas:?}"
+    );
 }
 
 /// The `stop_reason` of the choices of an answer or an event.
