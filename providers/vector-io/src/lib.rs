@@ -2,6 +2,7 @@
 
 mod chromadb;
 mod facts;
+mod faiss;
 mod filters;
 mod fusion;
 mod index;
@@ -22,7 +23,7 @@ use chaski_provider::{Entry, VectorIoProvider};
 /// All vector stores of this build.
 pub const ALL: &[Entry<dyn VectorIoProvider>] = &[
     Entry::of::<index::InlineIndex>(),
-    Entry::of::<index::Replaced>(),
+    Entry::of::<faiss::Faiss>(),
     Entry::of::<chromadb::ChromaDb>(),
     Entry::of::<qdrant::Qdrant>(),
     Entry::of::<pgvector::PgVector>(),

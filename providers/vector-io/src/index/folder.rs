@@ -1,25 +1,25 @@
 //! Where the index keeps its files.
 
-use super::{IndexConfig, replaced::ReplacedConfig};
-use crate::names;
+use super::IndexConfig;
+use crate::{faiss::FaissConfig, names};
 use chaski_api::{Error, Result};
 use chaski_provider::Environment;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// The variables that say where the configuration folder is.
-pub(super) const VARIABLES: &[&str] = &["CHASKI_CONFIG_DIR", "HOME"];
+pub(crate) const VARIABLES: &[&str] = &["CHASKI_CONFIG_DIR", "HOME"];
 
 /// The folder of all indexes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     /// The folder that the settings come to.
     ///
     /// # Errors
     /// `Unavailable` if neither they nor the environment say one.
-    pub(super) fn of(config: &IndexConfig, environment: &Environment) -> Result<Self> {
+    pub(crate) fn of(config: &IndexConfig, environment: &Environment) -> Result<Self> {
         let own = given(config.path.as_deref()).map(|path| Self(path.into()));
         let beside = || beside(config.db_path.as_deref(), config.kvstore.as_ref());
         own.or_else(beside).map_or_else(|| Self::usual(environment), Ok)
@@ -29,7 +29,7 @@ impl Folder {
     ///
     /// # Errors
     /// `Unavailable` if neither they nor the environment say one.
-    pub(super) fn beside(config: &ReplacedConfig, environment: &Environment) -> Result<Self> {
+    pub(crate) fn beside(config: &FaissConfig, environment: &Environment) -> Result<Self> {
         let path = given(config.path.as_deref()).or_else(|| given(config.db_path.as_deref()));
         beside(path, config.kvstore.as_ref()).map_or_else(|| Self::usual(environment), Ok)
     }
@@ -45,17 +45,17 @@ impl Folder {
     }
 
     #[cfg(test)]
-    pub(super) fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         Self(path.to_owned())
     }
 
     /// The folder of the index called `name`.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// For the log.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.0.display().to_string()
     }
 
@@ -63,7 +63,7 @@ impl Folder {
     ///
     /// # Errors
     /// `Unavailable` if that cannot be done.
-    pub(super) fn make(&self) -> Result<()> {
+    pub(crate) fn make(&self) -> Result<()> {
         std::fs::create_dir_all(&self.0).map_err(|error| {
             let message = format!("the folder of the index cannot be made: {error}; set `path`");
             Error::unavailable(message).caused_by(error)
@@ -85,7 +85,7 @@ fn given(text: Option<&str>) -> Option<&str> {
 }
 
 /// The name of the folder of a vector database. Capitals are not told apart by all file systems.
-pub(super) fn name(id: &str) -> String {
+pub(crate) fn name(id: &str) -> String {
     if id.chars().any(char::is_uppercase) {
         return names::made(id, LONGEST);
     }
@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(folder(elsewhere), "/home/x/.chaski/vector_io");
         }
         let replaced = |config: Value| {
-            let config = ReplacedConfig::from_json(config).unwrap();
+            let config = FaissConfig::from_json(config).unwrap();
             Folder::beside(&config, &Environment::default()).map(|folder| folder.shown())
         };
         // The folder is that of another program.

@@ -1,12 +1,9 @@
 //! The index in the process: one folder for each vector database.
 
 mod chunks;
-mod folder;
+pub(crate) mod folder;
 mod open;
-mod replaced;
-mod text;
-
-pub(crate) use replaced::Replaced;
+pub(crate) mod text;
 
 use crate::remote::other_length;
 use async_trait::async_trait;
@@ -96,7 +93,7 @@ impl Provider for InlineIndex {
 }
 
 impl InlineIndex {
-    fn new(folder: Folder, text: Option<TextConfig>, deps: Deps) -> Self {
+    pub(crate) fn new(folder: Folder, text: Option<TextConfig>, deps: Deps) -> Self {
         let writing = Cpu::new(deps.compute_threads.div_ceil(2));
         let indexes = Indexes::new(folder.clone(), writing.clone(), open::most());
         Self { indexes, folder, text, cpu: deps.cpu, writing }

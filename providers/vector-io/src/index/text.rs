@@ -70,7 +70,7 @@ impl TextConfig {
     }
 
     /// Reports lengths that do not belong together.
-    pub(super) fn validate(&self, reader: &mut Reader) {
+    pub(crate) fn validate(&self, reader: &mut Reader) {
         let (min, max) = (self.min_ngram.map(|min| min.0), self.max_ngram.map(|max| max.0));
         let fits = match (min, max) {
             (Some(min), Some(max)) => min <= max,
@@ -85,7 +85,7 @@ impl TextConfig {
     }
 
     /// Puts them into the settings of an index.
-    pub(super) fn apply(&self, settings: &mut Settings) {
+    pub(crate) fn apply(&self, settings: &mut Settings) {
         #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
         let narrow = |number: f64| number as f32;
         settings.text = TextSettings {

@@ -1,6 +1,6 @@
 //! The stores in the process of the reference, which need Python: the index takes their place.
 
-use super::{
+use crate::index::{
     InlineIndex,
     folder::{self, Folder},
     text::TextConfig,
@@ -31,7 +31,7 @@ What runs is `inline::index`, and the log says so.
 
 chaski_api::wire! {
     /// The configuration of `inline::faiss` and the other stores.
-    pub struct ReplacedConfig {
+    pub struct FaissConfig {
         /// The folder of Qdrant. It is not read.
         pub path: Option<String>,
         /// The file or folder of another store. It is not read.
@@ -43,7 +43,7 @@ chaski_api::wire! {
     }
 }
 
-impl ProviderConfig for ReplacedConfig {
+impl ProviderConfig for FaissConfig {
     fn sample(dir: &str) -> Value {
         let db_path = format!("${{env.SQLITE_STORE_DIR:{dir}}}/faiss_store.db");
         json!({ "kvstore": { "type": "sqlite", "db_path": db_path } })
@@ -57,11 +57,11 @@ impl ProviderConfig for ReplacedConfig {
 }
 
 /// Makes the index for the configuration of another store.
-pub(crate) struct Replaced;
+pub(crate) struct Faiss;
 
-impl Provider for Replaced {
+impl Provider for Faiss {
     type Api = dyn VectorIoProvider;
-    type Config = ReplacedConfig;
+    type Config = FaissConfig;
     const SPEC: Spec = Spec {
         docs: DOCS,
         aliases: ALIASES,
@@ -73,7 +73,7 @@ impl Provider for Replaced {
         )
     };
 
-    async fn build(config: ReplacedConfig, deps: Deps) -> Result<Arc<dyn VectorIoProvider>> {
+    async fn build(config: FaissConfig, deps: Deps) -> Result<Arc<dyn VectorIoProvider>> {
         let folder = Folder::beside(&config, &deps.environment)?;
         tracing::info!(
             target: "tools",
