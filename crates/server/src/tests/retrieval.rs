@@ -87,6 +87,72 @@ async fn vector_databases_are_registered_listed_and_removed() {
 }
 
 #[tokio::test]
+async fn two_vector_databases_do_not_share_their_chunks() {
+    let server = server().await;
+    let register = async |id: &str, own: &str, provider: &str| {
+        let body = json!({
+            "vector_db_id": id, "provider_vector_db_id": own, "provider_id": provider,
+            "embedding_model": "e",
+        });
+        server.post("/v1/vector-dbs", &body).await
+    };
+    assert_eq!(register("db", "shared", "first").await.status, 200);
+    for (id, own) in [("other", "shared"), ("shared", "")] {
+        assert_eq!(
+            register(id, own, "first").await.line(),
+            format!(
+                "409 {{\"detail\":\"Vector DB 'db' has `shared` of provider `first` already, and would \
+                 lose it with '{id}'; use that, or give another `provider_vector_db_id`\"}}"
+            )
+        );
+    }
+    // The same again, and the same name at another provider.
+    assert_eq!(register("db", "shared", "first").await.status, 200);
+    assert_eq!(register("other", "shared", "second").await.status, 200);
+    assert_eq!(insert(&server, json!([chunk("a cab")])).await, "200 null");
+    let request = server.request(http::Method::DELETE, "/v1/vector-dbs/other");
+    assert_eq!(server.send(request).await.status, 200);
+    let found = query(&server, "cab", json!({ "mode": "keyword" })).await;
+    assert!(found.contains("a cab"), "{found}");
+    // What is free again can be had.
+    let request = server.request(http::Method::DELETE, "/v1/vector-dbs/db");
+    assert_eq!(server.send(request).await.status, 200);
+    assert_eq!(register("other", "shared", "first").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_the_configuration_declares_twice_goes_with_the_last_of_both() {
+    let server = start_with(
+        ServerOptions::default(),
+        json!({
+            "providers": {
+                "inference": [
+                    { "provider_id": "told", "provider_type": "remote::vllm", "config": {} },
+                ],
+                "vector_io": [
+                    { "provider_id": "first", "provider_type": "inline::faiss", "config": {} },
+                ],
+            },
+            "models": [
+                { "model_id": "e", "provider_id": "told", "model_type": "embedding",
+                  "metadata": { "embedding_dimension": 3 } },
+            ],
+            "vector_dbs": [
+                { "vector_db_id": "db", "embedding_model": "e", "embedding_dimension": 3 },
+                { "vector_db_id": "alias", "provider_vector_db_id": "db", "embedding_model": "e",
+                  "embedding_dimension": 3 },
+            ],
+        }),
+    )
+    .await;
+    assert_eq!(insert(&server, json!([chunk("a cab")])).await, "200 null");
+    let request = server.request(http::Method::DELETE, "/v1/vector-dbs/alias");
+    assert_eq!(server.send(request).await.status, 200);
+    let found = query(&server, "cab", json!({ "mode": "keyword" })).await;
+    assert!(found.contains("a cab"), "{found}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_registered_is_said() {
     let server = server().await;
     for (body, line) in [
@@ -274,7 +340,7 @@ async fn what_cannot_be_asked_is_said() {
         let answer = query(&server, "a", params.clone()).await;
         assert!(answer.starts_with("400") && answer.contains(part), "{params}: {answer}");
     }
-    insert(&server, json!([chunk("a")])).await;
+    // There is nothing to rank: what is wrong is told all the same.
     for (model, part) in [
         (json!(null), "there is no rerank model; register one, or name an embedding model"),
         (json!("m"), "m"),

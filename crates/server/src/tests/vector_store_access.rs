@@ -1,13 +1,14 @@
 //! Requests about vector stores that are refused: wrong ones, odd ones, and those of other callers.
 
 use super::{
-    harness::adorned,
+    harness::{Answer, Running, adorned},
     vector_stores::{made, server, server_with, store, with_text},
 };
 use crate::{AuthOptions, ServerOptions};
 use chaski_testkit::{Answer as Told, FakeUpstream};
 use http::Method;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 #[tokio::test]
 async fn wrong_requests_are_refused_with_their_place() {
@@ -53,12 +54,31 @@ async fn wrong_requests_are_refused_with_their_place() {
             "ranking_options.ranker",
         ),
         (json!({ "query": "x", "rewrite_query": true }), "rewrite_query"),
+        // There is nothing to rank, and no model for it.
+        (
+            json!({ "query": "x", "ranking_options": { "ranker": "neural" } }),
+            "ranking_options.model",
+        ),
+        (
+            json!({ "query": "x", "filters": { "type": "gt", "key": "a", "value": true } }),
+            "filters.value",
+        ),
     ] {
         let refused = server.post(&search, &body).await;
         assert_eq!(
             (refused.status, &refused.json()["error"]["param"]),
             (400, &json!(param)),
             "{body}"
+        );
+    }
+    for ranker in ["neural", "auto"] {
+        let named = json!({ "query": "x", "ranking_options": { "ranker": ranker, "model": "no" } });
+        let refused = server.post(&search, &named).await;
+        assert_eq!(
+            (refused.status, &refused.json()["error"]["param"]),
+            (404, &json!("ranking_options.model")),
+            "{}",
+            refused.text
         );
     }
     let hybrid = server.post(&search, &json!({ "query": "x", "search_mode": "hybrid" })).await;
@@ -115,6 +135,8 @@ async fn what_is_not_there_is_404_and_odd_ids_lead_nowhere() {
         assert_eq!(server.post(&files, &body).await.status, 404, "{odd}");
     }
     let files = format!("/v1/vector_stores/{id}/files");
+    let message = server.get(&format!("{files}?after=file-none")).await.text;
+    assert!(message.contains("there is no `file-none` in this list"), "{message}");
     for wrong in ["after=file-none", "before=%27", "limit=0", "filter=read", "order=up"] {
         assert_eq!(server.get(&format!("{files}?{wrong}")).await.status, 400, "{wrong}");
     }
@@ -145,29 +167,98 @@ async fn requests_set_nothing_but_their_fields() {
     }
 }
 
-#[tokio::test]
-async fn vector_stores_of_one_caller_are_not_there_for_another() {
-    let service = FakeUpstream::start(|seen| {
-        let key = seen.json()["api_key"].as_str().unwrap().to_owned();
-        Told::json(json!({ "principal": key, "attributes": {} }))
-    })
-    .await;
-    let endpoint = chaski_upstream::Url::parse(&format!("{}/auth", service.url())).unwrap();
-    let auth = Some(AuthOptions::new(endpoint));
-    let options = ServerOptions { auth, ..ServerOptions::default() };
-    let (server, _folder) = server_with(options, json!([])).await;
-    let ask = async |who: &str, method: Method, path: &str, body: Option<Value>| {
-        let mut request = server.request(method, path);
+/// A server that knows its callers by their keys.
+struct Callers {
+    server: Running,
+    _folder: TempDir,
+    _service: FakeUpstream,
+}
+
+impl Callers {
+    async fn meet() -> Self {
+        let service = FakeUpstream::start(|seen| {
+            let key = seen.json()["api_key"].as_str().unwrap().to_owned();
+            Told::json(json!({ "principal": key, "attributes": {} }))
+        })
+        .await;
+        let endpoint = chaski_upstream::Url::parse(&format!("{}/auth", service.url())).unwrap();
+        let auth = Some(AuthOptions::new(endpoint));
+        let options = ServerOptions { auth, ..ServerOptions::default() };
+        let (server, folder) = server_with(options, json!([])).await;
+        Self { server, _folder: folder, _service: service }
+    }
+
+    async fn ask(&self, who: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.server.request(method, path);
         if let Some(body) = body {
             request = request.json(body.to_string());
         }
-        server.send(adorned(request, &[("authorization", &format!("Bearer {who}"))])).await
+        let bearer = format!("Bearer {who}");
+        self.server.send(adorned(request, &[("authorization", &bearer)])).await
+    }
+
+    /// The id of a new vector store.
+    async fn store(&self, who: &str) -> String {
+        let made = self.ask(who, Method::POST, "/v1/vector_stores", Some(json!({}))).await;
+        made.json()["id"].as_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn no_vector_database_leads_to_a_vector_store_or_into_a_session() {
+    let callers = Callers::meet().await;
+    let hers = callers.store("ada").await;
+    let register = async |id: &str, own: Option<&str>| {
+        let body = json!({
+            "vector_db_id": id, "provider_vector_db_id": own, "embedding_model": "e",
+        });
+        callers.ask("bob", Method::POST, "/v1/vector-dbs", Some(body)).await
     };
-    let make = async |who: &str| {
-        let made = ask(who, Method::POST, "/v1/vector_stores", Some(json!({}))).await.json();
-        made["id"].as_str().unwrap().to_owned()
+    let capitals = hers.to_uppercase();
+    let (hers, capitals) = (hers.as_str(), capitals.as_str());
+    for (id, own) in [
+        ("mine", Some(hers)),
+        ("mine", Some(capitals)),
+        (hers, None),
+        (hers, Some("")),
+        (capitals, None),
+        (hers, Some("mine")),
+        ("mine", Some("vector_db_1b671a64")),
+        ("mine", Some("Vector_DB_1b671a64")),
+    ] {
+        let refused = register(id, own).await;
+        assert_eq!(refused.status, 400, "{id} {own:?}: {}", refused.text);
+        assert!(refused.text.contains("give another id"), "{}", refused.text);
+    }
+    for (path, more) in [
+        ("/v1/vector-io/query", json!({ "query": "x" })),
+        (
+            "/v1/vector-io/insert",
+            json!({ "chunks": [
+            { "content": "poison", "metadata": { "document_id": "d" } },
+        ] }),
+        ),
+    ] {
+        for id in [hers, "mine"] {
+            let mut body = more.clone();
+            body["vector_db_id"] = json!(id);
+            let refused = callers.ask("bob", Method::POST, path, Some(body)).await;
+            assert_eq!(refused.status, 400, "{path} {id}: {}", refused.text);
+        }
+    }
+    let gone = callers.ask("bob", Method::DELETE, &format!("/v1/vector-dbs/{hers}"), None).await;
+    assert_eq!(gone.status, 400, "{}", gone.text);
+    assert_eq!(register("mine", Some("versus")).await.status, 200);
+    assert_eq!(register("vector_db_docs", None).await.status, 200);
+}
+
+#[tokio::test]
+async fn vector_stores_of_one_caller_are_not_there_for_another() {
+    let callers = Callers::meet().await;
+    let ask = async |who: &str, method: Method, path: &str, body: Option<Value>| {
+        callers.ask(who, method, path, body).await
     };
-    let (hers, his) = (make("ada").await, make("bob").await);
+    let (hers, his) = (callers.store("ada").await, callers.store("bob").await);
     let of_ada = ask("ada", Method::GET, "/v1/vector_stores", None).await.json();
     assert_eq!((of_ada["data"].as_array().unwrap().len(), &of_ada["first_id"]), (1, &json!(hers)));
     let path = format!("/v1/vector_stores/{hers}");
