@@ -202,9 +202,14 @@ async fn a_declared_tool_with_such_a_schema_is_neither_offered_nor_called() {
     let server = start_with(
         ServerOptions::default(),
         json!({
-            "providers": { "tool_runtime": [
-                { "provider_id": "calc", "provider_type": "inline::code-interpreter", "config": {} },
-            ] },
+            "providers": {
+                "inference": [
+                    { "provider_id": "told", "provider_type": "remote::vllm", "config": {} },
+                ],
+                "tool_runtime": [
+                    { "provider_id": "calc", "provider_type": "inline::code-interpreter", "config": {} },
+                ],
+            },
             "tool_groups": [
                 { "toolgroup_id": "mcp::endless", "provider_id": "calc",
                   "mcp_endpoint": { "uri": ENDLESS } },
