@@ -9,6 +9,11 @@ use chaski_testkit::{PATIENCE, eventually_some};
 use serde_json::{Value, json};
 
 async fn server() -> Running {
+    server_with(json!([{ "toolgroup_id": "builtin::math", "provider_id": "calc" }])).await
+}
+
+/// The same, which declares these tool groups.
+async fn server_with(tool_groups: Value) -> Running {
     let server = start_with(
         ServerOptions::default(),
         json!({
@@ -25,7 +30,7 @@ async fn server() -> Running {
                 ],
             },
             "models": [{ "model_id": "m", "provider_id": "told" }],
-            "tool_groups": [{ "toolgroup_id": "builtin::math", "provider_id": "calc" }],
+            "tool_groups": tool_groups,
             "shields": [{ "shield_id": "declared" }],
         }),
     )
@@ -199,26 +204,11 @@ async fn a_schema_that_no_check_ends_is_refused_and_stops_nobody() {
 
 #[tokio::test]
 async fn a_declared_tool_with_such_a_schema_is_neither_offered_nor_called() {
-    let server = start_with(
-        ServerOptions::default(),
-        json!({
-            "providers": {
-                "inference": [
-                    { "provider_id": "told", "provider_type": "remote::vllm", "config": {} },
-                ],
-                "tool_runtime": [
-                    { "provider_id": "calc", "provider_type": "inline::code-interpreter", "config": {} },
-                ],
-            },
-            "tool_groups": [
-                { "toolgroup_id": "mcp::endless", "provider_id": "calc",
-                  "mcp_endpoint": { "uri": ENDLESS } },
-                { "toolgroup_id": "builtin::math", "provider_id": "calc" },
-            ],
-        }),
-    )
+    let server = server_with(json!([
+        { "toolgroup_id": "mcp::endless", "provider_id": "calc", "mcp_endpoint": { "uri": ENDLESS } },
+        { "toolgroup_id": "builtin::math", "provider_id": "calc" },
+    ]))
     .await;
-    listed(&server).await;
     let body = json!({ "tool_name": "tag", "kwargs": { "a": 1 } });
     let refused = eventually_some(PATIENCE, "the tools of the endless group", async || {
         let answer = server.post("/v1/tool-runtime/invoke", &body).await;
