@@ -228,7 +228,9 @@ impl Results {
             format!(
                 "{AGENTS} agents at the same time, or as many as a server bears. A turn is a new \
                  session, a question, a call of a tool of the client, its answer, and the answer of \
-                 the model; all events are streamed and everything is kept in SQLite. The model is the fixed upstream; the server has one core."
+                 the model; all events are streamed and everything is kept in SQLite, and so are the \
+                 traces of Chaski, with a span for each step and each call of the model. The model \
+                 is the fixed upstream; the server has one core."
             ),
             String::new(),
             "| Server | Agents | Turns | Turns/s | CPU ms a turn | Memory before, MB | after, MB |"

@@ -3,7 +3,7 @@
 
 use crate::{
     load::{Kind, Pace, QUESTION},
-    relay::{DIRECT, FACE, NATIVE, Target},
+    relay::{FACE, NATIVE, Target, UNTRACED},
     server::{Server, Setup},
     upstream::Upstream,
 };
@@ -38,7 +38,7 @@ pub(crate) async fn measure(binary: &Path) -> Result<Vec<Count>> {
         return Ok(Vec::new());
     }
     let mut counts = Vec::new();
-    for name in [FACE, NATIVE] {
+    for name in [FACE, UNTRACED, NATIVE] {
         for kind in [Kind::Plain, Kind::Stream] {
             let few = count(binary, name, kind, FEW).await?;
             let many = count(binary, name, kind, MANY).await?;
@@ -56,13 +56,10 @@ async fn count(binary: &Path, name: &str, kind: Kind, requests: usize) -> Result
     let out = format!("--callgrind-out-file={}", file.display());
     let under = ["valgrind", "--tool=callgrind", "--trace-children=no", &out];
     let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
-    let setup = Setup { under: &under, ..Setup::default() };
+    let setup = Setup { under: &under, untraced: name == UNTRACED, ..Setup::default() };
     let server = Server::in_front_of(binary, upstream.port, setup).await?;
-    let target = match name {
-        NATIVE => Target::native(&server),
-        DIRECT | FACE => Target::through(FACE, &server),
-        other => anyhow::bail!("no way called `{other}`"),
-    };
+    let target =
+        if name == NATIVE { Target::native(&server) } else { Target::through(name, &server) };
     let load = target.load(kind, QUESTION);
     // Under Valgrind the server needs a while to find its upstream.
     let until = Instant::now() + READY;

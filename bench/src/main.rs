@@ -11,7 +11,7 @@
 //! `chaski-bench agents BINARY FOLDER`: measures turns of many agents at the same time, and those of the
 //! reference where it is installed.
 //!
-//! `chaski-bench look BINARY`: the CPU time of a request on the main ways, in a minute, for whoever works
+//! `chaski-bench look BINARY`: the CPU time of a request on all ways, in a minute, for whoever works
 //! on the relay.
 //!
 //! `chaski-bench search FOLDER [PYTHON [CHUNKS]]`: measures the search index, beside faiss and sqlite-vec where the

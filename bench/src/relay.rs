@@ -9,10 +9,10 @@ use crate::{
 };
 use anyhow::Result;
 use serde::Serialize;
-use std::{path::Path, rc::Rc, time::Duration};
+use std::{iter, path::Path, rc::Rc, time::Duration};
 
 /// How long each cell of a table is measured.
-const CELL: Duration = Duration::from_millis(1500);
+const CELL: Duration = Duration::from_millis(1100);
 /// The rounds of a table; the median of each cell counts.
 const ROUNDS: usize = 3;
 /// How long the upstream waits before it answers, in the table at a fixed rate.
@@ -30,8 +30,11 @@ pub(crate) const DIRECT: &str = "direct";
 pub(crate) const BARE: &str = "bare proxy";
 pub(crate) const FACE: &str = "OpenAI face";
 pub(crate) const NATIVE: &str = "Llama Stack face";
+pub(crate) const UNTRACED: &str = "OpenAI face, no telemetry";
 const REMEMBERED: &str = "OpenAI face, token remembered";
 const ASKED: &str = "OpenAI face, token asked each time";
+const NATIVE_REMEMBERED: &str = "Llama Stack face, token remembered";
+const NATIVE_ASKED: &str = "Llama Stack face, token asked each time";
 
 /// The tables of this part.
 #[derive(Debug, Serialize)]
@@ -81,9 +84,9 @@ impl<'a> Target<'a> {
         Self { path, llama_stack: true, ..Self::through(NATIVE, server) }
     }
 
-    fn with_token(self) -> Self {
+    fn with_token(self, name: &str) -> Self {
         let headers = TOKEN.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self { headers: headers.collect(), ..self }
+        Self { name: name.into(), headers: headers.collect(), ..self }
     }
 
     pub(crate) fn load(&self, kind: Kind, prompt: usize) -> Load {
@@ -113,17 +116,50 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Shows the rate and the CPU time of the ways without a token, at one concurrency.
+/// Chaski in front of an upstream in each of the ways it is set up, and the bare proxy.
+struct Ways {
+    bare: Server,
+    plain: Server,
+    untraced: Server,
+    remembering: Server,
+    asking: Server,
+}
+
+impl Ways {
+    async fn started(binary: &Path, upstream: u16) -> Result<Self> {
+        let start = |setup| Server::in_front_of(binary, upstream, setup);
+        let authentication = |seconds| Setup { authentication: Some(seconds), ..roomy() };
+        Ok(Self {
+            bare: Server::bare_proxy(upstream).await?,
+            plain: start(roomy()).await?,
+            untraced: start(Setup { untraced: true, ..roomy() }).await?,
+            remembering: start(authentication(600)).await?,
+            asking: start(authentication(0)).await?,
+        })
+    }
+
+    fn targets(&self) -> [Target<'_>; 8] {
+        [
+            Target::through(BARE, &self.bare),
+            Target::through(FACE, &self.plain),
+            Target::through(UNTRACED, &self.untraced),
+            Target::through(FACE, &self.remembering).with_token(REMEMBERED),
+            Target::through(FACE, &self.asking).with_token(ASKED),
+            Target::native(&self.plain),
+            Target::native(&self.remembering).with_token(NATIVE_REMEMBERED),
+            Target::native(&self.asking).with_token(NATIVE_ASKED),
+        ]
+    }
+}
+
+/// Shows the rate and the CPU time of all ways, at one concurrency.
 pub(crate) async fn look(binary: &Path) -> Result<()> {
     let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
-    let server = Server::in_front_of(binary, upstream.port, Setup::default()).await?;
-    let bare = Server::bare_proxy(upstream.port).await?;
-    let ways =
-        [Target::through(BARE, &bare), Target::through(FACE, &server), Target::native(&server)];
+    let ways = Ways::started(binary, upstream.port).await?;
     let mut rows = Vec::new();
     for _ in 0..ROUNDS {
         for kind in [Kind::Plain, Kind::Stream] {
-            for way in &ways {
+            for way in &ways.targets() {
                 let pace = Pace::Closed { concurrency: 16 };
                 rows.push(way.measure(kind, pace, QUESTION).await?);
             }
@@ -131,7 +167,7 @@ pub(crate) async fn look(binary: &Path) -> Result<()> {
     }
     for row in report::medians(rows) {
         let (cpu, rate) = (row.cpu_us_per_request.unwrap_or_default(), row.requests_per_second);
-        eprintln!("{:20} {:?}: {rate:.0}/s, {cpu:.1} µs of CPU a request", row.target, row.kind);
+        eprintln!("{:40} {:?}: {rate:.0}/s, {cpu:.1} µs of CPU a request", row.target, row.kind);
     }
     Ok(())
 }
@@ -143,19 +179,8 @@ fn roomy() -> Setup<'static> {
 
 pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     let fast = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
-    let plain = Server::in_front_of(binary, fast.port, roomy()).await?;
-    let setup = |seconds| Setup { authentication: Some(seconds), ..roomy() };
-    let remembering = Server::in_front_of(binary, fast.port, setup(600)).await?;
-    let asking = Server::in_front_of(binary, fast.port, setup(0)).await?;
-    let bare = Server::bare_proxy(fast.port).await?;
-    let targets = [
-        Target::direct(fast.port),
-        Target::through(BARE, &bare),
-        Target::through(FACE, &plain),
-        Target::through(REMEMBERED, &remembering).with_token(),
-        Target::through(ASKED, &asking).with_token(),
-        Target::native(&plain),
-    ];
+    let ways = Ways::started(binary, fast.port).await?;
+    let targets: Vec<_> = iter::once(Target::direct(fast.port)).chain(ways.targets()).collect();
     let mut full_speed = Vec::new();
     for _ in 0..ROUNDS {
         for kind in [Kind::Plain, Kind::Stream] {
@@ -200,6 +225,7 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
         }
     }
     drop(targets);
+    drop(ways);
 
     let slow = Upstream::start(THINKING, BETWEEN_EVENTS).await?;
     let plain = Server::in_front_of(binary, slow.port, roomy()).await?;

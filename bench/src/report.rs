@@ -149,6 +149,13 @@ impl Results {
              differences are what Chaski adds. Generator and upstream share one core, the server \
              has another.",
         );
+        out.text(
+            "Chaski keeps traces everywhere, as the template `starter` does: spans go to SQLite and to \
+             the log, whose level hides them; spans that come faster than they are written are \
+             dropped and counted. Only the rows that say `no telemetry` are without. Nobody is \
+             asked for a token but in the rows that name one: a decision is remembered there, or \
+             the endpoint of authentication is asked at each request.",
+        );
         out.text(&format!(
             "Machine: {} cores, {}, {} GB, Linux {}; load {} before and {} after.",
             before.cores,
@@ -198,13 +205,21 @@ impl Results {
         out.heading("Open streams");
         let open = &self.open_streams;
         out.text(&format!(
-            "{} streams open at the same time: {:.0} MB resident, {:.0} MB before them; another \
-             request takes {:.2} ms meanwhile (median).",
-            open.streams, open.after_megabytes, open.before_megabytes, open.others_p50_ms
+            "{} streams open at the same time, {} of them on connections of their own and the rest on \
+             shared ones of HTTP/2, because a process may open {} files here: {:.0} MB resident, \
+             {:.0} MB before them; another request takes {:.2} ms meanwhile (median).",
+            open.streams,
+            open.streams - open.sharing,
+            open.files,
+            open.after_megabytes,
+            open.before_megabytes,
+            open.others_p50_ms
         ));
         if !self.instructions.is_empty() {
             out.heading("Instructions");
-            out.text("Of one request in the server, counted by callgrind.");
+            out.text(
+                "Of one request in the server, counted by callgrind, with those of writing its span.",
+            );
             out.line("| Way | Kind | Instructions |");
             out.line("| --- | --- | ---: |");
             for count in &self.instructions {

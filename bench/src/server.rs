@@ -54,6 +54,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) authentication: Option<u32>,
     /// Serves agents too.
     pub(crate) agents: bool,
+    /// Keeps no traces; all others keep them as the template `starter` does.
+    pub(crate) untraced: bool,
     /// Takes so many requests at a time in place of the usual number.
     pub(crate) requests: Option<usize>,
     /// Runs under this command.
@@ -69,12 +71,21 @@ impl Server {
     ) -> Result<Self> {
         let folder = TempDir::new()?;
         let run = folder.path().join("run.yaml");
+        let (mut apis, mut others) = (vec!["inference"], String::new());
+        if setup.agents {
+            apis.extend(["agents", "tool_runtime", "safety", "vector_io"]);
+            others += &agents(&folder);
+        }
+        if !setup.untraced {
+            apis.push("telemetry");
+            others += &telemetry(&folder);
+        }
         let mut text = format!(
-            "version: '2'\nimage_name: bench\nproviders:\n  inference:\n  \
+            "version: '2'\nimage_name: bench\napis: [{}]\nproviders:\n  inference:\n  \
              - {{provider_id: up, provider_type: remote::vllm, config: {{url: 'http://127.0.0.1:{upstream}/v1'}}}}\n\
-             {}metadata_store: {{type: sqlite, db_path: '{}/registry.db'}}\n\
+             {others}metadata_store: {{type: sqlite, db_path: '{}/registry.db'}}\n\
              models:\n- {{model_id: m, provider_id: up}}\n- {{model_id: endless, provider_id: up}}\nserver:\n  host: 127.0.0.1\n",
-            if setup.agents { agents(&folder) } else { "apis: [inference]\n".to_owned() },
+            apis.join(", "),
             folder.path().display()
         );
         if let Some(seconds) = setup.authentication {
@@ -185,12 +196,21 @@ impl Server {
     }
 }
 
-/// The lines of a configuration for agents.
+/// The providers of a configuration with agents.
 fn agents(folder: &TempDir) -> String {
     format!(
         "  agents:\n  - provider_id: agents\n    provider_type: inline::meta-reference\n    config: \
          {{persistence_store: {{type: sqlite, db_path: '{}/agents.db'}}}}\n  tool_runtime: []\n  safety: []\n  \
-         vector_io: []\napis: [inference, agents, tool_runtime, safety, vector_io]\n",
+         vector_io: []\n",
+        folder.path().display()
+    )
+}
+
+/// The provider of telemetry, as in the template `starter`.
+fn telemetry(folder: &TempDir) -> String {
+    format!(
+        "  telemetry:\n  - provider_id: meta-reference\n    provider_type: inline::meta-reference\n    config: \
+         {{service_name: llama-stack, sinks: 'console,sqlite', sqlite_db_path: '{}/trace_store.db'}}\n",
         folder.path().display()
     )
 }
