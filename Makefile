@@ -16,6 +16,8 @@ DEBUG_BINARY := $(CARGO_TARGET_DIR)/debug/chaski
 # the engine again.
 XTASK := $(CARGO_TARGET_DIR)/debug/xtask
 RELEASE_BINARY := $(CARGO_TARGET_DIR)/release/chaski
+# What `make release` makes, and what is measured.
+PACKAGE := $(CARGO_TARGET_DIR)/package
 REPLAY_GROUPS := models,inference_chat,inference_completion,inference_embeddings,auth,meta,extra_providers,registry,vector_io,safety,tool_runtime,agents,telemetry,telemetry_fresh
 DEFAULT_WEIGHTS := qwen2.5-0.5b-instruct all-minilm-l6-v2
 # How long `make fuzz` runs each target, and how many clients leave in `make soak`.
@@ -24,7 +26,7 @@ SOAK_CLIENTS ?= 300000
 TEST_WEIGHTS := smollm2-135m-instruct all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build run chat test test-rust test-clients test-replay fuzz fuzz-brief soak check fix docs weights bench bench-peers
+.PHONY: help prerequisites build release run chat test test-rust test-clients test-replay fuzz fuzz-brief soak check fix docs weights bench bench-peers
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -34,6 +36,9 @@ prerequisites: ## Install what the build needs, or say what is missing
 
 build: prerequisites ## Build the release binary
 	cargo build --release --locked --workspace
+
+release: prerequisites ## Build the fastest binary: laid out by what it does under load (wants llvm-bolt)
+	@scripts/release.sh $(PACKAGE)
 
 run: build ## Build, fetch the default weights and start the server
 	@scripts/run.sh $(RELEASE_BINARY) $(TEMPLATE) $(PORT) $(DEFAULT_WEIGHTS)
@@ -97,6 +102,6 @@ $(CHASKI_TEST_MCP)/ready: tests/mcp-servers.txt scripts/mcp-servers.sh
 bench-peers: ## Install other gateways, which `make bench` then measures too
 	@for install in bench/peers/*/install.sh; do "$$install" $(CHASKI_BENCH_PEERS); done
 
-bench: build weights ## Measure, and write bench/results/
-	@scripts/bench.sh $(RELEASE_BINARY) $(CARGO_TARGET_DIR)/release/chaski-bench $(VENVS) \
+bench: release weights ## Measure what `make release` makes, and write bench/results/
+	@scripts/bench.sh $(PACKAGE)/chaski $(PACKAGE)/target/release/chaski-bench $(VENVS) \
 	  $(CHASKI_TEST_WEIGHTS)/smollm2-135m-instruct.gguf $(CHASKI_TEST_WEIGHTS)/all-minilm-l6-v2.gguf

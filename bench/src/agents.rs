@@ -57,10 +57,11 @@ pub(crate) async fn measure(binary: &Path, folder: &Path, peers: &Path) -> Resul
     let before = machine::State::now();
     machine::pin_to_first_core();
     let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
-    let setup = Setup { agents: true, ..Setup::default() };
-    let server = Server::in_front_of(binary, upstream.port, setup).await?;
-    let mut rows = vec![run("Chaski", &server, AGENTS, TURNS).await?];
-    drop(server);
+    let mut rows = Vec::new();
+    for (name, setup) in setups() {
+        let server = Server::in_front_of(binary, upstream.port, setup).await?;
+        rows.push(run(name, &server, AGENTS, TURNS).await?);
+    }
     for (folder, peer) in peers::installed(peers)? {
         if !peer.agents {
             continue;
@@ -80,6 +81,24 @@ pub(crate) async fn measure(binary: &Path, folder: &Path, peers: &Path) -> Resul
     fs::create_dir_all(folder)?;
     fs::write(folder.join("agents.json"), serde_json::to_string_pretty(&results)? + "\n")?;
     fs::write(folder.join("agents.md"), results.markdown())?;
+    Ok(())
+}
+
+/// Chaski as the reference is set up, which keeps no traces here, and as users get it.
+fn setups() -> [(&'static str, Setup<'static>); 2] {
+    let setup = |untraced| Setup { agents: true, untraced, ..Setup::default() };
+    [("Chaski", setup(true)), ("Chaski, traces kept", setup(false))]
+}
+
+/// Makes turns in both ways, and lets the servers end by themselves, which is when a program that counts
+/// what it does writes that down.
+pub(crate) async fn train(binary: &Path) -> Result<()> {
+    let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
+    for (name, setup) in setups() {
+        let server = Server::in_front_of(binary, upstream.port, setup).await?;
+        run(name, &server, AGENTS, TURNS).await?;
+        server.stop()?;
+    }
     Ok(())
 }
 
@@ -228,9 +247,9 @@ impl Results {
             format!(
                 "{AGENTS} agents at the same time, or as many as a server bears. A turn is a new \
                  session, a question, a call of a tool of the client, its answer, and the answer of \
-                 the model; all events are streamed and everything is kept in SQLite, and so are the \
-                 traces of Chaski, with a span for each step and each call of the model. The model \
-                 is the fixed upstream; the server has one core."
+                 the model; all events are streamed and everything is kept in SQLite. Traces have a span for \
+                 each step and each call of the model; the reference keeps none here. The model is \
+                 the fixed upstream; the server has one core."
             ),
             String::new(),
             "| Server | Agents | Turns | Turns/s | CPU ms a turn | Memory before, MB | after, MB |"
@@ -249,7 +268,7 @@ impl Results {
                 row.after_megabytes
             )
         }));
-        if let [ours, others @ ..] = &self.rows[..] {
+        if let [ours, _traced, others @ ..] = &self.rows[..] {
             out.push(String::new());
             out.extend(others.iter().map(|other| {
                 format!(

@@ -14,6 +14,9 @@
 //! `chaski-bench look BINARY`: the CPU time of a request on all ways, in a minute, for whoever works
 //! on the relay.
 //!
+//! `chaski-bench train BINARY`: does a little of everything that is to be fast, for a binary that counts which of
+//! its code that runs.
+//!
 //! `chaski-bench search FOLDER [PYTHON [CHUNKS]]`: measures the search index, beside faiss and sqlite-vec where the
 //! interpreter PYTHON has them, with 100,000 chunks unless told otherwise.
 //!
@@ -70,6 +73,12 @@ async fn main() -> Result<()> {
     {
         machine::pin_to_first_core();
         return relay::look(Path::new(binary)).await;
+    }
+    if let [command, binary] = &arguments[..]
+        && command == "train"
+    {
+        relay::train(Path::new(binary)).await?;
+        return agents::train(Path::new(binary)).await;
     }
     match &arguments[..] {
         [command, folder, rest @ ..] if command == "search" && rest.len() < 3 => {

@@ -172,6 +172,24 @@ pub(crate) async fn look(binary: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Sends requests of all kinds on all ways, and lets the servers end by themselves, which is when a program
+/// that counts what it does writes that down.
+pub(crate) async fn train(binary: &Path) -> Result<()> {
+    let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
+    let ways = Ways::started(binary, upstream.port).await?;
+    for way in ways.targets().iter().filter(|way| &*way.name != BARE) {
+        for kind in [Kind::Plain, Kind::Stream] {
+            let pace = Pace::Closed { concurrency: 16 };
+            way.measure(kind, pace, QUESTION).await?;
+        }
+        way.measure(Kind::Plain, Pace::Closed { concurrency: 4 }, LARGE[0]).await?;
+    }
+    [ways.plain, ways.untraced, ways.remembering, ways.asking]
+        .map(Server::stop)
+        .into_iter()
+        .collect()
+}
+
 /// A server that refuses nobody: requests at a fixed rate pile up while the machine does something else.
 fn roomy() -> Setup<'static> {
     Setup { requests: Some(20_000), ..Setup::default() }
