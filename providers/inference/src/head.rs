@@ -1,10 +1,10 @@
 //! What all events of an answer have in common, for providers that make OpenAI's form themselves.
 
-use crate::local::now;
 use chaski_api::openai::{
     ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, TextChoice, TextCompletion, Usage,
 };
 use serde_json::Value;
+use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// An answer's id, its time and the model that gives it.
@@ -63,6 +63,12 @@ impl Head {
             usage,
         }
     }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or_default()
 }
 
 /// Whether a stream is to end with the number of its tokens, as its `stream_options` say.

@@ -1,4 +1,10 @@
 //! The inference providers, one folder each, and their table.
+//!
+//! Without the feature `embedded` those are left out that run models in this process.
+#![cfg_attr(
+    not(feature = "embedded"),
+    expect(dead_code, reason = "some is for the providers that are left out")
+)]
 
 mod adapter;
 mod anthropic;
@@ -7,6 +13,7 @@ mod bedrock;
 mod cerebras;
 mod databricks;
 mod deepseek;
+#[cfg(feature = "embedded")]
 mod embedded;
 mod fireworks;
 mod gemini;
@@ -16,13 +23,18 @@ mod hf_endpoint;
 mod hf_serverless;
 mod hosted;
 mod images;
+#[cfg(feature = "embedded")]
 mod inline_vllm;
+#[cfg(feature = "embedded")]
 mod llama_cpp;
 mod llama_cpp_server;
 mod llama_models;
 mod lm_studio;
+#[cfg(feature = "embedded")]
 mod local;
+#[cfg(feature = "embedded")]
 mod meta_reference;
+#[cfg(feature = "embedded")]
 mod meta_reference_quantized;
 mod mistral;
 mod more;
@@ -35,7 +47,9 @@ mod passthrough;
 mod raw_prompt;
 mod runpod;
 mod sambanova;
+#[cfg(feature = "embedded")]
 mod sentence_transformers;
+#[cfg(feature = "embedded")]
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -51,10 +65,15 @@ use chaski_provider::{Entry, InferenceProvider};
 
 /// All inference providers of this build.
 pub const ALL: &[Entry<dyn InferenceProvider>] = &[
+    #[cfg(feature = "embedded")]
     Entry::of::<llama_cpp::LlamaCpp>(),
+    #[cfg(feature = "embedded")]
     Entry::of::<sentence_transformers::SentenceTransformers>(),
+    #[cfg(feature = "embedded")]
     Entry::of::<meta_reference::MetaReference>(),
+    #[cfg(feature = "embedded")]
     Entry::of::<meta_reference_quantized::MetaReferenceQuantized>(),
+    #[cfg(feature = "embedded")]
     Entry::of::<inline_vllm::InlineVllm>(),
     Entry::of::<ollama::Ollama>(),
     Entry::of::<openai::OpenAi>(),

@@ -5,11 +5,7 @@ use chaski_api::{Error, ErrorKind, Result};
 use chaski_llm::Error as Failure;
 use chaski_provider::{Context, Deps};
 use serde_json::Value;
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{path::Path, sync::Arc};
 
 /// An error of the engine, for the caller.
 #[expect(clippy::needless_pass_by_value, reason = "used as a function for `map_err`")]
@@ -55,12 +51,6 @@ pub(crate) fn caller(cx: &Context) -> Arc<str> {
 /// Megabytes, in bytes.
 pub(crate) fn megabytes(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default().saturating_mul(1_000_000)
-}
-
-/// Seconds since 1970.
-pub(crate) fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or_default()
 }
 
 /// The name of a model at `path`.

@@ -1,7 +1,7 @@
 //! Answers: from Anthropic's form to OpenAI's.
 
 use super::{api::broken, request::Form};
-use crate::local::now;
+use crate::head::now;
 use bytes::Bytes;
 use chaski_api::{
     Result,

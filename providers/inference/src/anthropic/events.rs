@@ -7,7 +7,7 @@ use super::{
     request::Form,
 };
 use crate::{
-    local::now,
+    head::now,
     thoughts,
     translated::{self, Source},
 };
