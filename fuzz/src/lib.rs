@@ -1,5 +1,9 @@
 //! What the fuzz targets do with their input. Each function holds for every input, or panics.
 
+mod upstreams;
+
+pub use upstreams::{raw_prompts, upstream_anthropic, upstream_bedrock, upstream_native};
+
 use bytes::Bytes;
 use chaski_api::endpoints;
 use chaski_upstream::framing::{AwsMessages, Event, Events, JsonLines, TooLong};
@@ -10,7 +14,8 @@ fn dealt(data: &[u8]) -> Option<(usize, usize, &[u8])> {
     Some((usize::from(head[0]) + 1, usize::from(head[1] % 16) + 1, rest))
 }
 
-fn pieces(data: &[u8], size: usize) -> Vec<Bytes> {
+/// The data as the network might cut it.
+pub(crate) fn pieces(data: &[u8], size: usize) -> Vec<Bytes> {
     data.chunks(size).map(Bytes::copy_from_slice).collect()
 }
 
@@ -112,21 +117,14 @@ pub fn requests(data: &[u8]) {
     }
 }
 
-/// The request stands before a null byte, the answer or its events behind it, one a line.
-fn exchange(data: &[u8]) -> (&[u8], Vec<Bytes>) {
-    let mut parts = data.splitn(2, |byte| *byte == 0);
-    let (request, answer) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    (request, answer.split(|byte| *byte == b'\n').map(Bytes::copy_from_slice).collect())
-}
-
 /// A chat of Llama Stack's face over an upstream that answers in OpenAI's form.
 pub fn llama_stack(data: &[u8]) {
-    let (request, events) = exchange(data);
+    let (request, events) = upstreams::exchange(data);
     chaski_server::fuzzing::llama_stack_chat(request, events);
 }
 
 /// A message of Anthropic's face over an upstream that answers in OpenAI's form.
 pub fn anthropic(data: &[u8]) {
-    let (request, events) = exchange(data);
+    let (request, events) = upstreams::exchange(data);
     chaski_server::fuzzing::anthropic_message(request, events);
 }

@@ -16,6 +16,8 @@ mod deepseek;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod fireworks;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gemini;
 mod groq;
 mod head;

@@ -4,6 +4,8 @@
 mod answer;
 mod api;
 mod events;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod generation;
 mod messages;
 mod relay;

@@ -3,6 +3,8 @@
 mod answer;
 mod embeddings;
 mod failure;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod request;
 mod stream;
 #[cfg(test)]
@@ -111,19 +113,7 @@ impl Inference for Bedrock {
         let body = Bytes::from(body.to_string());
         let (trace, repeats) = (cx.spans.parent(), Some(&cx.repeats));
         let response = self.service.post(&path, body, cx.deadline, trace, repeats).await?;
-        let head = Head::of_chat(request.model());
-        let stops = request::stops(&request.body);
-        if !request.stream() {
-            let answer = read(response).await?;
-            return Ok(Reply::Full(answer::completion(head, answer, &stops)?));
-        }
-        let media_type = response.media_type();
-        if media_type != stream::MEDIA_TYPE {
-            let what = format!("answered with `{media_type}` in place of a stream of events");
-            return Err(broken(&what));
-        }
-        let usage = usage_wanted(request.body.get("stream_options"));
-        Ok(Reply::Stream(stream::events(response.stream(), head, usage, stops)))
+        read_chat(response, &request).await
     }
 
     async fn embeddings(&self, cx: &Context, request: EmbeddingRequest) -> Result<EmbeddingReply> {
@@ -144,6 +134,23 @@ impl Lifecycle for Bedrock {
     async fn check(&self) -> Result<()> {
         self.service.check().await
     }
+}
+
+/// The answer in a response to this request.
+async fn read_chat(response: Response, request: &ChatRequest) -> Result<ChatReply> {
+    let head = Head::of_chat(request.model());
+    let stops = request::stops(&request.body);
+    if !request.stream() {
+        let answer = read(response).await?;
+        return Ok(Reply::Full(answer::completion(head, answer, &stops)?));
+    }
+    let media_type = response.media_type();
+    if media_type != stream::MEDIA_TYPE {
+        let what = format!("answered with `{media_type}` in place of a stream of events");
+        return Err(broken(&what));
+    }
+    let usage = usage_wanted(request.body.get("stream_options"));
+    Ok(Reply::Stream(stream::events(response.stream(), head, usage, stops)))
 }
 
 /// The whole answer.

@@ -1,6 +1,8 @@
 //! Ollama's own chat, for requests with parameters that its OpenAI-compatible API does not have.
 
 mod answer;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod request;
 
 use super::models::NAME;
@@ -13,7 +15,7 @@ use chaski_api::{
     openai::{ChatChunk, ChatRequest},
 };
 use chaski_provider::{ChatReply, Context, EventStream, Payload, Reply};
-use chaski_upstream::{ByteStream, Http, Request, Url, framing::JsonLines};
+use chaski_upstream::{ByteStream, Http, Request, Response, Url, framing::JsonLines};
 use futures_util::StreamExt;
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -38,6 +40,11 @@ pub(super) async fn chat(
         .retries(http.retries())
         .repeats(Some(&cx.repeats));
     let response = http.send(request_to).await?.success().await?;
+    read(response, request).await
+}
+
+/// The answer in a response to this request.
+async fn read(response: Response, request: &ChatRequest) -> Result<ChatReply> {
     let head = Head::of_chat(request.model());
     if request.stream() {
         let usage = usage_wanted(request.body.get("stream_options"));

@@ -2,6 +2,8 @@
 
 mod face;
 mod native;
+#[cfg(feature = "fuzzing")]
+pub(crate) use native::fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,8 @@
 //! Llama Stack's own routes for inference, `/v1/inference/...`, for servers without OpenAI's.
 
 mod answer;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod request;
 mod stream;
 
@@ -40,14 +42,7 @@ impl Native {
     pub(super) async fn chat(&self, call: Call<'_>, request: &ChatRequest) -> Result<ChatReply> {
         let body = request::chat(request)?;
         let response = self.post("/v1/inference/chat-completion", call, &body).await?;
-        let head = Head::of_chat(request.model());
-        if request.stream() {
-            let translator =
-                stream::Chat::new(head, usage_wanted(request.body.get("stream_options")));
-            return Ok(Reply::Stream(stream::events(response, translator)?));
-        }
-        let answer = answer::chat(head, read(response).await?);
-        Ok(Reply::Full(Payload::Value(answer)))
+        read_chat(response, request).await
     }
 
     /// # Errors
@@ -104,6 +99,17 @@ impl Native {
         let request = face::equipped(request, self.key.as_ref(), call)?;
         self.http.send(request).await?.success().await
     }
+}
+
+/// The answer in a response to this request.
+async fn read_chat(response: Response, request: &ChatRequest) -> Result<ChatReply> {
+    let head = Head::of_chat(request.model());
+    if request.stream() {
+        let translator = stream::Chat::new(head, usage_wanted(request.body.get("stream_options")));
+        return Ok(Reply::Stream(stream::events(response, translator)?));
+    }
+    let answer = answer::chat(head, read(response).await?);
+    Ok(Reply::Full(Payload::Value(answer)))
 }
 
 /// Little-endian 32-bit floats, as OpenAI writes them.

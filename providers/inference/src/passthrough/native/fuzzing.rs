@@ -1,0 +1,12 @@
+//! The translations of this folder, for the fuzz targets.
+
+use super::{read_chat, request};
+use chaski_api::{Result, openai::ChatRequest};
+use chaski_provider::ChatReply;
+use chaski_upstream::Response;
+
+/// The answer of a chat to which the server gives this response.
+pub(crate) async fn chat(request: ChatRequest, response: Response) -> Result<ChatReply> {
+    let _sent = request::chat(&request)?.to_string();
+    read_chat(response, &request).await
+}
