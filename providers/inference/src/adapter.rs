@@ -57,6 +57,12 @@ pub(crate) trait Vendor: Send + Sync + 'static {
     fn needs_key(&self) -> bool {
         false
     }
+
+    /// Whether the upstream is the vendor's own service. It fetches images at addresses itself, unless
+    /// its dialect says that it takes none.
+    fn is_original(&self) -> bool {
+        false
+    }
 }
 
 /// An inference provider over an upstream that speaks OpenAI's API.
@@ -112,10 +118,10 @@ fn reply<F, E: Send + 'static>(answer: Answer) -> Reply<F, E> {
 impl<V: Vendor> Inference for Adapter<V> {
     async fn chat(&self, cx: &Context, mut request: ChatRequest) -> Result<ChatReply> {
         let call = self.call(cx)?;
-        if self.upstream.dialect().inline_images {
-            images::inline(&self.http, &mut request).await?;
-        } else {
+        if self.vendor.is_original() && !self.upstream.dialect().inline_images {
             images::check(&request)?;
+        } else {
+            images::inline(&self.http, &mut request).await?;
         }
         if let Some(answer) = self.vendor.own_chat(cx, &request).await? {
             return Ok(answer);

@@ -10,7 +10,10 @@ use chaski_api::{
     models::{Model, ModelType},
 };
 use chaski_provider::{Deps, InferenceProvider};
-use chaski_upstream::openai::{Call, Connection, Dialect, Listed, Settings};
+use chaski_upstream::{
+    Url,
+    openai::{Call, Connection, Dialect, Listed, Settings},
+};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -20,6 +23,8 @@ pub(crate) struct Catalogue {
     /// The URL of the vendor's own service, which answers nothing without a key; empty if there is
     /// none.
     pub(crate) service: &'static str,
+    /// What the hosts of the vendor's service end with, where each customer has one.
+    pub(crate) hosts: &'static [&'static str],
     /// What the ids of models begin with in this stack.
     pub(crate) prefix: &'static str,
     /// What the ids of models begin with in the vendor's list, and only there.
@@ -43,6 +48,7 @@ impl Catalogue {
     /// A vendor of whose models nothing is known.
     pub(crate) const EMPTY: Self = Self {
         service: "",
+        hosts: &[],
         prefix: "",
         listed_prefix: "",
         aliases: &[],
@@ -52,6 +58,16 @@ impl Catalogue {
         dated: false,
         listed_only: false,
     };
+
+    /// Whether a URL is that of the vendor's own service.
+    fn is_original(&self, url: &str) -> bool {
+        let at_service = !self.service.is_empty() && url.starts_with(self.service);
+        let has_host = |url: Url| {
+            let host = url.host_str().unwrap_or_default();
+            self.hosts.iter().any(|end| host.ends_with(end))
+        };
+        at_service || Url::parse(url).is_ok_and(has_host)
+    }
 
     /// A listed model as it is registered; nothing if it neither chats nor embeds, or if it embeds
     /// and the length of its vectors is not known.
@@ -115,7 +131,7 @@ impl Hosted {
                 format!("{} has no URL in the run configuration; set `url`", dialect.name);
             return Err(Error::unavailable(message));
         }
-        let original = !catalogue.service.is_empty() && settings.url.starts_with(catalogue.service);
+        let original = catalogue.is_original(&settings.url);
         let vendor = Self { catalogue, refresh_models, original };
         Ok(Arc::new(Adapter::new(deps.http, dialect, settings, vendor)?))
     }
@@ -179,10 +195,41 @@ impl Vendor for Hosted {
     fn needs_key(&self) -> bool {
         self.original
     }
+
+    fn is_original(&self) -> bool {
+        self.original
+    }
 }
 
 /// The URL of a service with the path to its API, unless it has that already.
 pub(crate) fn at_version(url: &str, path: &str) -> String {
     let url = url.trim().trim_end_matches('/');
     if url.is_empty() || url.ends_with("/v1") { url.to_owned() } else { format!("{url}{path}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_of_a_vendor_is_told_from_other_servers() {
+        let catalogue = Catalogue {
+            service: "https://api.example.com",
+            hosts: &[".cloud.example.com"],
+            ..Catalogue::EMPTY
+        };
+        for url in ["https://api.example.com/v1", "https://customer.cloud.example.com/openai?v=1"] {
+            assert!(catalogue.is_original(url), "{url}");
+        }
+        for url in [
+            "http://api.example.com/v1",
+            "http://localhost:8000/v1",
+            "https://cloud.example.com.inside/v1",
+            "https://inside/.cloud.example.com",
+            "inside",
+        ] {
+            assert!(!catalogue.is_original(url), "{url}");
+            assert!(!Catalogue::EMPTY.is_original(url), "{url}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! Images of a request: all are checked before an upstream sees them, and for upstreams that are to
-//! fetch nothing themselves those that it names by address are fetched and put into it.
+//! Images of a request: all are checked before an upstream sees them. Those that it names by address
+//! are fetched and put into it, unless the upstream is the service of a vendor, which fetches them.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chaski_api::{Error, Result, openai::ChatRequest};
@@ -43,6 +43,27 @@ pub(crate) async fn inline(http: &Http, request: &mut ChatRequest) -> Result<()>
             holds_image(url).map_err(at_fault)?;
         }
     }
+    let images = fetched(http, urls).await?;
+    let slots = slots(request).into_iter().filter(|url| url.as_str().is_some_and(is_web_address));
+    for (slot, Image { media_type, data }) in slots.zip(images) {
+        *slot = format!("data:{media_type};base64,{data}").into();
+    }
+    Ok(())
+}
+
+/// An image that was fetched.
+pub(crate) struct Image {
+    pub(crate) media_type: String,
+    /// The bytes in base64.
+    pub(crate) data: String,
+}
+
+/// Fetches the images of a request, in this order.
+///
+/// # Errors
+/// `InvalidRequest` if one may not or cannot be fetched, or is no image, or if they are too many or
+/// too large.
+pub(crate) async fn fetched(http: &Http, urls: Vec<String>) -> Result<Vec<Image>> {
     if urls.len() > MOST_IMAGES {
         let count = urls.len();
         let message = format!("{count} images are to be fetched, but {MOST_IMAGES} are allowed");
@@ -50,12 +71,7 @@ pub(crate) async fn inline(http: &Http, request: &mut ChatRequest) -> Result<()>
     }
     let total = AtomicUsize::new(0);
     let fetches: Vec<_> = urls.into_iter().map(|url| fetch(http, url, &total)).collect();
-    let images: Vec<String> = stream::iter(fetches).buffered(AT_ONCE).try_collect().await?;
-    let slots = slots(request).into_iter().filter(|url| url.as_str().is_some_and(is_web_address));
-    for (slot, image) in slots.zip(images) {
-        *slot = image.into();
-    }
-    Ok(())
+    stream::iter(fetches).buffered(AT_ONCE).try_collect().await
 }
 
 /// Checks the images of a request for an upstream that is sent them as they came and knows itself
@@ -204,7 +220,7 @@ fn holds_base64(url: &str) -> Result<()> {
     Ok(())
 }
 
-async fn fetch(http: &Http, url: String, total: &AtomicUsize) -> Result<String> {
+async fn fetch(http: &Http, url: String, total: &AtomicUsize) -> Result<Image> {
     let Fetched { body, .. } = http.fetch_guarded(&url, IMAGE_BYTES).await.map_err(at_fault)?;
     let Some(kind) = kind(&body) else {
         let message = format!("the document that was fetched for an image is none; {ACCEPTED}");
@@ -217,7 +233,7 @@ async fn fetch(http: &Http, url: String, total: &AtomicUsize) -> Result<String> 
         );
         return Err(at_fault(Error::invalid(message)));
     }
-    Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(&body)))
+    Ok(Image { media_type: format!("image/{kind}"), data: STANDARD.encode(&body) })
 }
 
 /// The kind of an image, by its first bytes: what servers say about it is not to be relied on.

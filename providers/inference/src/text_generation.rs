@@ -25,7 +25,6 @@ pub(crate) const DIALECT: Dialect = Dialect {
     renamed: &[("max_completion_tokens", "max_tokens")],
     json_schema: JsonSchema::Grammar,
     lowest_temperature: 0.001,
-    inline_images: true,
     ..Dialect::OPENAI
 };
 

@@ -46,8 +46,8 @@ pub struct Dialect {
     pub embedding_task: Option<Translated>,
     /// Which end of a long text is cut off, if the upstream can be told.
     pub embedding_truncation: Option<Translated>,
-    /// Whether images at addresses are fetched here and sent inside the request, so that the
-    /// upstream needs no way to the network and cannot be led to internal addresses.
+    /// Whether the vendor's own service takes no addresses of images. Any other upstream is sent none
+    /// in any case, so that it needs no way to the network and cannot be led to internal addresses.
     pub inline_images: bool,
     /// Whether the upstream writes vectors as numbers only; base64 is made of them here.
     pub float_vectors: bool,

@@ -11,11 +11,12 @@ mod messages;
 mod relay;
 mod request;
 mod schema;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod tools;
 
-use crate::adapter::offered_model;
+use crate::{adapter::offered_model, images};
 use api::{Api, Listed};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,6 +31,7 @@ use chaski_provider::{
     ChatReply, Context, Deps, Hosts, Inference, InferenceProvider, Lifecycle, MessagesReply,
     Payload, Provider, ProviderConfig, Reply, Spec,
 };
+use chaski_upstream::Http;
 use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -59,7 +61,9 @@ Serves the models of [Anthropic](https://docs.anthropic.com) by its Messages API
   together with a forced tool call. A field `thinking` is passed on as it is.
 - Models want their thoughts back after calls of tools: send the message of the model with its
   `thinking_blocks`, as it came. In a stream a block comes as a whole, at its end.
-- `base_url` leads to another server that speaks the Messages API; a key is optional there.
+- `base_url` leads to another server that speaks the Messages API; a key is optional there. Images at addresses are
+  fetched by this server then and sent as data; private addresses are refused unless `server.egress_allow` lists them.
+  Documents must be in the request itself.
 ";
 
 chaski_api::wire! {
@@ -85,6 +89,7 @@ impl ProviderConfig for AnthropicConfig {
 
 /// The provider `remote::anthropic`.
 pub(crate) struct Anthropic {
+    http: Http,
     api: Api,
     max_tokens: i64,
     refresh_models: Option<bool>,
@@ -102,6 +107,7 @@ impl Provider for Anthropic {
     async fn build(config: AnthropicConfig, deps: Deps) -> Result<Arc<Self::Api>> {
         let base_url = config.base_url.filter(|url| !url.trim().is_empty());
         Ok(Arc::new(Self {
+            http: deps.http.clone(),
             api: Api::new(deps.http, base_url.as_deref(), config.api_key)?,
             max_tokens: config.max_tokens.0,
             refresh_models: config.refresh_models,
@@ -114,16 +120,25 @@ fn upstream_name(model: &str) -> &str {
     model.strip_prefix(PREFIX).unwrap_or(model)
 }
 
-/// The text of a request, with the upstream's name of its model.
-fn renamed(body: &Body, model: &str) -> Bytes {
-    let mut body = body.clone();
-    body.insert("model".to_owned(), upstream_name(model).into());
-    body.to_bytes()
+impl Anthropic {
+    /// The text of a request in Anthropic's form, with the upstream's name of its model, and for
+    /// another server with its images as data.
+    async fn text(&self, body: &Body, model: &str) -> Result<Bytes> {
+        let mut body = body.clone();
+        body.insert("model".to_owned(), upstream_name(model).into());
+        if !self.api.is_original() {
+            sources::inline(&self.http, &mut body).await?;
+        }
+        Ok(body.to_bytes())
+    }
 }
 
 #[async_trait]
 impl Inference for Anthropic {
-    async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
+    async fn chat(&self, cx: &Context, mut request: ChatRequest) -> Result<ChatReply> {
+        if !self.api.is_original() {
+            images::inline(&self.http, &mut request).await?;
+        }
         let stream = request.stream();
         let request::Asked { body, form } = request::translate(request, self.max_tokens)?;
         let body = Bytes::from(Value::Object(body).to_string());
@@ -146,7 +161,7 @@ impl Inference for Anthropic {
         model: &str,
         request: &MessagesRequest,
     ) -> Result<Option<MessagesReply>> {
-        let body = renamed(&request.body, model);
+        let body = self.text(&request.body, model).await?;
         if !request.stream() {
             return Ok(Some(Reply::Full(Payload::Raw(self.api.message(cx, body).await?))));
         }
@@ -160,7 +175,7 @@ impl Inference for Anthropic {
         model: &str,
         request: &CountTokensRequest,
     ) -> Result<Option<i64>> {
-        match self.api.count(cx, renamed(&request.body, model)).await {
+        match self.api.count(cx, self.text(&request.body, model).await?).await {
             Ok(count) => Ok(Some(count)),
             // Other servers that speak the API may not count.
             Err(Error { kind: ErrorKind::Upstream { status: Some(404 | 405 | 501) }, .. })

@@ -31,6 +31,18 @@ const DIALECT: Dialect = Dialect {
     ..Dialect::OPENAI
 };
 
+const CATALOGUE: Catalogue = Catalogue {
+    hosts: &[
+        ".openai.azure.com",
+        ".cognitiveservices.azure.com",
+        ".services.ai.azure.com",
+        ".api.cognitive.microsoft.com",
+        ".openai.azure.us",
+        ".openai.azure.cn",
+    ],
+    ..Catalogue::EMPTY
+};
+
 const DOCS: &str = "\
 Serves the deployments of an [Azure OpenAI](https://learn.microsoft.com/azure/ai-services/openai/reference)
 resource.
@@ -89,6 +101,6 @@ impl Provider for Azure {
         url.query_pairs_mut().append_pair("api-version", config.api_version.trim());
         let settings = Settings { url: url.into(), key: config.api_key, ..Settings::default() };
         // The list of a resource holds the models that may be deployed, not those that are.
-        Hosted::provider(deps, &DIALECT, &Catalogue::EMPTY, settings, Some(false))
+        Hosted::provider(deps, &DIALECT, &CATALOGUE, settings, Some(false))
     }
 }

@@ -28,7 +28,6 @@ const DIALECT: Dialect = Dialect {
     renamed: &[("max_completion_tokens", "max_tokens")],
     // Usage comes in every event of a stream.
     left_out: &["stream_options", "min_p", "repetition_penalty"],
-    inline_images: true,
     float_vectors: true,
     ..Dialect::OPENAI
 };

@@ -67,6 +67,8 @@ impl ProviderConfig for HfServerlessConfig {
 pub(crate) struct HfServerless {
     repository: String,
     refresh_models: Option<bool>,
+    /// Whether this is Hugging Face's own service.
+    original: bool,
 }
 
 impl Provider for HfServerless {
@@ -90,8 +92,9 @@ impl Provider for HfServerless {
             ));
         }
         let repository = llama_models::repository(given).unwrap_or(given).to_owned();
+        let original = config.url.starts_with(URL);
         let settings = Settings { url: config.url, key: config.api_token, ..Settings::default() };
-        let vendor = Self { repository, refresh_models: config.refresh_models };
+        let vendor = Self { repository, refresh_models: config.refresh_models, original };
         Ok(Arc::new(Adapter::new(deps.http, &DIALECT, settings, vendor)?))
     }
 }
@@ -119,5 +122,9 @@ impl Vendor for HfServerless {
         }
         let id = self.repository.clone();
         Ok(Some(vec![offered_model(id.clone(), id, ModelType::Llm, Map::new())]))
+    }
+
+    fn is_original(&self) -> bool {
+        self.original
     }
 }

@@ -1,7 +1,15 @@
-use crate::tests::{answered, build, hello};
-use chaski_api::{Error, ErrorKind, Result};
-use chaski_provider::Context;
+use crate::{
+    adapter::{Adapter, Vendor},
+    tests::{answered, build, hello},
+};
+use async_trait::async_trait;
+use chaski_api::{Error, ErrorKind, Result, models::Model};
+use chaski_provider::{Context, Inference};
 use chaski_testkit::{Answer, FakeUpstream, Seen};
+use chaski_upstream::{
+    Http, HttpOptions,
+    openai::{Connection, Dialect, Settings},
+};
 use serde_json::{Value, json};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\nrest";
@@ -140,11 +148,30 @@ async fn odd_messages_are_left_to_the_upstream() {
     }
 }
 
-/// What OpenAI, which fetches images itself, is sent for an image at this address.
+/// A vendor whose own service fetches images itself.
+struct Original;
+
+#[async_trait]
+impl Vendor for Original {
+    async fn on_register(&self, _: &Connection, model: Model) -> Result<Model> {
+        Ok(model)
+    }
+
+    async fn offered(&self, _: &Connection) -> Result<Option<Vec<Model>>> {
+        Ok(None)
+    }
+
+    fn is_original(&self) -> bool {
+        true
+    }
+}
+
+/// What the service of a vendor is sent for an image at this address.
 async fn passed_on(url: &str) -> Result<Value> {
     let upstream = FakeUpstream::answering(Answer::json(answered())).await;
-    let config = json!({ "base_url": format!("{}/v1", upstream.url()) });
-    let provider = build("remote::openai", config, &[]).await.unwrap();
+    let settings = Settings { url: format!("{}/v1", upstream.url()), ..Settings::default() };
+    let http = Http::new(HttpOptions::default()).unwrap();
+    let provider = Adapter::new(http, &Dialect::OPENAI, settings, Original).unwrap();
     let mut request = hello("m");
     request.body["messages"][0]["content"] = json!([image(url)]);
     let outcome = provider.chat(&Context::default(), request).await;

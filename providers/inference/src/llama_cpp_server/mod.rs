@@ -15,7 +15,6 @@ const URL: &str = "http://localhost:8080";
 const DIALECT: Dialect = Dialect {
     name: "llama.cpp's server",
     renamed: &[("max_completion_tokens", "max_tokens"), ("repetition_penalty", "repeat_penalty")],
-    inline_images: true,
     float_vectors: true,
     rerank: Some(Rerank::STANDARD),
     ..Dialect::OPENAI

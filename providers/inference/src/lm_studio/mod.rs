@@ -15,7 +15,6 @@ const URL: &str = "http://localhost:1234";
 const DIALECT: Dialect = Dialect {
     name: "LM Studio",
     renamed: &[("max_completion_tokens", "max_tokens"), ("repetition_penalty", "repeat_penalty")],
-    inline_images: true,
     float_vectors: true,
     ..Dialect::OPENAI
 };

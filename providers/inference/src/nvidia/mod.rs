@@ -36,14 +36,12 @@ const DIALECT: Dialect = Dialect {
         field: "truncate",
         values: &[("none", "NONE"), ("start", "START"), ("end", "END")],
     }),
-    inline_images: true,
     float_vectors: true,
     ..Dialect::OPENAI
 };
 
-/// The hosted service fetches images by itself. It has the vision models of Llama 3.2 elsewhere.
+/// The hosted service has the vision models of Llama 3.2 elsewhere.
 const HOSTED: Dialect = Dialect {
-    inline_images: false,
     model_urls: &[
         (
             "meta/llama-3.2-11b-vision-instruct",

@@ -30,8 +30,7 @@ use std::sync::Arc;
 
 const URL: &str = "http://localhost:11434";
 
-const DIALECT: Dialect =
-    Dialect { name: NAME, inline_images: true, float_vectors: true, ..Dialect::OPENAI };
+const DIALECT: Dialect = Dialect { name: NAME, float_vectors: true, ..Dialect::OPENAI };
 
 /// Ollama's names of the Llama models. Of several for one model the last is taken.
 const ALIASES: &[Alias] = &[

@@ -62,6 +62,8 @@ Serves the models of [OpenAI](https://platform.openai.com/docs).
 - `max_tokens` is sent as `max_completion_tokens` to the models that take only that name, and the
   sampling parameters that OpenAI refuses (`top_k`, `min_p`, `repetition_penalty`) are left out.
 - `base_url`, or the environment variable `OPENAI_BASE_URL`, leads to another server that speaks OpenAI's API; a key is optional there.
+- Images at addresses are fetched by OpenAI. For another server this server fetches them and sends them as data;
+  private addresses are refused unless `server.egress_allow` lists them.
 ";
 
 chaski_api::wire! {

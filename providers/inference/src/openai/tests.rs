@@ -93,17 +93,6 @@ async fn requests_take_the_form_that_openai_accepts() {
 }
 
 #[tokio::test]
-async fn images_at_addresses_are_left_to_openai() {
-    let upstream = FakeUpstream::answering(Answer::json(answered())).await;
-    let provider = openai(&upstream, None).await;
-    let image = json!({ "type": "image_url", "image_url": { "url": "http://127.0.0.1:1/a.png" } });
-    let mut request = hello("gpt-4o");
-    request.body["messages"][0]["content"] = json!([image]);
-    provider.chat(&Context::default(), request).await.unwrap();
-    assert_eq!(upstream.only_request().json()["messages"][0]["content"][0], image);
-}
-
-#[tokio::test]
 async fn chat_and_embedding_models_are_offered_under_openais_name() {
     let upstream = FakeUpstream::answering(Answer::new("application/json", MODELS)).await;
     let provider = openai(&upstream, Some("sk-config")).await;

@@ -19,8 +19,6 @@ const KEY: &str = "openai_compatible_api_key";
 const DIALECT: Dialect = Dialect {
     name: "the OpenAI-compatible server",
     provider_data: Some(KEY),
-    // It may stand anywhere, also where it reaches what callers must not.
-    inline_images: true,
     request_id: Some("x-request-id"),
     rerank: Some(Rerank::STANDARD),
     ..Dialect::OPENAI

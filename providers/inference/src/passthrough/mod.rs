@@ -50,6 +50,8 @@ Passes requests on to another Llama Stack server: Chaski, OGX, or the reference.
   `{\"passthrough_url\": \"...\", \"passthrough_api_key\": \"...\"}`. An address that a caller names must
   be public, or listed in `server.egress_allow`, unless it is that of the configuration; the key of
   the configuration is never sent to another address.
+- Images at addresses are fetched by this server and sent as data; private addresses are refused unless
+  `server.egress_allow` lists them.
 - Without models of this provider in the run configuration, those that the server lists are
   registered; `refresh_models` switches that on or off.
 ";
@@ -139,8 +141,8 @@ fn reply<F, E: Send + 'static>(answer: Answer) -> Reply<F, E> {
 
 #[async_trait]
 impl Inference for Passthrough {
-    async fn chat(&self, cx: &Context, request: ChatRequest) -> Result<ChatReply> {
-        images::check(&request)?;
+    async fn chat(&self, cx: &Context, mut request: ChatRequest) -> Result<ChatReply> {
+        images::inline(&self.public, &mut request).await?;
         match self.upstream(cx).await? {
             (Face::OpenAi(upstream), call) => upstream.chat(call, request).await.map(reply),
             (Face::LlamaStack(upstream), call) => upstream.chat(call, &request).await,

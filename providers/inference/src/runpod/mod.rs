@@ -15,8 +15,7 @@ use std::sync::Arc;
 
 const KEY: &str = "runpod_api_token";
 
-const DIALECT: Dialect =
-    Dialect { name: "RunPod", provider_data: Some(KEY), inline_images: true, ..Dialect::OPENAI };
+const DIALECT: Dialect = Dialect { name: "RunPod", provider_data: Some(KEY), ..Dialect::OPENAI };
 
 const DOCS: &str = "\
 Serves the models of a [RunPod](https://docs.runpod.io) serverless endpoint with a vLLM worker.

@@ -9,7 +9,7 @@ mod images;
 mod in_process;
 mod streams;
 
-pub(crate) use images::{are_fetched, are_sent_on};
+pub(crate) use images::are_fetched;
 pub(crate) use in_process::InProcess;
 
 use crate::tests::Served;

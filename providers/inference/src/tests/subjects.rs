@@ -2,9 +2,7 @@
 
 use super::{
     anthropic_script::AnthropicScript,
-    contract::{
-        Does, InProcess, Scene, Script, Subject, are_fetched, are_sent_on, broken_promises,
-    },
+    contract::{Does, InProcess, Scene, Script, Subject, are_fetched, broken_promises},
     openai_script::OpenAiScript,
 };
 use crate::ALL;
@@ -162,24 +160,6 @@ const IN_PROCESS: &[InProcess] = &[
     },
 ];
 
-/// Providers that fetch the images which a chat names by address: their upstreams are servers of
-/// one's own, or take data only.
-const FETCHING_IMAGES: &[&str] = &[
-    "remote::bedrock",
-    "remote::databricks",
-    "remote::gemini",
-    "remote::hf::endpoint",
-    "remote::llama-cpp-server",
-    "remote::lm-studio",
-    "remote::nvidia",
-    "remote::ollama",
-    "remote::openai-compatible",
-    "remote::runpod",
-    "remote::sambanova",
-    "remote::tgi",
-    "remote::vllm",
-];
-
 fn is_covered(provider_type: &str) -> bool {
     SCRIPTED.iter().any(|(known, _)| *known == provider_type)
         || IN_PROCESS.iter().any(|known| known.provider_type == provider_type)
@@ -221,15 +201,10 @@ async fn every_provider_over_an_upstream_keeps_its_promises() {
 }
 
 #[tokio::test]
-async fn images_at_addresses_are_fetched_for_servers_of_ones_own() {
-    let known = |name: &&str| SCRIPTED.iter().any(|(provider_type, _)| provider_type == name);
-    assert_eq!(FETCHING_IMAGES.iter().find(|name| !known(name)), None);
+async fn images_at_addresses_are_fetched_for_all_but_the_services_of_vendors() {
     for (provider_type, script) in SCRIPTED {
-        let subject = Subject { provider_type, script: *script };
-        if FETCHING_IMAGES.contains(provider_type) {
-            are_fetched(subject).await;
-        } else if script.does().contains(&Does::Chat) {
-            are_sent_on(subject).await;
+        if script.does().contains(&Does::Chat) {
+            are_fetched(Subject { provider_type, script: *script }).await;
         }
     }
 }

@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 const DIALECT: Dialect = Dialect {
     name: "vLLM",
-    inline_images: true,
     rerank: Some(Rerank::STANDARD),
     request_id: Some("x-request-id"),
     ..Dialect::OPENAI

@@ -3,6 +3,7 @@
 mod answers;
 mod calls;
 mod requests;
+mod sources;
 
 use crate::tests::{Served, build};
 use chaski_testkit::{Answer, FakeUpstream};

@@ -52,7 +52,8 @@ async fn a_chat_of_all_kinds_of_messages_is_translated() {
         "id": "c1", "type": "function",
         "function": { "name": "get_weather", "arguments": "{\"city\": \"Lisbon\"}" },
     });
-    let image = json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
+    let png = "data:image/png;base64,iVBORw0KGgo=";
+    let image = json!({ "type": "image_url", "image_url": { "url": png } });
     let messages = json!([
         { "role": "developer", "content": "Be brief" },
         { "role": "user", "content": [{ "type": "text", "text": "What is this?" }, image] },
@@ -87,8 +88,7 @@ async fn a_chat_of_all_kinds_of_messages_is_translated() {
     let called = json!({
         "call_id": "c1", "tool_name": "get_weather", "arguments": { "city": "Lisbon" },
     });
-    let picture =
-        json!({ "type": "image", "image": { "url": { "uri": "https://example.com/a.png" } } });
+    let picture = json!({ "type": "image", "image": { "url": { "uri": png } } });
     let expected = json!({
         "model_id": "m",
         "messages": [

@@ -41,13 +41,3 @@ pub(crate) async fn are_fetched(subject: Subject) {
     let provider_type = subject.provider_type;
     assert!(error.message.contains("may not be fetched"), "{provider_type}: {error}");
 }
-
-/// The upstream is a service of its own, which fetches what it is named.
-pub(crate) async fn are_sent_on(subject: Subject) {
-    let upstream = subject.upstream(Scene::Plain).await;
-    let reply = subject.over(&upstream).await.chat(&cx(), chat(subject, INSIDE)).await;
-    assert!(reply.is_ok(), "{}: {:?}", subject.provider_type, reply.err());
-    let asked = subject.calls(&upstream);
-    let body = String::from_utf8(asked.last().unwrap().body.to_vec()).unwrap();
-    assert!(body.contains(INSIDE), "{}: {body}", subject.provider_type);
-}
