@@ -4,7 +4,7 @@ use super::{download::Client, progress, unknown};
 use crate::{
     args::{DownloadArgs, DownloadSource},
     environment::{Environment, HF_ENDPOINT, HF_TOKEN},
-    failure::{Failure, Outcome},
+    failure::{Failure, Outcome, USAGE},
     output::Output,
 };
 use chaski_api::Secret;
@@ -36,7 +36,9 @@ pub(super) fn download(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let progress = progress::Shown::new(io::stderr().is_terminal());
     let transfer = Transfer { parallel: args.max_parallel.into(), ..Transfer::default() };
+    // As in the reference, the code is that of a wrong command line, whatever went wrong.
     let failed = |failure: Failure| Failure {
+        exit: USAGE,
         message: failure.message.map(|message| format!("Download failed: {message}")),
         ..failure
     };

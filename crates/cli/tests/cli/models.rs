@@ -143,18 +143,18 @@ fn a_download_needs_a_model_and_a_link() {
     fails(&model, 2, "error: there is no link to download `Llama3.2-1B-Instruct`\n");
     fails(
         &[&model[..], &["--meta-url", "https://example.com/*"]].concat(),
-        1,
+        2,
         "error: Download failed: Invalid Meta URL provided",
     );
     fails(
         &["download", "--manifest-file", "absent.json"],
-        1,
+        2,
         "error: Download failed: `absent.json`: ",
     );
     place.write("old.json", r#"{"models": [], "expires_on": "2024-01-01T00:00:00"}"#);
     fails(
         &["download", "--manifest-file", "old.json"],
-        1,
+        2,
         "error: Download failed: Manifest URLs have expired on 2024-01-01T00:00:00\n",
     );
 }
@@ -248,7 +248,7 @@ async fn a_model_comes_from_hugging_face_with_a_token() {
     let mirror = vec![("HF_ENDPOINT", host.url())];
     let (place, refused) = in_background(Place::new(), args("wrong"), mirror.clone()).await;
     refused.failed_with(
-        1,
+        2,
         "error: Download failed: access to `meta-llama/Llama-3.2-1B` has not been granted to the \
          owner of the token; accept the licence at https://huggingface.co/meta-llama/Llama-3.2-1B\n",
     );
