@@ -58,6 +58,9 @@ impl Translation {
     pub(super) fn chunk(&mut self, chunk: Payload<ChatChunk>, out: &mut Out) -> Result<()> {
         let Said { value: chunk, mut more } = Said::read(chunk)?;
         let thoughts = std::mem::take(&mut more.thoughts);
+        if let Some(usage) = &chunk.usage {
+            self.usage = Some(more.usage(usage));
+        }
         self.start(&chunk.id, out);
         for choice in chunk.choices {
             // The other answers of a request for several have no place in this form.
@@ -69,9 +72,6 @@ impl Translation {
             for thought in thoughts {
                 self.segments.thought(thought);
             }
-        }
-        if let Some(usage) = &chunk.usage {
-            self.usage = Some(more.usage(usage));
         }
         self.stop = more.stop.or(self.stop.take());
         self.segments.advance(out)
@@ -109,9 +109,13 @@ impl Translation {
             return;
         }
         self.started = true;
+        // Some upstreams count from the first chunk on; others write zeros there.
+        let counted = self.usage.clone().map(|usage| MessagesUsage { output_tokens: 0, ..usage });
+        let usage = counted.filter(|usage| *usage != no_usage());
+        let estimate = || MessagesUsage { input_tokens: self.prompt, ..no_usage() };
         let message = MessagesResponse {
             id: message_id(id),
-            usage: MessagesUsage { input_tokens: self.prompt, ..no_usage() },
+            usage: usage.unwrap_or_else(estimate),
             ..begun(&self.wanted.model)
         };
         out.push_back(MessagesEvent::MessageStart(MessageStart { message }));

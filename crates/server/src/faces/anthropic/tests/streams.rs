@@ -228,6 +228,24 @@ fn a_stream_begins_and_ends_with_counts() {
     assert_eq!(end(&without), [json!(42), Value::Null, json!(2)]);
 }
 
+#[test]
+fn a_stream_begins_with_the_count_of_an_upstream_that_counts_from_the_first_chunk() {
+    let counts = |prompt: i64, cached: i64| {
+        json!({ "usage": {
+            "prompt_tokens": prompt, "completion_tokens": 1,
+            "prompt_tokens_details": { "cached_tokens": cached },
+        } })
+    };
+    let start = |first: Value| {
+        let deltas = [first, json!({ "content": "a" }), json!({ "finish": "stop" })];
+        let usage = events_of(wanted(), &deltas).unwrap()[0]["message"]["usage"].clone();
+        ["input_tokens", "cache_read_input_tokens", "output_tokens"].map(|key| usage[key].clone())
+    };
+    assert_eq!(start(counts(7, 4)), [json!(3), json!(4), json!(0)]);
+    let nothing = json!({ "usage": { "prompt_tokens": 0, "completion_tokens": 0 } });
+    assert_eq!(start(nothing), [json!(42), Value::Null, json!(0)]);
+}
+
 #[tokio::test]
 async fn what_the_upstream_does_not_count_is_estimated_alike_in_every_form() {
     let arguments = "{\"place\": \"Montevideo\"}";
