@@ -71,7 +71,7 @@ impl Packer<'_> {
                 Some(header) => format!("{header}\n{piece}"),
                 None => piece.to_owned(),
             };
-            let tokens = self.splitter.counter.count(&text);
+            let tokens = self.splitter.tokens(&text);
             if tokens <= self.plan.max || (end == first + 1 && lead.tokens == 0) {
                 let context = text.len() - piece.len();
                 return (

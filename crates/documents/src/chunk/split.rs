@@ -135,6 +135,9 @@ fn unfinished(text: &str, range: Range<usize>) -> Option<Range<usize>> {
 /// A part that fits, and its tokens.
 pub(super) type Part = (Range<usize>, usize);
 
+/// How many bytes a token stands for at most, in what may fit.
+const TOKEN_BYTES: usize = 128;
+
 /// Splits what is too long.
 pub(super) struct Splitter<'a> {
     pub(super) text: &'a str,
@@ -146,7 +149,20 @@ pub(super) struct Splitter<'a> {
 
 impl Splitter<'_> {
     pub(super) fn count(&self, range: &Range<usize>) -> usize {
-        self.counter.count(self.text.get(range.clone()).unwrap_or_default())
+        self.tokens(self.text.get(range.clone()).unwrap_or_default())
+    }
+
+    /// The tokens of a text, if it may fit. Of one that is much too long they are estimated from its
+    /// beginning, as more than fit: counting all of it would take long, and be done again for its parts.
+    /// So a chunk has a bounded length too, whatever is no token to the counter.
+    pub(super) fn tokens(&self, text: &str) -> usize {
+        let seen = text.floor_char_boundary(TOKEN_BYTES.saturating_mul(self.max));
+        let (beginning, rest) = text.split_at(seen);
+        let tokens = self.counter.count(beginning);
+        if rest.is_empty() {
+            return tokens;
+        }
+        (tokens.max(self.max) * text.len()).div_ceil(seen.max(1))
     }
 
     /// Each unit of a range as a part of its own, or as several if it does not fit.

@@ -1,6 +1,6 @@
 use super::{Chunk, Chunking, Encoding, Estimate, TokenCounter, chunk};
 use crate::{Document, ErrorKind, Hints, Limits, parse};
-use std::{ops::Range, sync::Arc};
+use std::{cell::Cell, ops::Range, sync::Arc};
 
 fn markdown(text: &str) -> Document {
     parse(text.as_bytes(), &Hints::name("a.md"), &Limits::default()).unwrap()
@@ -335,6 +335,32 @@ fn hostile_texts_are_cut_with_the_effort_of_ordinary_ones() {
     ] {
         let took = time(text);
         assert!(took < limit, "{name} took {took:?}, more than {limit:?}");
+    }
+}
+
+#[test]
+fn counting_sees_a_long_text_in_parts_and_a_few_times() {
+    let line = "    let value = call(argument);\n";
+    let code = format!("```rust\n{}```\n", line.repeat(20_000));
+    for document in [
+        markdown(&code),
+        Document::plain("word ".repeat(100_000)),
+        Document::plain("x".repeat(500_000)),
+        // Blanks are no tokens: at some point the text is cut all the same.
+        Document::plain(format!("a{}b", " ".repeat(500_000))),
+    ] {
+        let (longest, all) = (Cell::new(0), Cell::new(0));
+        let counter = |text: &str| {
+            longest.set(longest.get().max(text.len()));
+            all.set(all.get() + text.len());
+            Estimate.count(text)
+        };
+        let chunking = Chunking::Structural { max_tokens: 220, overlap: 40 };
+        let chunks = chunk(&document, &chunking, &counter, &Limits::default()).unwrap();
+        check(&document, &chunks, 220, 40, &Estimate);
+        let (longest, all, length) = (longest.get(), all.get(), document.text().len());
+        assert!(longest <= 128 * 220, "{longest}");
+        assert!(all < 8 * length, "{all} bytes of {length}");
     }
 }
 
