@@ -3,6 +3,7 @@
 //! Several threads work side by side, each on texts of its own, so that none waits for another
 //! within a text. Requests take turns piece by piece.
 
+mod counter;
 mod engine;
 
 use crate::{
@@ -14,11 +15,12 @@ use crate::{
     queue::{Queue, Refused, Wanted},
     thread_priority,
 };
+pub use counter::Counter;
 use engine::{BATCH, Engine, Loaded};
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::Instant,
 };
@@ -124,6 +126,8 @@ pub struct Embedder {
 
 struct Shared {
     facts: Facts,
+    /// The workers have it.
+    loaded: Weak<Loaded>,
     memory: u64,
     workers: usize,
     queue: Arc<Queue<Arc<Work>>>,
@@ -172,7 +176,8 @@ impl Embedder {
         let most = max_tokens.min(facts.context_length as usize).clamp(3, BATCH);
         let (alive, ended) = watch::channel(());
         let alive = Arc::new(alive);
-        let shared = Shared { facts, memory, workers, queue, meter, ended };
+        let loaded = Arc::downgrade(&model);
+        let shared = Shared { facts, loaded, memory, workers, queue, meter, ended };
         for _ in 0..workers {
             let (queue, meter) = (Arc::clone(&shared.queue), Arc::clone(&shared.meter));
             let (model, alive) = (Arc::clone(&model), Arc::clone(&alive));
@@ -208,6 +213,16 @@ impl Embedder {
     /// The memory that the model takes, in bytes, as it was estimated before loading.
     pub fn memory(&self) -> u64 {
         self.shared.memory
+    }
+
+    /// What counts tokens as this model does.
+    ///
+    /// # Errors
+    /// When the model has ended.
+    pub fn counter(&self) -> Result<Counter> {
+        let loaded = self.shared.loaded.upgrade().ok_or(Error::Gone)?;
+        let model = (!loaded.is_apart()).then(|| self.clone());
+        Ok(Counter::new(Arc::clone(&loaded.model), model))
     }
 
     /// What it is doing, and has done. Tokens of texts are counted as those of prompts.

@@ -32,7 +32,7 @@ mod vision;
 mod worker;
 
 pub use activity::Activity;
-pub use embed::{Embedder, Input, Vectors};
+pub use embed::{Counter, Embedder, Input, Vectors};
 pub use error::{Error, Result, size};
 pub use grammar::Constraint;
 pub use memory::available_memory;

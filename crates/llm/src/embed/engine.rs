@@ -58,6 +58,11 @@ impl Loaded {
         };
         Ok(Self { model, encoder })
     }
+
+    /// Whether the vocabulary is loaded apart from the weights.
+    pub(super) fn is_apart(&self) -> bool {
+        self.encoder.is_some()
+    }
 }
 
 /// What computes vectors.
