@@ -1,6 +1,6 @@
 //! The contract of inference.
 
-use crate::{Context, Hosts, Lifecycle, Payload, Reply};
+use crate::{Context, Hosts, Lifecycle, Payload, Reply, TokenCounter};
 use async_trait::async_trait;
 use chaski_api::{
     Error, Result,
@@ -102,6 +102,15 @@ pub trait Inference: Send + Sync {
     async fn chat_tokens(&self, cx: &Context, request: &ChatRequest) -> Result<Option<i64>> {
         match self.inner() {
             Some(inner) => inner.chat_tokens(cx, request).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What counts the tokens of texts as the embedding model `model` reads them, where the provider
+    /// has its vocabulary.
+    async fn token_counter(&self, cx: &Context, model: &str) -> Result<Option<TokenCounter>> {
+        match self.inner() {
+            Some(inner) => inner.token_counter(cx, model).await,
             None => Ok(None),
         }
     }

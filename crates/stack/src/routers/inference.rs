@@ -21,7 +21,7 @@ use chaski_api::{
 };
 use chaski_provider::{
     ChatReply, Context, EmbeddingReply, Inference, InferenceProvider, MessagesReply, RerankReply,
-    TextReply,
+    TextReply, TokenCounter,
 };
 use std::{sync::Arc, time::Instant};
 use tokio::time::timeout_at;
@@ -332,5 +332,12 @@ impl Inference for InferenceRouter {
         let mut request = request.clone();
         request.set_model(&first.resource_id);
         provider.chat_tokens(&cx, &request).await
+    }
+
+    async fn token_counter(&self, cx: &Context, model: &str) -> Result<Option<TokenCounter>> {
+        let placed = self.place(model, ModelType::Embedding).await?;
+        let Some(first) = placed.places.first() else { return Ok(None) };
+        let (provider, cx) = ready(first, cx).await?;
+        provider.token_counter(&cx, &first.resource_id).await
     }
 }

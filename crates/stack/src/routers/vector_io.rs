@@ -13,7 +13,7 @@ use chaski_api::{
 };
 use chaski_provider::{
     ChunkPage, ChunkToInsert, Context, EmbeddedChunk, Inference, Retrieval, ScoredChunk, Search,
-    Selection, StoredChunk, VectorQuery, no_mode,
+    Selection, StoredChunk, TokenCounter, VectorQuery, no_mode,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
@@ -48,6 +48,15 @@ impl VectorIoRouter {
 
     async fn route(&self, id: &str) -> Result<Routed<VectorDb>> {
         self.dbs.route(id).await
+    }
+
+    /// What counts tokens as the embedding model of a database does, if its provider can tell.
+    pub(crate) async fn token_counter(
+        &self,
+        cx: &Context,
+        db: &VectorDb,
+    ) -> Result<Option<TokenCounter>> {
+        self.inference.token_counter(cx, &db.embedding_model).await
     }
 
     /// The vectors of `texts`, in their order.

@@ -6,8 +6,8 @@ use chaski_api::{
     retrieval::{Filter, SearchMode, VectorDb},
 };
 use chaski_provider::{
-    ChunkPage, Context, EmbeddedChunk, ScoredChunk, Selection, StoredChunk, VectorIoProvider,
-    VectorQuery,
+    ChunkPage, Context, EmbeddedChunk, ScoredChunk, Selection, StoredChunk, TokenCounter,
+    VectorIoProvider, VectorQuery,
 };
 use std::{
     collections::HashSet,
@@ -56,6 +56,14 @@ impl Backend {
     /// Makes a database.
     pub(super) async fn make(&self, cx: &Context, db: &VectorDb) -> Result<()> {
         self.provider(cx, db).await.map(drop)
+    }
+
+    /// What counts tokens as the embedding model of a database does; with the vocabulary `cl100k`
+    /// where nobody knows the one of the model.
+    pub(super) async fn token_counter(&self, cx: &Context, db: &VectorDb) -> Result<TokenCounter> {
+        let counter = self.router.token_counter(cx, db).await?;
+        let open = || TokenCounter::new(|text| bpe_openai::cl100k_base().count(text));
+        Ok(counter.unwrap_or_else(open))
     }
 
     /// Makes the vectors of chunks, and inserts them in place of those with the same ids.

@@ -9,7 +9,7 @@ use chaski_api::{
     wire::Between,
 };
 use chaski_documents::{Chunk, Chunking, Document, ErrorKind, Hints, Limits};
-use chaski_provider::{DOCUMENT_ID, DocumentFile, Documents, StoredChunk};
+use chaski_provider::{DOCUMENT_ID, DocumentFile, Documents, StoredChunk, TokenCounter};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -29,20 +29,21 @@ const ATTRIBUTE: &str = "attribute.";
 const AUTO_TOKENS: usize = 220;
 const AUTO_OVERLAP: usize = 40;
 
-/// The chunks of the file at `path`.
+/// The chunks of the file at `path`. Their tokens are those of `counter`.
 pub(super) async fn cut(
     documents: &Documents,
     path: PathBuf,
     filename: &str,
     strategy: &ChunkingStrategy,
+    counter: TokenCounter,
 ) -> Result<Vec<Chunk>, Failure> {
     let (file, hints) = (DocumentFile::Path(path), Hints::name(filename));
     let chunking = chunking(strategy);
     let limits = Limits::default();
     let cutting = limits.clone();
     let cut = move |document: Document| {
-        let counter = |text: &str| bpe_openai::cl100k_base().count(text);
-        chaski_documents::chunk(&document, &chunking, &counter, &cutting)
+        let count = |text: &str| counter.count(text);
+        chaski_documents::chunk(&document, &chunking, &count, &cutting)
     };
     let chunks = documents.read(file, hints, limits, cut).await?;
     let chunks = chunks.map_err(|error| refused(&error))?;

@@ -84,6 +84,7 @@ impl Ingest {
     async fn cut(
         stores: &VectorStores,
         task: &Task,
+        db: &VectorDb,
         file: &StoredStoreFile,
     ) -> Result<Arc<[Chunk]>, Failure> {
         let found = stores.0.files.find(&task.owner, &file.object.id).await;
@@ -95,8 +96,9 @@ impl Ingest {
             }
         })?;
         let path = stores.0.files.disk().path(&file.object.id);
+        let counter = stores.0.backend.token_counter(&on_behalf_of(&task.owner), db).await?;
         let documents = &stores.0.documents;
-        Ok(chunks::cut(documents, path, &file.filename, &file.chunking).await?.into())
+        Ok(chunks::cut(documents, path, &file.filename, &file.chunking, counter).await?.into())
     }
 }
 
@@ -113,7 +115,7 @@ impl Work for Ingest {
         };
         let cx = on_behalf_of(&task.owner);
         let file = &held.record;
-        let pieces = Self::cut(&stores, task, file).await?;
+        let pieces = Self::cut(&stores, task, &store.vector_db, file).await?;
         let total = count(pieces.len());
         // What an earlier attempt has inserted is there. It was cut in the same way.
         let known = if task.job.total == total { task.job.done } else { 0 };

@@ -27,6 +27,7 @@ use chaski_documents::{Chunking, Document, Limits, chunk};
 use chaski_provider::{
     ChunkToInsert, Context, Deps, EmbeddingReply, Entry, Hosts, Inference, InferenceProvider,
     Lifecycle, Payload, Provider, ProviderConfig, SESSION_VECTOR_DB, Spec, StoredChunk,
+    TokenCounter,
 };
 use chaski_store::{Batch, Condition, Database, Memory, Owner, Scope};
 use chaski_testkit::{PATIENCE, eventually_some};
@@ -34,7 +35,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// Makes the same vector of every text.
+/// Makes the same vector of every text, whose letters are its tokens.
 struct Same;
 
 chaski_api::wire! {
@@ -67,6 +68,10 @@ impl Inference for Same {
         let list = json!({ "object": "list", "data": (0..count).map(vector).collect::<Vec<_>>() });
         Ok(Payload::Value(EmbeddingList::from_json(list).unwrap()))
     }
+
+    async fn token_counter(&self, _: &Context, _: &str) -> Result<Option<TokenCounter>> {
+        Ok(Some(TokenCounter::new(str::len)))
+    }
 }
 
 #[async_trait]
@@ -90,6 +95,10 @@ fn me() -> Context {
 }
 
 async fn read() -> Read {
+    read_text(b"A text.").await
+}
+
+async fn read_text(text: &[u8]) -> Read {
     let folder = tempfile::tempdir().unwrap();
     let config = json!({
         "version": "2", "image_name": "t",
@@ -116,7 +125,7 @@ async fn read() -> Read {
     .await
     .unwrap();
     let mut incoming = stack.files.incoming().await.unwrap();
-    incoming.write(b"A text.").await.unwrap();
+    incoming.write(text).await.unwrap();
     let new = NewFile {
         filename: "a.txt".to_owned(),
         purpose: FilePurpose::Assistants,
@@ -223,6 +232,15 @@ async fn a_worker_that_comes_late_removes_only_what_nobody_wants() {
     assert_eq!(read.chunks_left(&row.job_id).await, 1);
     ingest.taken(&late).await;
     assert_eq!(read.chunks_left(&row.job_id).await, 0);
+}
+
+#[tokio::test]
+async fn chunks_are_measured_in_the_tokens_of_the_embedding_model() {
+    let read = read_text(&b"abc ".repeat(300)).await;
+    let job = read.row().await.job_id;
+    // 1199 letters in chunks of 220 of them; with another vocabulary there would be two.
+    let chunks = read.chunks_left(&job).await;
+    assert!((6..10).contains(&chunks), "{chunks}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use chaski_api::{
     retrieval::Filter,
 };
 use chaski_documents::Chunk;
-use chaski_provider::Documents;
+use chaski_provider::{Documents, TokenCounter};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -54,7 +54,8 @@ async fn cut(
     name: &str,
     strategy: &ChunkingStrategy,
 ) -> Result<Vec<Chunk>, Failure> {
-    chunks::cut(&Documents::in_process(), path, name, strategy).await
+    let counter = TokenCounter::new(|text| text.split_whitespace().count());
+    chunks::cut(&Documents::in_process(), path, name, strategy, counter).await
 }
 
 #[tokio::test]

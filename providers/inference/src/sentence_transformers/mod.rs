@@ -24,7 +24,7 @@ use chaski_api::{
 use chaski_llm::{Embedder, Input, LoadOptions, Reranker, gguf::Header};
 use chaski_provider::{
     ChatReply, Context, Deps, EmbeddingReply, Hosts, Inference, InferenceProvider, Lifecycle,
-    Payload, Provider, ProviderConfig, RerankReply, Spec, TextReply,
+    Payload, Provider, ProviderConfig, RerankReply, Spec, TextReply, TokenCounter,
 };
 use chaski_weights::{Catalogue, Installed, Kind, Store};
 use serde_json::{Map, Value, json};
@@ -38,6 +38,7 @@ embedding model in the weights folder.
   `chaski model pull all-MiniLM-L6-v2` fetches its weights.
 - The vectors are those of the original: the mean of all tokens, scaled to the length 1. As there, a
   text is cut after 256 tokens (for other models, after as many as they were trained for, at most 512).
+- Chunks of vector stores are measured in the tokens of the model, by the vocabulary in its file.
 - BERT models with 32- or 16-bit numbers are computed on the processor by an encoder of Chaski's own, which is
   faster there; all other models, and builds that use a graphics card, leave it to llama.cpp.
 - `dimensions` cuts the vectors and scales them to the length 1 again.
@@ -168,6 +169,11 @@ impl Inference for SentenceTransformers {
 
     async fn rerank(&self, _cx: &Context, request: RerankRequest) -> Result<RerankReply> {
         self.scores(&request).await
+    }
+
+    async fn token_counter(&self, _cx: &Context, model: &str) -> Result<Option<TokenCounter>> {
+        let counter = self.model(model).await?.counter().map_err(failed)?;
+        Ok(Some(TokenCounter::new(move |text| counter.count(text))))
     }
 }
 

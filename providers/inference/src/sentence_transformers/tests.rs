@@ -60,6 +60,17 @@ async fn vectors_come_in_base64_and_shortened() {
 }
 
 #[tokio::test]
+async fn tokens_are_counted_with_the_vocabulary_of_the_model() {
+    let counter = provider().await.token_counter(&Context::default(), MINI).await.unwrap().unwrap();
+    let text = "\u{dc}bergangsweise: 3.14";
+    let read = embed(json!({ "model": MINI, "input": text })).await.unwrap().usage.unwrap();
+    // The model reads two marks beside the text.
+    assert_eq!(i64::try_from(counter.count(text)).unwrap() + 2, read.prompt_tokens);
+    let error = provider().await.token_counter(&Context::default(), "no-such-model").await;
+    assert_eq!(error.unwrap_err().kind, ErrorKind::NotFound);
+}
+
+#[tokio::test]
 async fn what_cannot_be_embedded_is_refused_with_the_field() {
     for (body, param) in [
         (json!({ "model": MINI }), "input"),
