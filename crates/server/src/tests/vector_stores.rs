@@ -250,6 +250,73 @@ async fn a_batch_tells_which_files_could_not_be_read_and_why() {
     assert_eq!(server.post(&batches, &none).await.status, 404);
 }
 
+#[tokio::test]
+async fn a_batch_keeps_its_files_when_they_are_read_anew() {
+    let (server, _folder) = server().await;
+    let id = store(&server, json!({})).await;
+    let batches = format!("/v1/vector_stores/{id}/file_batches");
+    let good = file(&server, "good.txt", b"bread and butter").await;
+    let empty = file(&server, "empty.txt", b"").await;
+    let begun = async |files: &[&String]| {
+        let batch = made(&server, &batches, json!({ "file_ids": files })).await;
+        format!("{batches}/{}", batch["id"].as_str().unwrap())
+    };
+    let first = begun(&[&good, &empty]).await;
+    let ended = settled(&server, &first).await;
+    let second = begun(&[&good]).await;
+    // While the file is read again, and afterwards.
+    assert_eq!(server.get(&first).await.json(), ended);
+    let counts = &settled(&server, &second).await["file_counts"];
+    assert_eq!((&counts["completed"], &counts["total"]), (&json!(1), &json!(1)));
+    // A file that failed is tried again alone.
+    let files = format!("/v1/vector_stores/{id}/files");
+    made(&server, &files, json!({ "file_id": empty })).await;
+    assert_eq!(settled(&server, &format!("{files}/{empty}")).await["status"], "failed");
+    assert_eq!(server.get(&first).await.json(), ended);
+    assert_eq!(ended["file_counts"]["total"], 2);
+    // The list of the vector store has each once, and pages go on behind every file.
+    let page = async |query: String| {
+        let list = server.get(&query).await.json();
+        let files = list["data"].as_array().unwrap().iter();
+        files.map(|file| file["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(page(format!("{files}?limit=9")).await.len(), 2);
+    let all = page(format!("{first}/files")).await;
+    assert_eq!(page(format!("{first}/files?limit=1&after={}", all[0])).await, all[1..]);
+    assert_eq!(page(format!("{first}/files?filter=failed")).await, [empty]);
+    assert_eq!(found(&server, &id, "bread", Value::Null).await, ["good.txt"]);
+    // What is taken out of the vector store is in no batch.
+    assert_eq!(delete(&server, &format!("{files}/{good}")).await.status, 200);
+    assert_eq!(server.get(&first).await.json()["file_counts"]["total"], 1);
+    assert_eq!(server.get(&second).await.json()["file_counts"]["total"], 0);
+}
+
+#[tokio::test]
+async fn a_batch_hears_how_reading_ended_that_another_one_took_over() {
+    let (server, _folder) = server().await;
+    let id = store(&server, json!({})).await;
+    let batches = format!("/v1/vector_stores/{id}/file_batches");
+    // The vector of this text is one without a direction: reading it is tried again and again.
+    let odd = file(&server, "odd.txt", b"xyz").await;
+    let mut paths = Vec::new();
+    for _ in 0..3 {
+        let batch = made(&server, &batches, json!({ "file_ids": [odd] })).await;
+        paths.push(format!("{batches}/{}", batch["id"].as_str().unwrap()));
+    }
+    for path in &paths {
+        assert_eq!(server.get(path).await.json()["file_counts"]["in_progress"], 1, "{path}");
+    }
+    // Giving up an earlier one is no matter of the last one.
+    made(&server, &format!("{}/cancel", paths[0]), json!({})).await;
+    assert_eq!(server.get(&paths[2]).await.json()["status"], "in_progress");
+    made(&server, &format!("{}/cancel", paths[2]), json!({})).await;
+    for path in &paths {
+        let batch = server.get(path).await.json();
+        let counts = &batch["file_counts"];
+        assert_eq!((&counts["cancelled"], &counts["total"]), (&json!(1), &json!(1)), "{batch}");
+    }
+}
+
 /// What a search with these fields answers.
 async fn search(server: &Running, store: &str, body: Value) -> Value {
     made(server, &format!("/v1/vector_stores/{store}/search"), body).await

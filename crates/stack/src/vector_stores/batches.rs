@@ -129,7 +129,11 @@ impl VectorStores {
             for held in records {
                 let mut file = held.record.clone();
                 file.object.status = IngestStatus::Cancelled;
-                let batch = forgotten(Batch::default(), &owner, &of_store, &held.record);
+                let mut batch = Batch::default();
+                if !file.superseded {
+                    batch = forgotten(batch, &owner, &of_store, &held.record);
+                    batch = self.told(&owner, &file, batch).await?;
+                }
                 match self.0.jobs.interrupt(batch.replace(&held, &file)).await {
                     // It was completed at the last moment.
                     Ok(()) | Err(RowError::Changed { .. }) => {}
@@ -153,10 +157,17 @@ impl VectorStores {
         let owner = owner(cx);
         let store = request.vector_store_id;
         self.find_batch(&owner, &store, &request.batch_id).await?;
+        let from = request.after.as_deref().or(request.before.as_deref());
+        let superseded = from.map(|file| key(&request.batch_id, file));
+        let is_superseded = match &superseded {
+            Some(key) => self.database().get::<StoredStoreFile>(&owner, key).await?.is_some(),
+            None => false,
+        };
+        let of = if is_superseded { &request.batch_id } else { &store };
         let query = Database::query::<StoredStoreFile>(&owner)
             .with(Condition::is("batch", request.batch_id.as_str()))
             .order(order(request.order))
-            .place(place(request.after, request.before, |file| key(&store, file))?)
+            .place(place(request.after, request.before, |file| key(of, file))?)
             .limit(usize::try_from(request.limit.0).unwrap_or_default());
         self.page(query, request.filter).await
     }

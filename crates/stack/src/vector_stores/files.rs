@@ -1,7 +1,7 @@
 //! Files in vector stores.
 
 use super::{
-    VectorStores, chunks, forgetting, place,
+    TURN, VectorStores, chunks, forgetting, place,
     records::{StoredStore, StoredStoreFile, file_of, key},
 };
 use crate::{
@@ -130,15 +130,49 @@ impl VectorStores {
             chunking,
             batch_id: batch_id.to_owned(),
             job_id: job.id.clone(),
+            superseded: false,
         };
         let batch = match known {
             Some(known) => {
-                let batch = forgotten(batch, owner, store, &known.record);
+                let mut batch = forgotten(batch, owner, store, &known.record);
+                if let Some(superseded) = known.record.superseded() {
+                    batch = batch.insert(owner, &superseded);
+                }
                 batch.replace(&known, &row)
             }
             None => batch.insert(owner, &row),
         };
         Ok((row, batch.insert(owner, &job)))
+    }
+
+    /// The changes, on top of `batch`, that tell earlier batches how reading the file of this row
+    /// ended: those that it was taken from while it was being read.
+    pub(super) async fn told(
+        &self,
+        owner: &Owner,
+        ended: &StoredStoreFile,
+        mut batch: Batch,
+    ) -> Result<Batch> {
+        let mut seen = 0;
+        loop {
+            let waiting = Database::query::<StoredStoreFile>(owner)
+                .with(Condition::is("file", ended.key.as_str()))
+                .with(Condition::is("status", IngestStatus::InProgress.as_str()))
+                .offset(seen)
+                .limit(TURN);
+            let Page { records, has_more } = self.database().list(waiting).await?;
+            for held in &records {
+                let mut row = held.record.clone();
+                row.object.status = ended.object.status;
+                row.object.usage_bytes = ended.object.usage_bytes;
+                row.object.last_error.clone_from(&ended.object.last_error);
+                batch = batch.replace(held, &row);
+            }
+            if !has_more {
+                return Ok(batch);
+            }
+            seen += records.len();
+        }
     }
 
     /// A page of the files of a vector store.
@@ -296,7 +330,8 @@ impl VectorStores {
 
     pub(super) async fn detach(&self, owner: &Owner, held: &Held<StoredStoreFile>) -> Result<()> {
         let store = &held.record.object.vector_store_id;
-        let mut batch = Batch::default().remove(held);
+        let superseded = vec![Condition::is("file", held.record.key.as_str())];
+        let mut batch = Batch::default().remove(held).clear::<StoredStoreFile>(owner, superseded);
         // A vector store that is being removed takes its chunks along.
         if let Some(store) = self.database().get::<StoredStore>(owner, store).await? {
             batch = forgotten(batch, owner, &store.record, &held.record);

@@ -131,7 +131,8 @@ impl Work for Ingest {
         let mut read = file.clone();
         read.object.status = IngestStatus::Completed;
         read.object.usage_bytes = pieces.iter().map(|piece| count(piece.text.len())).sum();
-        Ok(Batch::default().replace(&held, &read))
+        let batch = Batch::default().replace(&held, &read);
+        Ok(stores.told(&task.owner, &read, batch).await?)
     }
 
     async fn failed(&self, task: &Task, failure: &Failure) -> Result<Batch> {
@@ -144,7 +145,8 @@ impl Work for Ingest {
         let code = IngestErrorCode::parse(&failure.code).unwrap_or(IngestErrorCode::ServerError);
         failed.object.last_error = Some(IngestError { code, message: failure.message.clone() });
         let forget = super::forgetting(&store.vector_db, Some(&task.job.id));
-        Ok(Batch::default().replace(&held, &failed).insert(&task.owner, &forget))
+        let batch = Batch::default().replace(&held, &failed).insert(&task.owner, &forget);
+        stores.told(&task.owner, &failed, batch).await
     }
 
     async fn taken(&self, task: &Task) {

@@ -36,7 +36,7 @@ use chaski_api::{
 use chaski_provider::{Context, Documents, Inference, Principal};
 use chaski_store::{Batch, Cell, Condition, Database, Held, Owner, Page, Place, RowError, Scope};
 use ingest::{Forget, Forgotten, Ingest};
-use records::{StoredBatch, StoredStore, StoredStoreFile};
+use records::{StoredBatch, StoredStore, StoredStoreFile, superseded_in};
 use serde_json::{Map, Value};
 use std::sync::{Arc, Weak};
 
@@ -398,8 +398,12 @@ fn forgetting(db: &VectorDb, job: Option<&str>) -> Job {
 
 /// Takes everything away that belongs to a vector store.
 fn emptying(batch: Batch, owner: &Owner, id: &str) -> Batch {
+    let superseded = superseded_in(id);
     batch
-        .clear::<StoredStoreFile>(owner, vec![Condition::is("store", id)])
+        .clear::<StoredStoreFile>(
+            owner,
+            vec![Condition::one_of("store", [id, superseded.as_str()])],
+        )
         .clear::<StoredBatch>(owner, vec![Condition::is("store", id)])
         .clear::<Job>(owner, vec![Condition::is("belongs_to", id)])
 }

@@ -72,6 +72,9 @@ chaski_api::wire! {
         /// The job that reads it. Its chunks carry this id, so that those of an earlier job are told
         /// apart from them.
         pub(crate) job_id: String,
+        /// Whether the file was read anew since, with another batch or alone. The row then only says
+        /// how far it came for its batch, and the file in the vector store is another row.
+        pub(crate) superseded: bool = false,
     }
 
     /// A batch of files.
@@ -86,6 +89,11 @@ chaski_api::wire! {
 /// The key of a file in a vector store.
 pub(super) fn key(store: &str, file: &str) -> String {
     format!("{store}/{file}")
+}
+
+/// What stands in the column `store` for the rows that were superseded.
+pub(super) fn superseded_in(store: &str) -> String {
+    format!("{store}/")
 }
 
 /// The file that a key is of.
@@ -118,6 +126,16 @@ impl StoredStoreFile {
     pub(super) fn status(&self) -> IngestStatus {
         self.object.status
     }
+
+    /// The row that goes on to say how far the file came for its batch, if it came with one, when
+    /// another one takes its place.
+    pub(super) fn superseded(&self) -> Option<Self> {
+        (!self.batch_id.is_empty()).then(|| Self {
+            key: key(&self.batch_id, &self.object.id),
+            superseded: true,
+            ..self.clone()
+        })
+    }
 }
 
 impl Record for StoredStoreFile {
@@ -128,9 +146,17 @@ impl Record for StoredStoreFile {
     }
 
     fn cells(&self) -> Vec<Cell> {
+        let (store, file) = (self.object.vector_store_id.as_str(), self.object.id.as_str());
+        // What is asked about vector stores and files is not about superseded rows, which are found by
+        // the key of the row in their place.
+        let (store, file): (Cell, Cell) = if self.superseded {
+            (superseded_in(store).as_str().into(), key(store, file).as_str().into())
+        } else {
+            (store.into(), file.into())
+        };
         vec![
-            self.object.vector_store_id.as_str().into(),
-            self.object.id.as_str().into(),
+            store,
+            file,
             self.batch_id.as_str().into(),
             self.object.status.as_str().into(),
             self.object.usage_bytes.into(),

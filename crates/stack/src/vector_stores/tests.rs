@@ -30,6 +30,7 @@ fn row(attributes: Value) -> StoredStoreFile {
         chunking: ChunkingStrategy::Auto(AutoChunking {}),
         batch_id: String::new(),
         job_id: "job_1".to_owned(),
+        superseded: false,
     }
 }
 
