@@ -13,6 +13,8 @@ use std::{
 
 /// How often the thread looks without being woken.
 const ROUND: Duration = Duration::from_mins(1);
+/// How long the thread leaves the writer to others between two steps.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The thread of an index.
 pub(super) struct Maintenance {
@@ -110,7 +112,25 @@ impl Core {
             let Some(old) = self.snapshot.load().plan() else { break };
             self.merge(&old)?;
         }
-        self.save(SEALED_ROWS, || signal.stopped())
+        self.save(SEALED_ROWS, || signal.stopped())?;
+        self.shrink(|| signal.stopped())
+    }
+
+    /// Gives the disk back what chunks that are gone took of the database, a little at a time.
+    fn shrink(&self, stop: impl Fn() -> bool) -> Result<()> {
+        if self.writer()?.is_hollow()? {
+            let mut before = i64::MAX;
+            while !stop() {
+                let left = self.writer()?.shrink()?;
+                // Where there are more than before, others write much: the next round goes on.
+                if left == 0 || left >= before {
+                    break;
+                }
+                before = left;
+                thread::sleep(PAUSE);
+            }
+        }
+        self.writer()?.cut()
     }
 
     fn has_expired(&self, now: u64) -> bool {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub(crate) const INLINE_ROWS: usize = 8192;
 /// A segment of so many chunks is not merged in the call of a writer any more.
 pub(crate) const SEALED_ROWS: usize = 4096;
+/// From so many chunks on that are gone, a segment that writers may still merge is merged without them.
+const GONE_ROWS: usize = 1024;
 /// So many neighbours of a size are merged into one of the next size.
 const FANOUT: usize = 4;
 
@@ -70,11 +72,11 @@ impl Snapshot {
     /// Neighbours that are worth merging in the background: many of a size, small ones between
     /// large ones, and those with many chunks that are gone.
     pub(crate) fn plan(&self) -> Option<Vec<Part>> {
-        let last = self.parts.iter().rposition(settled)?;
-        let settled = &self.parts[..=last];
+        let count = self.parts.iter().rposition(settled).map_or(0, |last| last + 1);
+        let settled_parts = &self.parts[..count];
         let mut limit = INLINE_ROWS;
         while limit <= MAX_ROWS / FANOUT {
-            for run in settled.chunk_by(|one, other| one.len().max(other.len()) <= limit) {
+            for run in settled_parts.chunk_by(|one, other| one.len().max(other.len()) <= limit) {
                 let run = fitting(run);
                 if run.len() >= FANOUT {
                     return Some(run.to_vec());
@@ -82,8 +84,11 @@ impl Snapshot {
             }
             limit *= FANOUT;
         }
-        let hollow = |part: &&Part| part.len() * 10 < part.segment.len() * 7;
-        settled.iter().find(hollow).map(|part| vec![part.clone()])
+        let hollow = |part: &&Part| {
+            let (all, left) = (part.segment.len(), part.len());
+            left * 10 < all * 7 && (settled(part) || all - left >= GONE_ROWS)
+        };
+        self.parts.iter().find(hollow).map(|part| vec![part.clone()])
     }
 
     /// What is left to merge when all shall be in as few segments as possible.

@@ -23,6 +23,8 @@ pub(crate) const VERSION: i64 = 1;
 const APPLICATION: i64 = 0x4348_4B49;
 /// How long a connection waits for another one that writes.
 const BUSY: Duration = Duration::from_secs(30);
+/// The log keeps so many bytes when it is begun anew, however long a large change has made it.
+const LOG_BYTES: u32 = 16 * 1024 * 1024;
 
 const SCHEMA: &str = "
     CREATE TABLE state (
@@ -110,7 +112,10 @@ impl Place {
         let connect = || {
             let connection = Connection::open(&self.database)?;
             connection.busy_timeout(BUSY)?;
-            connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON")?;
+            connection.execute_batch(&format!(
+                "PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON;
+                 PRAGMA journal_size_limit = {LOG_BYTES}"
+            ))?;
             Ok(connection)
         };
         connect().map_err(self.failed())

@@ -1,9 +1,15 @@
 //! Writing: one connection, one transaction a call.
 
-use super::{Place, State, fingerprint, read::checksum, signed};
-use crate::{Chunk, Result, Settings};
+use super::{Place, State, fingerprint, pragma, read::checksum, signed};
+use crate::{Chunk, Error, Result, Settings};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use std::fs::File;
+use std::fs::{self, File};
+
+/// Free pages are given back when they are at least so many, and at least such a part of all.
+const SPARE_PAGES: i64 = 128;
+const SPARE_PART: i64 = 4;
+/// How many pages are given back while a writer may have to wait.
+const PAGES_AT_ONCE: i64 = 256;
 
 /// The one writer of an index.
 pub(crate) struct Writer {
@@ -83,15 +89,54 @@ impl Writer {
     /// Moves what was written into the database file and gives free pages back; the log is
     /// emptied when nobody reads any more.
     pub(crate) fn tidy(&self, alone: bool) -> Result<()> {
-        let tidy = || {
-            let mut statement = self.connection.prepare("PRAGMA incremental_vacuum")?;
+        self.give_back(None)?;
+        self.checkpoint(if alone { "TRUNCATE" } else { "PASSIVE" })
+    }
+
+    /// Whether so many pages are free that it is worth giving them back.
+    pub(crate) fn is_hollow(&self) -> Result<bool> {
+        let free = self.number("freelist_count")?;
+        Ok(free >= SPARE_PAGES && free * SPARE_PART >= self.number("page_count")?)
+    }
+
+    /// Gives some free pages back, if there are any; answers how many are left.
+    pub(crate) fn shrink(&self) -> Result<i64> {
+        self.give_back(Some(PAGES_AT_ONCE))?;
+        self.number("freelist_count")
+    }
+
+    /// Moves what was written into the database file if that is much longer than it need be: it is cut
+    /// on the way. Where a reader still needs the end of the log, it stays for the next time.
+    pub(crate) fn cut(&self) -> Result<()> {
+        let page = self.number("page_size")?;
+        let file = fs::metadata(&self.place.database);
+        let length = file.map_err(Error::files("read", &self.place.database))?.len();
+        let needed = (self.number("page_count")? + SPARE_PAGES) * page;
+        if length < needed.cast_unsigned() {
+            return Ok(());
+        }
+        self.checkpoint("PASSIVE")
+    }
+
+    fn give_back(&self, pages: Option<i64>) -> Result<()> {
+        let limit = pages.map(|pages| format!("({pages})")).unwrap_or_default();
+        let give_back = || {
+            let mut statement =
+                self.connection.prepare(&format!("PRAGMA incremental_vacuum{limit}"))?;
             let mut pages = statement.query([])?;
             while pages.next()?.is_some() {}
-            let mode = if alone { "TRUNCATE" } else { "PASSIVE" };
-            let statement = format!("PRAGMA wal_checkpoint({mode})");
-            self.connection.query_row(&statement, [], |_| Ok(()))
+            Ok(())
         };
-        tidy().map_err(self.place.failed())
+        give_back().map_err(self.place.failed())
+    }
+
+    fn checkpoint(&self, mode: &str) -> Result<()> {
+        let statement = format!("PRAGMA wal_checkpoint({mode})");
+        self.connection.query_row(&statement, [], |_| Ok(())).map_err(self.place.failed())
+    }
+
+    fn number(&self, name: &str) -> Result<i64> {
+        pragma(&self.connection, name).map_err(self.place.failed())
     }
 }
 

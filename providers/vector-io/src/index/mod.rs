@@ -36,6 +36,8 @@ process at any moment.
 - The in-process stores of Llama Stack (`inline::faiss` and others) start with it: see there.
 - As many indexes as the limit of open files allows (256 at most) stay open when they are not used; others are opened
   again by the next request.
+- Chunks that are deleted, replaced or expired give their memory and their place on the disk back in the background;
+  searching and inserting go on meanwhile.
 - Unregistering a vector database removes the files of its index. Other files in its folder stay.
 - One process uses a folder at a time. For several servers that share chunks, use a remote store.
 ";
