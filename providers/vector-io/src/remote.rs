@@ -11,8 +11,12 @@ use chaski_provider::{
     ChunkPage, Context, EmbeddedChunk, Hosts, Lifecycle, ScoredChunk, Selection, VectorIo,
     VectorQuery, no_mode,
 };
-use std::{collections::HashMap, future::Future, sync::Arc};
-use tokio::sync::Mutex;
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::OnceCell;
 
 /// A database server as [`Store`] speaks to it.
 #[async_trait]
@@ -126,35 +130,78 @@ pub(crate) enum Which<'a, C> {
 /// The chunks of a database server, one collection for each vector database.
 pub(crate) struct Store<R: Remote> {
     remote: R,
-    /// The collections met so far, by server and name.
-    known: Mutex<Known<R::Collection>>,
+    /// The collections met so far.
+    known: Mutex<HashMap<Key, Opening<R::Collection>>>,
 }
 
-/// Collections by server and name.
-type Known<C> = HashMap<(Option<String>, String), C>;
+/// A collection by its server and name.
+type Key = (Option<String>, String);
+
+/// A collection, once it is open. Who needs it meanwhile waits for the one that opens it, and
+/// everybody else goes on.
+type Opening<C> = Arc<OnceCell<C>>;
 
 impl<R: Remote> Store<R> {
     pub(crate) fn new(remote: R) -> Self {
         Self { remote, known: Mutex::default() }
     }
 
-    async fn collection(&self, cx: &Context, db: &VectorDb) -> Result<R::Collection> {
-        let key = (self.remote.place(cx), self.remote.name(db));
-        let mut known = self.known.lock().await;
-        if let Some(found) = known.get(&key) {
-            return Ok(found.clone());
-        }
-        let opened = self.remote.open(cx, db, &key.1).await?;
-        if known.len() == KNOWN {
-            known.clear();
-        }
-        known.insert(key, opened.clone());
-        Ok(opened)
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, Opening<R::Collection>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn forget(&self, cx: &Context, db: &VectorDb) {
-        let key = (self.remote.place(cx), self.remote.name(db));
-        self.known.lock().await.remove(&key);
+    fn key(&self, cx: &Context, db: &VectorDb) -> Key {
+        (self.remote.place(cx), self.remote.name(db))
+    }
+
+    /// The place of a collection, which may be empty.
+    fn opening(&self, key: &Key) -> Opening<R::Collection> {
+        let mut known = self.known();
+        if let Some(found) = known.get(key) {
+            return Arc::clone(found);
+        }
+        if known.len() >= KNOWN {
+            // Those that somebody is just opening stay.
+            known.retain(|_, opening| !opening.initialized() && Arc::strong_count(opening) > 1);
+        }
+        Arc::clone(known.entry(key.clone()).or_default())
+    }
+
+    /// The collection of `db`, and its place.
+    async fn collection(
+        &self,
+        cx: &Context,
+        db: &VectorDb,
+    ) -> Result<(Opening<R::Collection>, R::Collection)> {
+        let key = self.key(cx, db);
+        let opening = self.opening(&key);
+        let outcome = opening.get_or_try_init(|| self.remote.open(cx, db, &key.1)).await.cloned();
+        match outcome {
+            Ok(found) => Ok((opening, found)),
+            Err(error) => {
+                // One who waits is the next to try, in the same place.
+                if Arc::strong_count(&opening) <= 2 {
+                    self.forget(&key, &opening);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets what is in this place, unless it has another one by now.
+    fn forget(&self, key: &Key, opening: &Opening<R::Collection>) {
+        let mut known = self.known();
+        if known.get(key).is_some_and(|own| Arc::ptr_eq(own, opening)) {
+            known.remove(key);
+        }
+    }
+
+    /// Forgets a collection that was open.
+    fn forget_open(&self, key: &Key) {
+        let mut known = self.known();
+        if known.get(key).is_some_and(|opening| opening.initialized()) {
+            known.remove(key);
+        }
     }
 
     /// Does something with the collection of `db`. One that is gone, as after a restart of a server
@@ -168,10 +215,11 @@ impl<R: Remote> Store<R> {
     where
         F: Future<Output = Result<T>> + Send,
     {
-        match act(self.collection(cx, db).await?).await {
+        let (opening, found) = self.collection(cx, db).await?;
+        match act(found).await {
             Err(error) if R::is_missing(&error) => {
-                self.forget(cx, db).await;
-                act(self.collection(cx, db).await?).await
+                self.forget(&self.key(cx, db), &opening);
+                act(self.collection(cx, db).await?.1).await
             }
             outcome => outcome,
         }
@@ -308,7 +356,7 @@ impl<R: Remote> Hosts<VectorDb> for Store<R> {
         let cx = Context::default();
         // Where callers say which server it is, it is made by the first request.
         if self.remote.place(&cx).is_some() {
-            self.forget(&cx, &db).await;
+            self.forget_open(&self.key(&cx, &db));
             self.collection(&cx, &db).await?;
         }
         Ok(db)
@@ -319,7 +367,7 @@ impl<R: Remote> Hosts<VectorDb> for Store<R> {
         if self.remote.place(&cx).is_none() {
             return Ok(());
         }
-        self.forget(&cx, db).await;
+        self.forget_open(&self.key(&cx, db));
         match self.remote.drop(&cx, &self.remote.name(db)).await {
             Err(error) if !R::is_missing(&error) => Err(error),
             _ => Ok(()),

@@ -7,5 +7,6 @@ mod fake;
 mod fake_chroma;
 mod fake_qdrant;
 mod fake_weaviate;
+mod opening;
 mod pgvector;
 mod subjects;
