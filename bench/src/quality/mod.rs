@@ -289,8 +289,12 @@ fn words(searched: &Searched, questions: &Questions) -> Result<Group> {
     add("no stems".to_owned(), &of(&|settings| settings.text.language = None))?;
     let all_words = |settings: &mut Settings| settings.text.stop_words = StopWords::None;
     add("no stop words".to_owned(), &of(&all_words))?;
-    let parts = Some(NGrams { min: 3, max: 3 });
-    add("with n-grams of 3".to_owned(), &of(&|settings| settings.text.ngrams = parts))?;
+    let parts = of(&|settings| settings.text.ngrams = Some(NGrams { min: 3, max: 3 }));
+    add("with n-grams of 3".to_owned(), &parts)?;
+    let index = searched.index(&parts)?;
+    let hybrid = searched.places(&index, questions, Mode::Hybrid(Fusion::default()))?;
+    rows.push(hybrid.row("hybrid, with n-grams of 3"));
+    index.close()?;
     // What follows finds the index as it was.
     searched.index(&searched.settings())?.close()?;
     Ok(Group { name: "Keyword, by the settings of BM25 and of words", rows })

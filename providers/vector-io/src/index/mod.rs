@@ -32,6 +32,10 @@ process at any moment.
 - Each vector database is a folder below `path`. Its files are described in `docs/index-format.md`.
 - The modes `vector`, `keyword` (BM25) and `hybrid` work, with filters and lifetimes. `text` says how texts are read:
   stems and stop words of 18 languages, parts of words (n-grams), and the constants of BM25.
+- Parts of words (`min_ngram: 3`) are for names and compounds that are looked for by a piece of them. They are off unless
+  asked for: a text has about five times as many terms with them, each of which many texts have, so that the words take
+  more memory and inserting and searching more time. In `bench/results/quality.md` they put the answer a little higher
+  in a search by words, but had it among the ten best for fewer of the questions that check the choice.
 - Vectors are compared by cosine; with every chunk where there are few, else with those that are near.
 - The in-process stores of Llama Stack (`inline::faiss` and others) start with it: see there.
 - As many indexes as the limit of open files allows (256 at most) stay open when they are not used; others are opened
