@@ -23,6 +23,9 @@ pub struct Spec {
     pub provider_data: &'static [&'static str],
     /// The environment variables that it reads where its configuration does not say.
     pub environment: &'static [&'static str],
+    /// Whether streams of Llama Stack's chats show the calls of its models as they are written. For
+    /// the other providers they come whole, as the reference gives them.
+    pub streams_calls: bool,
     /// What to use in its place, if it should not be used any more.
     pub deprecated: Option<&'static str>,
 }
@@ -38,6 +41,7 @@ impl Spec {
             docs: "",
             provider_data: &[],
             environment: &[],
+            streams_calls: false,
             deprecated: None,
         }
     }

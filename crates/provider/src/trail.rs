@@ -18,11 +18,14 @@ pub struct Served {
     pub model: Bytes,
     /// What its tokens cost.
     pub cost: Option<Cost>,
+    /// As its provider says it ([`Spec::streams_calls`](crate::Spec::streams_calls)).
+    pub streams_calls: bool,
 }
 
 impl Served {
+    /// One whose calls come whole in streams.
     pub fn new(provider: &str, model: &str, cost: Option<Cost>) -> Self {
-        Self { provider: visible(provider), model: visible(model), cost }
+        Self { provider: visible(provider), model: visible(model), cost, streams_calls: false }
     }
 }
 

@@ -182,7 +182,8 @@ impl Memory {
         }
         let served = self.trail.served().map(|served| {
             let (provider, model) = (served.provider.clone(), served.model.clone());
-            Arc::new(Served { provider, model, cost: None })
+            let streams_calls = served.streams_calls;
+            Arc::new(Served { provider, model, cost: None, streams_calls })
         });
         let tokens = self.trail.tokens();
         self.answers.insert(self.key, Entry { content, served, tokens }).await;

@@ -103,6 +103,11 @@ impl<A: Lifecycle + ?Sized + 'static> Instance<A> {
         self.entry.map(|entry| entry.spec.provider_data).unwrap_or_default()
     }
 
+    /// Whether streams show the calls of its models as they are written.
+    pub(crate) fn streams_calls(&self) -> bool {
+        self.entry.is_some_and(|entry| entry.spec.streams_calls)
+    }
+
     /// The provider, if a request can be given to it now.
     pub(crate) fn provider(&self) -> Result<Arc<A>> {
         if self.entry.is_none() {

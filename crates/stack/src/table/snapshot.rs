@@ -203,6 +203,9 @@ impl Ledger {
                 let cost = target.cost.or_else(|| resource.cost());
                 let instance =
                     instances.iter().find(|instance| instance.id == provider_id).map(Arc::clone);
+                let streams_calls =
+                    instance.as_ref().is_some_and(|instance| instance.streams_calls());
+                let served = Served::new(&provider_id, &resource_id, cost);
                 let key = (provider_id.clone(), resource_id.clone());
                 let load = self.loads.entry(key).or_insert_with(|| Arc::new(Load::new()));
                 let key = (id.clone(), provider_id.clone(), resource_id.clone());
@@ -212,7 +215,7 @@ impl Ledger {
                     weight: u64::try_from(target.weight.0).unwrap_or(1),
                     load: Arc::clone(load),
                     usage: Arc::clone(usage),
-                    served: Arc::new(Served::new(&provider_id, &resource_id, cost)),
+                    served: Arc::new(Served { streams_calls, ..served }),
                     provider_id,
                     resource_id,
                 }

@@ -101,6 +101,7 @@ impl Provider for Anthropic {
     const SPEC: Spec = Spec {
         docs: DOCS,
         provider_data: &[KEY],
+        streams_calls: true,
         ..Spec::new(StackApi::Inference, "remote::anthropic", "Models of Anthropic.")
     };
 

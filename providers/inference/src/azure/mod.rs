@@ -86,6 +86,7 @@ impl Provider for Azure {
     const SPEC: Spec = Spec {
         docs: DOCS,
         provider_data: &[KEY],
+        streams_calls: true,
         ..Spec::new(Api::Inference, "remote::azure", "OpenAI's models on Azure.")
     };
 

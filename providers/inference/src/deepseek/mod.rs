@@ -65,6 +65,7 @@ impl Provider for DeepSeek {
     const SPEC: Spec = Spec {
         docs: DOCS,
         provider_data: &[KEY],
+        streams_calls: true,
         ..Spec::new(Api::Inference, "remote::deepseek", "Models of DeepSeek.")
     };
 

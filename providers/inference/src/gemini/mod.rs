@@ -77,6 +77,7 @@ impl Provider for Gemini {
     const SPEC: Spec = Spec {
         docs: DOCS,
         provider_data: &[KEY],
+        streams_calls: true,
         ..Spec::new(Api::Inference, "remote::gemini", "Models of Google Gemini.")
     };
 

@@ -82,6 +82,7 @@ impl Provider for Groq {
     const SPEC: Spec = Spec {
         docs: DOCS,
         provider_data: &[KEY],
+        streams_calls: true,
         ..Spec::new(Api::Inference, "remote::groq", "Models of Groq.")
     };
 

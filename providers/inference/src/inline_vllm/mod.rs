@@ -65,6 +65,7 @@ impl Provider for InlineVllm {
     type Config = InlineVllmConfig;
     const SPEC: Spec = Spec {
         docs: DOCS,
+        streams_calls: true,
         ..Spec::new(
             Api::Inference,
             "inline::vllm",

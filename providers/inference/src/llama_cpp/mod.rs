@@ -140,6 +140,7 @@ impl Provider for LlamaCpp {
     type Config = LlamaCppConfig;
     const SPEC: Spec = Spec {
         docs: DOCS,
+        streams_calls: true,
         ..Spec::new(
             Api::Inference,
             "inline::llama-cpp",

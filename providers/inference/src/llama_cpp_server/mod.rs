@@ -64,6 +64,7 @@ impl Provider for LlamaCppServer {
     type Config = LlamaCppServerConfig;
     const SPEC: Spec = Spec {
         docs: DOCS,
+        streams_calls: true,
         ..Spec::new(
             Api::Inference,
             "remote::llama-cpp-server",

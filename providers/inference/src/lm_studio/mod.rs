@@ -65,6 +65,7 @@ impl Provider for LmStudio {
     type Config = LmStudioConfig;
     const SPEC: Spec = Spec {
         docs: DOCS,
+        streams_calls: true,
         ..Spec::new(Api::Inference, "remote::lm-studio", "Models of LM Studio.")
     };
 

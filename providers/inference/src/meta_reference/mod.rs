@@ -102,6 +102,7 @@ impl Provider for MetaReference {
     type Config = MetaReferenceConfig;
     const SPEC: Spec = Spec {
         docs: DOCS,
+        streams_calls: true,
         ..Spec::new(
             Api::Inference,
             "inline::meta-reference",

@@ -79,6 +79,7 @@ impl Provider for MetaReferenceQuantized {
     type Config = MetaReferenceQuantizedConfig;
     const SPEC: Spec = Spec {
         docs: DOCS,
+        streams_calls: true,
         ..Spec::new(
             Api::Inference,
             "inline::meta-reference-quantized",

@@ -83,6 +83,7 @@ impl Provider for Mistral {
     const SPEC: Spec = Spec {
         docs: DOCS,
         provider_data: &[KEY],
+        streams_calls: true,
         ..Spec::new(Api::Inference, "remote::mistral", "Models of Mistral AI.")
     };
 

@@ -95,6 +95,7 @@ impl Provider for OpenAi {
         docs: DOCS,
         provider_data: &[KEY],
         environment: &[BASE_URL],
+        streams_calls: true,
         ..Spec::new(Api::Inference, "remote::openai", "Models of OpenAI.")
     };
 

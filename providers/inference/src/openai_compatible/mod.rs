@@ -78,6 +78,7 @@ impl Provider for OpenAiCompatible {
     const SPEC: Spec = Spec {
         docs: DOCS,
         provider_data: &[KEY],
+        streams_calls: true,
         ..Spec::new(
             Api::Inference,
             "remote::openai-compatible",

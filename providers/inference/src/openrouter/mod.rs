@@ -61,6 +61,7 @@ impl Provider for OpenRouter {
     const SPEC: Spec = Spec {
         docs: DOCS,
         provider_data: &[KEY],
+        streams_calls: true,
         ..Spec::new(Api::Inference, "remote::openrouter", "Models of many vendors by OpenRouter.")
     };
 

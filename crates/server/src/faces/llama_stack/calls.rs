@@ -29,6 +29,11 @@ impl RawCall {
         })
     }
 
+    /// Whether it has been begun as text.
+    pub(super) fn is_named(&self) -> bool {
+        !self.name.is_empty()
+    }
+
     /// The call as text, for a client that must be told about a call that cannot be understood.
     pub(super) fn raw(&self) -> String {
         let call = UnparsedToolCall {
@@ -52,7 +57,9 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    pub(super) fn add(&mut self, piece: FunctionToolCall) {
+    /// Takes a piece, and gives what it adds to its call as text: the name with a bracket, then the
+    /// arguments. Nothing as long as the call has no name.
+    pub(super) fn add(&mut self, piece: FunctionToolCall) -> String {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         self.bytes +=
             length(&piece.id) + length(&piece.function.name) + length(&piece.function.arguments);
@@ -71,13 +78,15 @@ impl Assembly {
         {
             call.id = id;
         }
-        if let Some(name) = name
-            && call.name.is_empty()
-        {
-            call.name = name;
-        }
-        if let Some(arguments) = piece.function.arguments {
-            call.arguments.push_str(&arguments);
+        let piece = piece.function.arguments.unwrap_or_default();
+        call.arguments.push_str(&piece);
+        match name {
+            Some(name) if call.name.is_empty() => {
+                call.name = name;
+                format!("{}({}", call.name, call.arguments)
+            }
+            _ if call.name.is_empty() => String::new(),
+            _ => piece,
         }
     }
 
@@ -171,6 +180,21 @@ mod tests {
         ]));
         assert_eq!(calls.len(), 1);
         assert_eq!((calls[0].name.as_str(), calls[0].arguments.as_str()), ("f", "{}"));
+    }
+
+    #[test]
+    fn pieces_are_text_once_the_call_has_a_name() {
+        let mut assembly = Assembly::default();
+        let pieces = json!([
+            { "index": 0, "id": "a", "function": { "arguments": "{" } },
+            { "index": 0, "function": { "name": "f", "arguments": "\"x\":" } },
+            { "index": 0, "function": { "name": "f", "arguments": "1}" } },
+            { "index": 0, "function": {} },
+        ]);
+        let pieces =
+            Vec::<FunctionToolCall>::from_json(pieces).expect("the pieces are well formed");
+        let texts: Vec<String> = pieces.into_iter().map(|piece| assembly.add(piece)).collect();
+        assert_eq!(texts, ["", "f({\"x\":", "1}", ""]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use chaski_api::{
     openai::ChatRequest,
 };
 use chaski_provider::{Context, Counted, Inference, Payload, Reply};
+use std::sync::Arc;
 
 /// Generates the next message of a chat with `model`, the one that the request names.
 ///
@@ -45,7 +46,8 @@ pub(crate) async fn chat_completion(
     let account = Account::open(model, cx, move || tokens::of_chat(&messages, format));
     match inference.chat(cx, body).await? {
         Reply::Stream(events) => {
-            Ok(Reply::Stream(translated(events, ChatEvents::new(offered), account)))
+            let events_of_chat = ChatEvents::new(offered, Arc::clone(&cx.trail));
+            Ok(Reply::Stream(translated(events, events_of_chat, account)))
         }
         Reply::Full(payload) => {
             let completion = payload.into_value()?;

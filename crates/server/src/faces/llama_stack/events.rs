@@ -10,19 +10,24 @@ use chaski_api::{
     },
     openai::{ChatChunk, ChatChunkChoice},
 };
-use chaski_provider::Payload;
+use chaski_provider::{Payload, Trail};
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 /// Translates a chat stream.
 ///
 /// Text comes through at once. Calls come whole, one event each, in their order, when the upstream
-/// is done. A text that begins with the python tag is a call being written: its pieces come as
+/// is done; where the provider says so, what is written of them comes before as text, as with the
+/// reference. A text that begins with the python tag is a call being written: its pieces come as
 /// pieces of a call.
 #[derive(Debug, Default)]
 pub(super) struct ChatEvents {
     /// The names of the tools that are offered.
     offered: Vec<String>,
+    /// Says who answers, once there is an event.
+    trail: Arc<Trail>,
+    /// Whether calls are shown as they are written; known with the first piece of one.
+    shows_pieces: Option<bool>,
     started: bool,
     /// The text so far.
     text: String,
@@ -33,8 +38,8 @@ pub(super) struct ChatEvents {
 }
 
 impl ChatEvents {
-    pub(super) fn new(offered: Vec<String>) -> Self {
-        Self { offered, ..Self::default() }
+    pub(super) fn new(offered: Vec<String>, trail: Arc<Trail>) -> Self {
+        Self { offered, trail, ..Self::default() }
     }
 
     fn start(&mut self, out: &mut VecDeque<ChatStreamChunk>) {
@@ -49,12 +54,22 @@ impl ChatEvents {
         if !piece.is_empty() {
             self.piece(piece, sampling::chat_logprobs(choice.logprobs), out);
         }
-        for call in choice.delta.tool_calls.unwrap_or_default() {
-            self.calls.add(call);
+        for piece in choice.delta.tool_calls.unwrap_or_default() {
+            let text = self.calls.add(piece);
+            if self.shows_pieces() && !text.is_empty() {
+                let delta = call(text.into(), ToolCallParseStatus::InProgress);
+                out.push_back(event(ChatEventType::Progress, delta, None, None));
+            }
         }
         if choice.finish_reason.is_some() {
             self.finish = choice.finish_reason;
         }
+    }
+
+    fn shows_pieces(&mut self) -> bool {
+        let trail = &self.trail;
+        let served = || trail.served().is_some_and(|served| served.streams_calls);
+        *self.shows_pieces.get_or_insert_with(served)
     }
 
     fn piece(
@@ -110,14 +125,21 @@ impl Translation for ChatEvents {
 
     fn end(&mut self, metrics: Vec<MetricInResponse>, out: &mut VecDeque<ChatStreamChunk>) {
         self.start(out);
-        let mut called = false;
-        for raw in std::mem::take(&mut self.calls).into_calls() {
-            called = true;
+        let calls = std::mem::take(&mut self.calls).into_calls();
+        let mut called = !calls.is_empty();
+        let shows_pieces = called && self.shows_pieces();
+        let reason = answer::stop_reason(self.finish.as_deref(), called);
+        for raw in calls {
+            if shows_pieces && raw.is_named() {
+                let delta = call(Value::from(")"), ToolCallParseStatus::InProgress);
+                out.push_back(event(ChatEventType::Progress, delta, None, None));
+            }
             let delta = match raw.parse() {
                 Ok(parsed) => whole(&parsed),
                 Err(_) => call(raw.raw().into(), ToolCallParseStatus::Failed),
             };
-            out.push_back(event(ChatEventType::Progress, delta, None, None));
+            let reason = shows_pieces.then_some(reason);
+            out.push_back(event(ChatEventType::Progress, delta, None, reason));
         }
         if let Some(tagged) = self.tagged.take() {
             let parsed = python_tag::calls(&tagged, &self.offered);

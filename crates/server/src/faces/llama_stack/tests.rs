@@ -21,6 +21,7 @@ use std::sync::Mutex;
 
 mod metrics;
 mod own_ways;
+mod pieces;
 
 /// Answers with what it was given: one value, or events when a stream is asked for.
 struct Scripted {

@@ -61,6 +61,31 @@ async fn a_tool_of_the_server_runs_and_its_answer_goes_to_the_model() {
 }
 
 #[tokio::test]
+async fn a_call_is_passed_on_as_it_is_written_and_made_once() {
+    let spelled = Said::Spelled("add".to_owned(), json!({ "a": 1 }));
+    let world = World::new(json!({ "toolgroups": ["my::math"] }), [spelled, text(&["one"])]).await;
+    let events = world.turn("add").await;
+    let deltas = events.events.iter().filter_map(|chunk| match &chunk.event.payload {
+        TurnEventPayload::StepProgress(step) if step.step_type == StepType::Inference => {
+            Some(serde_json::to_value(&step.delta).unwrap())
+        }
+        TurnEventPayload::StepProgress(_)
+        | TurnEventPayload::StepStart(_)
+        | TurnEventPayload::StepComplete(_)
+        | TurnEventPayload::TurnComplete(_)
+        | TurnEventPayload::TurnAwaitingInput(_) => None,
+    });
+    let deltas: Vec<Value> = deltas.collect();
+    let written: Vec<&str> =
+        deltas.iter().filter_map(|delta| delta["tool_call"].as_str()).collect();
+    assert_eq!(written, ["add(", "{\"a\":1}", ")"]);
+    assert_eq!(deltas[3]["parse_status"], "succeeded");
+    assert_eq!(deltas[3]["tool_call"]["call_id"], "call1");
+    assert_eq!(world.invoked().len(), 1);
+    assert_eq!(executions(&events.turn()).len(), 1);
+}
+
+#[tokio::test]
 async fn independent_calls_run_side_by_side_and_are_told_in_order() {
     let world = World::new(
         json!({ "toolgroups": ["my::math"] }),

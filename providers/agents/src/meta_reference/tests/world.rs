@@ -31,6 +31,8 @@ use std::{
 pub(super) enum Said {
     Text(Vec<String>),
     Calls(Vec<(String, Value)>),
+    /// A call that is shown as it is written.
+    Spelled(String, Value),
     /// Calls with which the limit of tokens is reached.
     Cut(Vec<(String, Value)>),
     /// A call of a tool with arguments that are no JSON.
@@ -95,6 +97,20 @@ impl Script {
                     json!({ "type": "tool_call", "tool_call": call, "parse_status": "succeeded" }),
                 )
             })),
+            Said::Spelled(name, arguments) => {
+                let call = |call: Value, status: &str| {
+                    progress(json!({
+                        "type": "tool_call", "tool_call": call, "parse_status": status,
+                    }))
+                };
+                for written in [format!("{name}("), arguments.to_string(), ")".to_owned()] {
+                    chunks.push(call(written.into(), "in_progress"));
+                }
+                let call_id = self.call(name, arguments);
+                let whole =
+                    json!({ "call_id": call_id, "tool_name": name, "arguments": arguments });
+                chunks.push(call(whole, "succeeded"));
+            }
             Said::Unreadable(name, arguments) => {
                 let call = UnparsedToolCall {
                     call_id: self.call(name, &json!({})),
@@ -144,6 +160,7 @@ impl Chat for Script {
             Said::Stuck => all.chain(stream::pending()).boxed(),
             Said::Text(_)
             | Said::Calls(_)
+            | Said::Spelled(..)
             | Said::Cut(_)
             | Said::Unreadable(..)
             | Said::Failure => all.boxed(),
