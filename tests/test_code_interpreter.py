@@ -104,6 +104,22 @@ def test_documents_of_a_turn_are_files(client):
     assert answers(turn) == ["completed\n[stdout]\n[('.csv', 'a,b\\n1,2\\n')]\n[/stdout]"]
 
 
+def test_files_go_in_and_come_back_byte_for_byte(client):
+    table = "number,square\n" + "".join(f"{number},{number**2}\n" for number in range(60_000))
+    image = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4096
+    files = [("text/csv", table.encode()), ("image/png", image)]
+    documents = [
+        {"content": {"uri": f"data:{kind};base64,{base64.b64encode(content).decode()}"}, "mime_type": kind} for kind, content in files
+    ]
+    assistant = coder(client)
+    code = "import os\nfor name in os.listdir():\n    open('copy' + name[8:], 'wb').write(open(name, 'rb').read())\nNone"
+    turn = assistant.create_turn(**say(code, documents=documents), session_id=assistant.create_session("copies"))
+    made = {file["name"]: file for file in turn.to_dict()["output_attachments"]}
+    assert made["copy.csv"]["content"] == table
+    assert base64.b64decode(made["copy.png"]["content"]["image"]["data"]) == image
+    assert {name: file["mime_type"] for name, file in made.items()} == {"copy.csv": "text/csv", "copy.png": "image/png"}
+
+
 def test_images_come_back_as_images(client):
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
     content = run(client, f"import base64\nopen('p.png', 'wb').write(base64.b64decode('{pixel}'))\nNone")

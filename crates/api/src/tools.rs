@@ -1,6 +1,9 @@
 //! Tools that run in the server, and the groups that they are registered in.
 
-use crate::inference::{InterleavedContent, Parameters, ToolDefinition, ToolParamDefinition, Url};
+use crate::{
+    inference::{InterleavedContent, Parameters, ToolDefinition, ToolParamDefinition, Url},
+    retrieval::RagSource,
+};
 use serde_json::{Map, Value};
 
 crate::wire! {
@@ -98,6 +101,18 @@ crate::wire! {
         pub data: Vec<Tool>,
     }
 
+    /// A file that a tool made. `attachments` in the metadata of its answer lists them.
+    pub struct ToolAttachment {
+        /// Its name, which may have folders in it.
+        pub name: String,
+        /// Its media type.
+        pub mime_type: String,
+        /// Its size in bytes.
+        pub bytes: i64,
+        /// What it contains: a text, an image, or a `data:` URL. Nothing where that is too much.
+        pub content: Option<RagSource>,
+    }
+
     /// What a tool answered.
     pub struct ToolInvocationResult {
         /// The answer.
@@ -110,6 +125,9 @@ crate::wire! {
         pub metadata: Option<Map<String, Value>>,
     }
 }
+
+/// The key of the metadata of a tool's answer with the files that it made.
+pub const ATTACHMENTS: &str = "attachments";
 
 /// The key of the metadata of a tool with the JSON schema of its arguments.
 pub const INPUT_SCHEMA: &str = "input_schema";

@@ -36,9 +36,23 @@ pub fn data_url(address: &str) -> Result<(String, Bytes)> {
     }
 }
 
+/// The `data:` URL of a file, in base64. The media type is one without commas.
+pub fn data_url_of(media_type: &str, content: &[u8]) -> String {
+    let mut url = format!("data:{media_type};base64,");
+    BASE64_STANDARD.encode_string(content, &mut url);
+    url
+}
+
 #[cfg(test)]
 mod tests {
-    use super::data_url;
+    use super::{data_url, data_url_of};
+
+    #[test]
+    fn files_come_back_from_their_urls() {
+        let content: Vec<u8> = (0..=255).collect();
+        let (media_type, read) = data_url(&data_url_of("image/png", &content)).unwrap();
+        assert_eq!((media_type.as_str(), &read[..]), ("image/png", &content[..]));
+    }
 
     #[test]
     fn data_urls_are_decoded() {

@@ -12,6 +12,7 @@ mod deps;
 mod documents;
 mod entry;
 mod inference;
+mod media_types;
 mod resource;
 mod routers;
 mod safety;
@@ -28,7 +29,7 @@ pub use agents::{Agents, AgentsProvider, Chat, TurnReply};
 pub use aws::{AwsApi, AwsConfig};
 pub use context::{ApiHeaders, CacheControl, Context, Principal, ProviderData};
 pub use cpu::Cpu;
-pub use data_url::data_url;
+pub use data_url::{data_url, data_url_of};
 pub use dataset_io::{DatasetIo, DatasetIoProvider, Datasets, Declarer, RowRange};
 pub use deps::{Deps, Environment, Tasks};
 pub use documents::{DocumentFile, Documents};
@@ -36,6 +37,7 @@ pub use entry::{Build, Entry, Provider, ProviderConfig, Spec};
 pub use inference::{
     ChatReply, EmbeddingReply, Inference, InferenceProvider, MessagesReply, RerankReply, TextReply,
 };
+pub use media_types::{file_ending, media_type};
 pub use resource::{Hosts, Lifecycle, Resource};
 pub use routers::Routers;
 pub use safety::{Safety, SafetyProvider, Shields};

@@ -15,9 +15,8 @@ use std::{
 /// The deepest folder in a folder that is looked into.
 const DEPTH: usize = 32;
 
-/// Bytes of a file that are returned, and of all files of a call.
-const CONTENT_BYTES: u64 = 1 << 20;
-const ALL_CONTENT_BYTES: u64 = 4 << 20;
+/// Bytes of the files of a call together that are returned. What does not fit is named only.
+pub const RETURNED_BYTES: u64 = 8 << 20;
 
 /// The files of a call that are listed.
 const LISTED: usize = 64;
@@ -161,7 +160,7 @@ impl Folder {
 
     /// The files that are new or changed since then, with what they hold.
     pub(crate) fn produced(&self, before: &Snapshot, limits: &Limits) -> Vec<ProducedFile> {
-        let mut left = ALL_CONTENT_BYTES;
+        let mut left = RETURNED_BYTES;
         let mut files = Vec::new();
         for (path, stamp) in self.snapshot(limits).0 {
             if before.0.get(&path) == Some(&stamp) {
@@ -171,7 +170,7 @@ impl Folder {
                 break;
             }
             let name = path.strip_prefix(self.work()).unwrap_or(&path);
-            let content = (stamp.bytes <= CONTENT_BYTES.min(left)).then(|| read(&path)).flatten();
+            let content = (stamp.bytes <= left).then(|| read(&path, left)).flatten();
             let read = content.as_ref().map_or(0, Vec::len);
             left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
             let name = name.to_string_lossy().into_owned();
@@ -219,15 +218,15 @@ fn walk(root: &Path, most: usize, mut visit: impl FnMut(PathBuf, &Metadata)) -> 
     deepest
 }
 
-/// A regular file; nothing if it is no such file any more.
-fn read(path: &Path) -> Option<Vec<u8>> {
+/// A regular file, of at most so many bytes; nothing if it is no such file any more.
+fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
     if !file.metadata().ok()?.is_file() {
         return None;
     }
     let mut content = Vec::new();
-    file.take(CONTENT_BYTES).read_to_end(&mut content).ok()?;
+    file.take(most).read_to_end(&mut content).ok()?;
     Some(content)
 }
 
@@ -314,7 +313,7 @@ mod tests {
         symlink(outside.path(), folder.work().join("a.txt")).unwrap();
         symlink("/etc", folder.work().join("etc")).unwrap();
         assert_eq!(folder.produced(&before, &Limits::default()), []);
-        assert_eq!(read(&folder.work().join("a.txt")), None);
+        assert_eq!(read(&folder.work().join("a.txt"), RETURNED_BYTES), None);
         folder.place("a.txt", b"mine").unwrap();
         assert_eq!(fs::read_to_string(outside.path()).unwrap(), "secret");
         let produced = folder.produced(&before, &Limits::default());
@@ -331,6 +330,26 @@ mod tests {
         assert_eq!(fs::read_to_string(folder.work().join("a.txt")).unwrap(), "changed");
         folder.place("a.txt", b"two").unwrap();
         assert_eq!(fs::read_to_string(folder.work().join("a.txt")).unwrap(), "two");
+    }
+
+    #[test]
+    fn files_are_returned_until_they_are_too_many_bytes_together() {
+        let folder = Folder::new().unwrap();
+        let before = folder.snapshot(&Limits::default());
+        let half = vec![7; usize::try_from(RETURNED_BYTES / 2).unwrap()];
+        for name in ["a", "b", "c"] {
+            fs::write(folder.work().join(name), &half).unwrap();
+        }
+        fs::write(folder.work().join("d"), "").unwrap();
+        let produced = folder.produced(&before, &Limits::default());
+        let known: Vec<(u64, Option<&Vec<u8>>)> =
+            produced.iter().map(|file| (file.bytes, file.content.as_ref())).collect();
+        let bytes = RETURNED_BYTES / 2;
+        let empty = Vec::new();
+        assert_eq!(
+            known,
+            [(bytes, Some(&half)), (bytes, Some(&half)), (bytes, None), (0, Some(&empty))]
+        );
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod python;
 mod starter;
 
 pub use confine::run_confined;
+pub use folder::RETURNED_BYTES;
 pub use interpreter::{Interpreter, InterpreterOptions};
 pub use launcher::{Launcher, RUN_CONFINED};
 pub use limits::Limits;

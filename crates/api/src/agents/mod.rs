@@ -75,6 +75,8 @@ crate::wire! {
         pub content: RagSource,
         /// Its media type.
         pub mime_type: String,
+        /// Its name, which may have folders in it.
+        pub name: Option<String>,
     }
 
     /// What a step is.

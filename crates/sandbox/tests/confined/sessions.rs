@@ -127,3 +127,19 @@ fn code_that_is_too_long_is_refused() {
     let error = interpreter.run(None, &job, &AtomicBool::new(false)).unwrap_err();
     assert!(error.message.contains("at most 1048576 bytes"), "{}", error.message);
 }
+
+#[test]
+fn files_go_in_and_come_back_byte_for_byte() {
+    let interpreter = with(limits());
+    let table = "1,2\n".repeat(300_000).into_bytes();
+    let image: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+    let files = vec![("in.csv".to_owned(), table.clone()), ("in.png".to_owned(), image.clone())];
+    let code = "for end in ['csv', 'png']:\n    \
+                open('out.' + end, 'wb').write(open('in.' + end, 'rb').read())"
+        .to_owned();
+    let job = Job { code, files };
+    let outcome = interpreter.run(None, &job, &AtomicBool::new(false)).unwrap();
+    let made: Vec<(&str, Option<&Vec<u8>>)> =
+        outcome.files.iter().map(|file| (file.name.as_str(), file.content.as_ref())).collect();
+    assert_eq!(made, [("out.csv", Some(&table)), ("out.png", Some(&image))]);
+}

@@ -2,6 +2,7 @@
 //! for which the turn waits.
 
 use super::{
+    attachments,
     run::{Flow, Run, completed, json, new_id, now},
     toolset::{CODE_INTERPRETER, KNOWLEDGE_SEARCH, ServerTool, Target},
     watch::Repetition,
@@ -142,8 +143,9 @@ impl Run {
             };
             self.send(TurnEventPayload::StepProgress(progress)).await?;
             let Some(result) = results.next().await else { break };
-            let (content, metadata) = result?;
+            let (content, mut metadata) = result?;
             let content = bounded(content);
+            attachments::fit(&mut metadata, &mut self.attachments_left);
             self.stored.usage.calls += i64::from(started.counts);
             let response = ToolResponse {
                 call_id: call.call_id.clone(),

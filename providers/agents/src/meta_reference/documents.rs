@@ -1,48 +1,18 @@
 //! The documents of a turn: what they say, and where it goes.
 
+use super::run::new_id;
 use chaski_api::{
     Error, Result,
     agents::Document,
-    inference::InterleavedContent,
+    inference::{ContentItem, InterleavedContent},
     retrieval::{RagDocument, RagSource},
 };
-use chaski_provider::{Deps, data_url};
-use serde_json::Map;
+use chaski_provider::{Deps, data_url, data_url_of, file_ending};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-/// The largest document that goes into a context or to the code interpreter, in bytes.
+/// The largest document at an address that goes into a context or to the code interpreter, in bytes.
 const LARGEST: usize = 4 << 20;
-
-/// The endings of files of text, by their media types.
-const ENDINGS: [(&str, &str); 20] = [
-    ("application/csv", "csv"),
-    ("application/javascript", "js"),
-    ("application/json", "json"),
-    ("application/jsonl", "jsonl"),
-    ("application/sql", "sql"),
-    ("application/toml", "toml"),
-    ("application/x-ndjson", "jsonl"),
-    ("application/x-yaml", "yaml"),
-    ("application/xml", "xml"),
-    ("application/yaml", "yaml"),
-    ("image/svg+xml", "svg"),
-    ("text/css", "css"),
-    ("text/csv", "csv"),
-    ("text/html", "html"),
-    ("text/javascript", "js"),
-    ("text/markdown", "md"),
-    ("text/tab-separated-values", "tsv"),
-    ("text/x-python", "py"),
-    ("text/xml", "xml"),
-    ("text/yaml", "yaml"),
-];
-
-/// The ending of the name of a file of this media type, by which programs know what it is.
-pub(super) fn ending(media_type: &str) -> &'static str {
-    let bare = media_type.split(';').next().unwrap_or_default().trim();
-    let known = ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(bare));
-    known.map_or("txt", |(_, ending)| ending)
-}
 
 /// Where a document is, if it is not text.
 fn address(document: &Document) -> Option<&str> {
@@ -63,31 +33,64 @@ fn address(document: &Document) -> Option<&str> {
 /// # Errors
 /// `InvalidRequest` for an address that may not or cannot be fetched, and for what is no text.
 pub(super) async fn text(deps: &Deps, document: &Document) -> Result<String> {
-    let Some(address) = address(document) else {
-        return match &document.content {
-            RagSource::Content(content) => content.texts("\n").ok_or_else(|| {
-                Error::invalid("`documents` may hold texts and addresses, no images")
-            }),
-            RagSource::Url(_) => Ok(String::new()),
-        };
-    };
-    if address.starts_with("data:") {
-        return of_data(address);
-    }
-    let fetched = deps.http.fetch_guarded(address, LARGEST).await?;
-    String::from_utf8(fetched.body.into()).map_err(|_| {
-        Error::invalid(format!(
-            "the document at `{address}` is no text; offer the tool `knowledge_search` to the agent, \
-             which reads other formats"
-        ))
+    String::from_utf8(bytes(deps, document).await?).map_err(|_| {
+        Error::invalid(
+            "a document in `documents` is no text; offer the tool `knowledge_search` or \
+             `code_interpreter` to the agent, which take other formats",
+        )
     })
 }
 
-fn of_data(address: &str) -> Result<String> {
-    let wrong =
-        |why: &str| Error::invalid(format!("a document in `documents` cannot be read: {why}"));
-    let (_, bytes) = data_url(address).map_err(|error| wrong(&error.message))?;
-    String::from_utf8(bytes.into()).map_err(|_| wrong("its `data:` URL is no text"))
+/// A document as a file for code: its name, and what is in it, as the code interpreter takes it.
+///
+/// # Errors
+/// `InvalidRequest` for an address that may not or cannot be fetched, and for what is no file.
+pub(super) async fn file(deps: &Deps, document: &Document) -> Result<(String, Value)> {
+    let bytes = bytes(deps, document).await?;
+    let ending = file_ending(&document.mime_type);
+    let (ending, content) = match String::from_utf8(bytes) {
+        Ok(text) => (ending.unwrap_or("txt"), text.into()),
+        Err(error) => {
+            let uri = data_url_of("application/octet-stream", error.as_bytes());
+            (ending.unwrap_or("bin"), json!({ "uri": uri }))
+        }
+    };
+    Ok((format!("{}.{ending}", &new_id()[..8]), content))
+}
+
+/// What is in a document.
+async fn bytes(deps: &Deps, document: &Document) -> Result<Vec<u8>> {
+    if let Some(address) = address(document) {
+        return at(deps, address).await;
+    }
+    let RagSource::Content(content) = &document.content else { return Ok(Vec::new()) };
+    if let InterleavedContent::Item(ContentItem::Image(item)) = content {
+        return match (&item.image.url, &item.image.data) {
+            (Some(url), _) => at(deps, &url.uri).await,
+            (None, Some(data)) => of_data(&format!("data:;base64,{data}")),
+            (None, None) => Err(Error::invalid(
+                "a document in `documents` is an image without `url` and `data`",
+            )),
+        };
+    }
+    let text = content.texts("\n").ok_or_else(|| {
+        Error::invalid("a document in `documents` may be one image, or texts, and not both")
+    })?;
+    Ok(text.into_bytes())
+}
+
+async fn at(deps: &Deps, address: &str) -> Result<Vec<u8>> {
+    if address.starts_with("data:") {
+        return of_data(address);
+    }
+    Ok(deps.http.fetch_guarded(address, LARGEST).await?.body.into())
+}
+
+fn of_data(address: &str) -> Result<Vec<u8>> {
+    let (_, bytes) = data_url(address).map_err(|error| {
+        Error::invalid(format!("a document in `documents` cannot be read: {}", error.message))
+    })?;
+    Ok(bytes.into())
 }
 
 /// The documents as the RAG tool takes them.
@@ -108,27 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_named_by_their_media_type() {
-        for (media_type, wanted) in [
-            ("text/csv", "csv"),
-            ("Text/CSV; charset=utf-8", "csv"),
-            ("application/json", "json"),
-            ("text/plain", "txt"),
-            ("../../etc", "txt"),
-            ("", "txt"),
-        ] {
-            assert_eq!(ending(media_type), wanted, "{media_type}");
-        }
-    }
-
-    #[test]
     fn data_urls_are_decoded_and_wrong_ones_named() {
-        assert_eq!(of_data("data:text/plain;base64,aGk=").unwrap(), "hi");
-        assert_eq!(of_data("data:text/plain,a%20b").unwrap(), "a b");
+        assert_eq!(of_data("data:text/plain;base64,aGk=").unwrap(), b"hi");
+        assert_eq!(of_data("data:text/plain,a%20%FF").unwrap(), b"a \xff");
         for (data, why) in [
             ("data:text/plain", "has no comma in front of the data"),
             ("data:text/plain;base64,!", "is not base64"),
-            ("data:text/plain,%FF", "is no text"),
         ] {
             assert!(of_data(data).unwrap_err().message.ends_with(why), "{data}");
         }

@@ -1,5 +1,6 @@
 //! Agents that keep their sessions, as those of the reference, in a SQLite database.
 
+mod attachments;
 mod budget;
 mod calls;
 mod documents;
@@ -31,6 +32,7 @@ use chaski_provider::{
     Agents, AgentsProvider, Context, Deps, Lifecycle, Provider, ProviderConfig, Spec, TurnReply,
 };
 use chaski_store::{Batch, Condition, Database, Held, Owner, Place, SqliteRows};
+use journal::Kept;
 use records::{SCHEMA, StoredAgent, StoredEntry, StoredSession, StoredTurn, TurnState};
 use run::{new_id, now};
 use serde_json::{Value, json};
@@ -61,7 +63,10 @@ caller who made it.
   made again, and after six the turn ends.
 - A call whose id the turn has seen gets a new one.
 - Documents go into a vector database of the session where the agent has `knowledge_search`, to the code interpreter as
-  files, and otherwise into the context of the last message. With the session, or its agent, they are removed.
+  files, byte for byte, and otherwise into the context of the last message. With the session, or its agent, they are removed.
+- Files that tools make are `attachments` in the metadata of the tool's answer in its step, and `output_attachments` of the
+  turn, by their names; of two with one name the later one is there. The files of a turn have at most 16 MiB, those of a
+  session 64 MiB: what is more is named, with no `content`.
 - `stream: false` answers the whole turn.
 ";
 
@@ -165,6 +170,13 @@ impl MetaReference {
     async fn agent(&self, owner: &Owner, id: &str) -> Result<Held<StoredAgent>> {
         let agent = self.database.get::<StoredAgent>(owner, id).await?;
         agent.ok_or_else(|| Error::not_found(format!("Could not find agent config for {id}")))
+    }
+
+    /// The turn that a request names, if there is one.
+    async fn turn_of(&self, owner: &Owner, request: &TurnRequest) -> Result<Option<StoredTurn>> {
+        let kept = self.turn(owner, &request.session_id, &request.turn_id).await?;
+        let of_agent = kept.filter(|kept| kept.row.record.agent_id == request.agent_id);
+        Ok(of_agent.map(Kept::whole))
     }
 
     async fn session(
@@ -287,7 +299,7 @@ impl Agents for MetaReference {
             // The caller was told that it failed; it can still be read by its id.
             None => kept.row.record.state != TurnState::Failed,
         });
-        let turns: Vec<Turn> = shown.map(|kept| kept.whole().turn).collect();
+        let turns = shown.map(|kept| attachments::shown(kept.whole().turn)).collect();
         Ok(Session { turns, ..held.record.session })
     }
 
@@ -314,18 +326,17 @@ impl Agents for MetaReference {
     }
 
     async fn get_turn(&self, cx: &Context, request: TurnRequest) -> Result<Option<Turn>> {
-        let TurnRequest { agent_id, session_id, turn_id } = request;
-        let kept = self.turn(&cx.owner(), &session_id, &turn_id).await?;
-        Ok(kept.filter(|kept| kept.row.record.agent_id == agent_id).map(|kept| kept.whole().turn))
+        let turn = self.turn_of(&cx.owner(), &request).await?;
+        Ok(turn.map(|turn| attachments::shown(turn.turn)))
     }
 
     async fn get_step(&self, cx: &Context, request: StepRequest) -> Result<AgentStepResponse> {
         let StepRequest { agent_id, session_id, turn_id, step_id } = request;
         let request = TurnRequest { agent_id, session_id, turn_id };
-        let Some(turn) = self.get_turn(cx, request).await? else {
+        let Some(turn) = self.turn_of(&cx.owner(), &request).await? else {
             return Err(Error::not_found("the turn of the step cannot be found"));
         };
-        let found: Option<Step> = turn.steps.into_iter().find(|step| step.id() == step_id);
+        let found: Option<Step> = turn.turn.steps.into_iter().find(|step| step.id() == step_id);
         let step = found.ok_or_else(|| {
             Error::not_found(format!("Provided step_id {step_id} could not be found"))
         })?;

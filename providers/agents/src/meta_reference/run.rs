@@ -4,7 +4,7 @@
 //! database.
 
 use super::{
-    Busy,
+    Busy, attachments,
     budget::Clock,
     gathered::Gathered,
     history,
@@ -67,6 +67,8 @@ pub(super) struct Run {
     pub(super) vector_db: Option<String>,
     pub(super) events: mpsc::Sender<Result<TurnStreamChunk>>,
     pub(super) clock: Clock,
+    /// How many bytes the files may still have that tools make.
+    pub(super) attachments_left: usize,
     /// Keeps the session for this turn until its end is known.
     pub(super) busy: Option<Busy>,
 }
@@ -134,7 +136,7 @@ impl Run {
         if let Some(step) = step {
             self.send(completed(step)).await?;
         }
-        let turn = self.stored.turn.clone();
+        let turn = attachments::shown(self.stored.turn.clone());
         self.send(if waits {
             TurnEventPayload::TurnAwaitingInput(TurnAwaitingInput { turn })
         } else {

@@ -1,7 +1,7 @@
 //! How turns begin, and how they go on.
 
 use super::{
-    Busy, MetaReference,
+    Busy, MetaReference, attachments,
     budget::Clock,
     documents, history,
     journal::{Journal, Kept},
@@ -182,28 +182,25 @@ impl MetaReference {
             };
             tools.insert_documents(cx, request).await?;
         }
-        if !searches || runs_code {
+        if runs_code {
+            let mut names = Vec::with_capacity(documents.len());
+            for document in documents {
+                let (name, content) = documents::file(&self.deps, document).await?;
+                names.push(format!("`{name}`"));
+                stored.files.insert(name, content);
+            }
+            let context = format!(
+                "The user attached files, which code that `{CODE_INTERPRETER}` runs finds in its \
+                 folder: {}",
+                names.join(", ")
+            );
+            history::add_context(&mut stored.turn.input_messages, &context);
+        } else if !searches {
             let mut texts = Vec::with_capacity(documents.len());
             for document in documents {
                 texts.push(documents::text(&self.deps, document).await?);
             }
-            if runs_code {
-                let mut names = Vec::with_capacity(texts.len());
-                for (text, document) in texts.into_iter().zip(documents) {
-                    let ending = documents::ending(&document.mime_type);
-                    let name = format!("{}.{ending}", &new_id()[..8]);
-                    names.push(format!("`{name}`"));
-                    stored.files.insert(name, text.into());
-                }
-                let context = format!(
-                    "The user attached files, which code that `{CODE_INTERPRETER}` runs finds in its \
-                     folder: {}",
-                    names.join(", ")
-                );
-                history::add_context(&mut stored.turn.input_messages, &context);
-            } else {
-                history::add_context(&mut stored.turn.input_messages, &texts.join("\n"));
-            }
+            history::add_context(&mut stored.turn.input_messages, &texts.join("\n"));
         }
         Ok(())
     }
@@ -240,8 +237,10 @@ impl MetaReference {
         begun: Begun,
         stream: bool,
     ) -> Result<TurnReply> {
-        let Prepared { config, toolset, before, session, busy } = prepared;
+        let Prepared { config, toolset, mut before, session, busy } = prepared;
         let Begun { stored, journal, first } = begun;
+        let attachments_left = attachments::room(&before, &stored.turn);
+        before.iter_mut().for_each(attachments::forget);
         let of_agent = config.tool_config.clone().unwrap_or_default();
         let clock = Clock::start(&config, stored.usage);
         let turn = &stored.turn;
@@ -264,6 +263,7 @@ impl MetaReference {
             vector_db: session.record.vector_db.clone(),
             events,
             clock,
+            attachments_left,
             busy: Some(busy),
         };
         // What it tells the log belongs to the request.

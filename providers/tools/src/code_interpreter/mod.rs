@@ -9,10 +9,12 @@ use async_trait::async_trait;
 use chaski_api::{
     Api, Error, Reader, Result, Wire,
     inspect::{HealthStatus, ProviderHealth},
+    retrieval::RagSource,
     tools::{Tool, ToolDef, ToolGroup, ToolInvocationResult, ToolParameter},
 };
 use chaski_provider::{
-    Context, Cpu, Deps, Lifecycle, Provider, ProviderConfig, Spec, ToolRuntime, ToolRuntimeProvider,
+    Context, Cpu, Deps, Lifecycle, Provider, ProviderConfig, Spec, ToolRuntime,
+    ToolRuntimeProvider, data_url,
 };
 use chaski_sandbox::{Interpreter, InterpreterOptions, Job, Launcher, Limits, Python, Status};
 use serde_json::{Map, Value, json};
@@ -49,12 +51,18 @@ provider says so.
 **Sessions.** Code that agents run finds the variables and files of earlier calls of its session; so does a call with a
 `session_id` among its arguments. Sessions belong to the caller, and the calls of one run one after another: at most 32
 run or wait, and more are refused. A call that takes too long, or takes down its process, ends the state of its session,
-and the result says so. Without a session each call has a process of its own. Documents of a turn, and the texts of the
-argument `files` (names and texts), are in the working folder.
+and the result says so. Without a session each call has a process of its own. Documents of a turn, whatever their media
+type, are in the working folder, byte for byte; so is what the argument `files` has by its names: a text, or
+`{\"uri\": \"data:...\"}` with a `data:` URL.
 
 **Results** begin with `completed`, `timeout` or `error`; what was printed, the value of a last expression, and
 exceptions follow. Files that the code made or changed are listed, short texts among them are shown, and up to 4
 images are part of the content. Figures of matplotlib become images by `plt.show()`, or at the end of the code.
+
+The files themselves are `attachments` in the `metadata` of the answer: a list of objects with `name`, `mime_type`,
+`bytes` and `content`, which is a text, an image (`{\"type\": \"image\", ...}`) or `{\"uri\": \"data:...\"}`. Of the files
+of a call 8 MiB together are returned; the others have no `content`, and the text names them. In turns of agents they are
+the `output_attachments`.
 
 **Packages** are those of `python`, which may be that of a virtual environment.
 
@@ -219,9 +227,27 @@ chaski_api::wire! {
         code: String,
         /// The session whose variables and files it finds.
         session_id: Option<String>,
-        /// Texts that it finds as files, by their names.
-        files: Option<BTreeMap<String, String>>,
+        /// What it finds as files, by their names.
+        files: Option<BTreeMap<String, RagSource>>,
     }
+}
+
+/// A file that comes with a call: its name, and what is in it.
+fn given((name, source): (String, RagSource)) -> Result<(String, Vec<u8>)> {
+    let wrong = |why: &str| {
+        let shown: String = name.chars().take(80).collect();
+        let shown = shown.escape_debug();
+        Error::invalid(format!("the file `{shown}` in `files` is wrong: {why}"))
+            .with_param("kwargs")
+    };
+    let content = match source {
+        RagSource::Url(url) => data_url(&url.uri).map_err(|error| wrong(&error.message))?.1.into(),
+        RagSource::Content(content) => content
+            .texts("\n")
+            .ok_or_else(|| wrong("it must be a text, or have a `data:` URL in `uri`"))?
+            .into_bytes(),
+    };
+    Ok((name, content))
 }
 
 /// Tells the thread of a call that nobody waits for it any more.
@@ -300,7 +326,7 @@ impl ToolRuntime for CodeInterpreter {
             .map(|session| json!([owner.tenant, owner.principal, session]).to_string());
         let owner = json!([owner.tenant, owner.principal]).to_string();
         let files = arguments.files.unwrap_or_default().into_iter();
-        let files = files.map(|(name, text)| (name, text.into_bytes())).collect();
+        let files = files.map(given).collect::<Result<Vec<_>>>()?;
         let job = Job { code: arguments.code, files };
         let cancelled = Arc::new(AtomicBool::new(false));
         let _caller = Caller(Arc::clone(&cancelled));
@@ -310,7 +336,7 @@ impl ToolRuntime for CodeInterpreter {
             drop(turn);
             outcome
         };
-        Ok(render::content(self.0.threads.run(run).await??).into())
+        Ok(render::result(self.0.threads.run(run).await??))
     }
 }
 

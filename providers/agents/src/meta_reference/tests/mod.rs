@@ -1,6 +1,7 @@
 //! Turns over a scripted model, scripted tools and a shield that objects to one word.
 
 mod bounds;
+mod files;
 mod kept;
 mod life;
 mod random;

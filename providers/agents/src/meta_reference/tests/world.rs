@@ -233,6 +233,13 @@ impl Tools for Script {
                 }
                 Ok(ToolInvocationResult::text("at last"))
             }
+            // It makes the files that it is told to make.
+            "code_interpreter" => Ok(ToolInvocationResult {
+                metadata: arguments
+                    .get("makes")
+                    .map(|files| Map::from_iter([("attachments".to_owned(), files.clone())])),
+                ..ToolInvocationResult::text("code done")
+            }),
             "huge" => Ok(ToolInvocationResult::text("é".repeat(2 << 20))),
             name => Ok(ToolInvocationResult::text(format!("{name} done"))),
         }
