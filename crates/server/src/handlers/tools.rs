@@ -43,8 +43,17 @@ pub(super) fn register(routes: &mut Routes) {
         let data = app.stack.tools.list(&cx, request.toolgroup_id.as_deref()).await;
         Ok(ToolList { data })
     });
-    routes.on::<GetTool, _, _>(|app, _cx, request| async move {
-        Ok(app.stack.tool_groups.tool(&request.tool_name).map(|(_group, tool)| tool))
+    routes.on::<GetTool, _, _>(|app, cx, request| async move {
+        let name = request.tool_name;
+        if let Some((_group, tool)) = app.stack.tool_groups.tool(&name) {
+            return Ok(Some(tool));
+        }
+        // Others may be shown to the credentials of the caller.
+        if cx.provider_data.is_empty() {
+            return Ok(None);
+        }
+        let tools = app.stack.tools.list(&cx, None).await;
+        Ok(tools.into_iter().find(|tool| tool.identifier == name))
     });
     routes.on::<InvokeTool, _, _>(|app, cx, request| async move {
         app.stack.tools.invoke(&cx, &request.tool_name, request.kwargs).await

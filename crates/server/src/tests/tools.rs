@@ -88,17 +88,46 @@ async fn a_declared_group_and_its_tools_are_listed() {
     );
 }
 
+fn names(tools: &Value) -> Vec<&str> {
+    let tools = tools["data"].as_array().unwrap().iter();
+    tools.map(|tool| tool["identifier"].as_str().unwrap()).collect()
+}
+
 #[tokio::test]
 async fn a_tool_that_is_shown_to_the_key_of_a_caller_is_not_shown_to_others() {
     let server = server().await;
     let key = [("x-llamastack-provider-data", r#"{"calculator_key": "hidden"}"#)];
-    let names = |tools: Value| -> Vec<String> {
-        let tools = tools["data"].as_array().unwrap().iter();
-        tools.map(|tool| tool["identifier"].as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(names(server.get_with("/v1/tools", &key).await.json()), ["add", "hidden"]);
+    assert_eq!(names(&server.get_with("/v1/tools", &key).await.json()), ["add", "hidden"]);
     assert_eq!(server.get("/v1/tools/hidden").await.line(), "200 null");
-    assert_eq!(names(server.get("/v1/tools").await.json()), ["add"]);
+    assert_eq!(names(&server.get("/v1/tools").await.json()), ["add"]);
+}
+
+#[tokio::test]
+async fn a_group_that_is_registered_with_a_key_shows_each_caller_what_its_own_key_shows() {
+    let server = server().await;
+    let mine = [("x-llamastack-provider-data", r#"{"calculator_key": "mine"}"#)];
+    let yours = [("x-llamastack-provider-data", r#"{"calculator_key": "yours"}"#)];
+    let tags = json!({
+        "toolgroup_id": "mcp::tags", "provider_id": "calc",
+        "mcp_endpoint": { "uri": "http://tags.example/mcp" },
+    });
+    let registered = server.post_with("/v1/toolgroups", &tags, &mine).await;
+    assert_eq!(registered.line(), "200 null");
+    let path = "/v1/tools?toolgroup_id=mcp::tags";
+    assert_eq!(names(&server.get_with(path, &yours).await.json()), ["tag", "yours"]);
+    assert_eq!(names(&server.get(path).await.json()), ["tag"]);
+    assert_eq!(names(&server.get_with(path, &mine).await.json()), ["tag", "mine"]);
+    assert_eq!(server.get("/v1/tools/mine").await.line(), "200 null");
+    let own = server.get_with("/v1/tools/mine", &mine).await.json();
+    assert_eq!(own["identifier"], "mine");
+    let call = json!({ "tool_name": "mine", "kwargs": { "a": 2 } });
+    let invoke = "/v1/tool-runtime/invoke";
+    let called = server.post_with(invoke, &call, &mine).await;
+    assert_eq!(called.json()["content"], "mine: 2");
+    for refused in [server.post(invoke, &call).await, server.post_with(invoke, &call, &yours).await]
+    {
+        assert!(refused.text.contains("`mine` not served"), "{}", refused.line());
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,8 @@ use chaski_provider::{Context, ToolGroupRecord};
 use std::collections::HashSet;
 
 impl RoutingTable<ToolGroupRecord> {
-    /// Registers a tool group with the tools that its provider has for it, or updates it.
+    /// Registers a tool group with the tools that its provider has for it, or updates it. Tools that
+    /// it shows to credentials of the caller are not kept: each caller sees those of its own.
     ///
     /// # Errors
     /// The provider is not there or does not accept the group, the schema of a tool is too large, or
@@ -41,22 +42,33 @@ impl RoutingTable<ToolGroupRecord> {
         })?;
         let cx = cx.for_provider(instance.provider_data_keys());
         let definitions = instance.ready().await?.tools(&cx, &record.group()).await?;
-        self.keep_tools(record.with_tools(definitions)).await
+        let record = record.with_tools(definitions);
+        if cx.provider_data.is_empty() {
+            return self.keep_tools(record).await;
+        }
+        let tools = record.tools;
+        self.keep_among(ToolGroupRecord { tools: Vec::new(), ..record }, tools).await
     }
 
     /// Writes a group with its tools, unless another one has a tool of the same name or the schema of
     /// a tool is too large.
     pub(crate) async fn keep_tools(&self, record: ToolGroupRecord) -> Result<()> {
+        let tools = record.tools.clone();
+        self.keep_among(record, tools).await
+    }
+
+    /// Writes a group, unless `tools`, those that it has, cannot be among the tools of the others.
+    async fn keep_among(&self, record: ToolGroupRecord, tools: Vec<Tool>) -> Result<()> {
         let mut names = HashSet::new();
-        let twice = record.tools.iter().find(|tool| !names.insert(tool.identifier.as_str()));
+        let twice = tools.iter().find(|tool| !names.insert(tool.identifier.as_str()));
         if let Some(tool) = twice {
             return Err(Error::invalid(format!(
                 "provider `{}` has two tools called `{}`",
                 record.provider_id, tool.identifier
             )));
         }
-        record.tools.iter().try_for_each(arguments::measure)?;
-        let (id, tools) = (record.identifier.clone(), record.tools.clone());
+        tools.iter().try_for_each(arguments::measure)?;
+        let id = record.identifier.clone();
         self.keep_unless(record, move |others| {
             let others = others.filter(|other| other.identifier != id);
             let taken = others.flat_map(|other| other.tools.iter()).find_map(|other| {
@@ -73,7 +85,7 @@ impl RoutingTable<ToolGroupRecord> {
         .await
     }
 
-    /// The tool called `name`, with its group, as they were registered.
+    /// The tool called `name`, with its group, as they are kept for all callers.
     pub fn tool(&self, name: &str) -> Option<(ToolGroupRecord, Tool)> {
         self.placed().iter().find_map(|placed| {
             let record = &placed.resource;

@@ -4,7 +4,7 @@ use super::arguments::{self, Checks};
 use crate::{RoutingTable, instance::Instance, table::not_served};
 use async_trait::async_trait;
 use chaski_api::{
-    Error, Result,
+    Error, ErrorKind, Result,
     endpoints::rag_tool::{InsertDocumentsRequest, QueryContextRequest},
     retrieval::RagQueryResult,
     tools::{Tool, ToolGroup, ToolInvocationResult},
@@ -58,39 +58,50 @@ impl ToolRuntimeRouter {
 
     /// The tools of a group as its provider has them now, or as they were when it was last asked.
     async fn current(&self, cx: &Context, record: ToolGroupRecord) -> Vec<Tool> {
-        let Ok(routed) = self.groups.route(&record.identifier).await else { return record.tools };
-        let (cx, group) = (routed.context(cx), record.group());
-        match timeout(LIST_TIME, routed.provider.tools(&cx, &group)).await {
-            Ok(Ok(definitions)) => {
-                let now = record.clone().with_tools(definitions);
-                // What is shown to the credentials of one caller is not for others to see.
-                if now.tools == record.tools || !cx.provider_data.is_empty() {
-                    return now.tools;
-                }
-                match self.groups.keep_tools(now.clone()).await {
-                    Ok(()) => now.tools,
-                    Err(error) => {
-                        tracing::warn!(
-                            target: "tools",
-                            group = %group.identifier,
-                            "the changed tools of a group cannot be kept: {}",
-                            error.chain()
-                        );
-                        record.tools
-                    }
-                }
-            }
-            Ok(Err(error)) => {
+        match self.listed(cx, &record).await {
+            Ok(tools) => tools,
+            Err(error) => {
                 tracing::debug!(
                     target: "tools",
-                    group = %group.identifier,
+                    group = %record.identifier,
                     "the tools of a group cannot be listed anew: {}",
                     error.chain()
                 );
                 record.tools
             }
-            Err(_) => record.tools,
         }
+    }
+
+    /// The tools of a group as its provider has them now for this caller.
+    ///
+    /// # Errors
+    /// Those of the provider.
+    async fn listed(&self, cx: &Context, record: &ToolGroupRecord) -> Result<Vec<Tool>> {
+        let routed = self.groups.route(&record.identifier).await?;
+        let (cx, group) = (routed.context(cx), record.group());
+        let asked = timeout(LIST_TIME, routed.provider.tools(&cx, &group)).await;
+        let definitions = asked.map_err(|_| {
+            let (id, seconds) = (&record.identifier, LIST_TIME.as_secs());
+            let message = format!(
+                "the provider of the tool group `{id}` did not list its tools within {seconds} s"
+            );
+            Error::new(ErrorKind::Timeout, message)
+        })??;
+        let now = record.clone().with_tools(definitions);
+        // What is shown to the credentials of one caller is not for others to see.
+        if now.tools == record.tools || !cx.provider_data.is_empty() {
+            return Ok(now.tools);
+        }
+        if let Err(error) = self.groups.keep_tools(now.clone()).await {
+            tracing::warn!(
+                target: "tools",
+                group = %group.identifier,
+                "the changed tools of a group cannot be kept: {}",
+                error.chain()
+            );
+            return Ok(record.tools.clone());
+        }
+        Ok(now.tools)
     }
 
     /// Calls a tool, if the arguments fit its schema, those of its group among them.
@@ -108,18 +119,39 @@ impl ToolRuntimeRouter {
         routed.provider.invoke(&routed.context(cx), &record.group(), &tool, arguments).await
     }
 
-    /// The tool called `name` with its group; groups of MCP servers are asked again if none has it.
+    /// The tool called `name` with its group. If none is kept, groups are asked again that may show it
+    /// to this caller: first those without tools that all callers see, then those of MCP servers.
     async fn find(&self, cx: &Context, name: &str) -> Result<(ToolGroupRecord, Tool)> {
         if let Some(found) = self.groups.tool(name) {
             return Ok(found);
         }
-        for record in self.groups.list() {
-            if record.mcp_endpoint.is_some() {
-                let tools = self.current(cx, record.clone()).await;
-                if let Some(tool) = tools.into_iter().find(|tool| tool.identifier == name) {
-                    return Ok((record, tool));
+        let (empty, known): (Vec<_>, Vec<_>) =
+            self.groups.list().into_iter().partition(|record| record.tools.is_empty());
+        let of_servers = known.into_iter().filter(|record| record.mcp_endpoint.is_some());
+        let mut failure = None;
+        for record in empty.into_iter().chain(of_servers) {
+            match self.listed(cx, &record).await {
+                Ok(tools) => {
+                    if let Some(tool) = tools.into_iter().find(|tool| tool.identifier == name) {
+                        return Ok((record, tool));
+                    }
+                }
+                // Whoever has credentials for tools is told why they are not there.
+                Err(error) if record.tools.is_empty() && !cx.provider_data.is_empty() => {
+                    failure = failure.or(Some(error));
+                }
+                Err(error) => {
+                    tracing::debug!(
+                        target: "tools",
+                        group = %record.identifier,
+                        "the tools of a group cannot be listed anew: {}",
+                        error.chain()
+                    );
                 }
             }
+        }
+        if let Some(error) = failure {
+            return Err(error);
         }
         let message = not_served("Tool", "Tools", "tool", name, &self.groups.provider_ids());
         Err(Error::not_found(message).with_code("tool_not_found").with_param("tool_name"))

@@ -49,6 +49,8 @@ Callers give credentials in the header `X-LlamaStack-Provider-Data`, by server: 
 callers show to this server are never passed on.
 
 - A session is kept open for calls of the same caller with the same credentials.
+- Tools that a server shows to the credentials of a caller are shown to that caller alone. A group that is registered with
+  credentials has, for everybody else, the tools that their own credentials show.
 - The list of tools is asked for again when the server says that it has changed, and otherwise after a minute.
 - Texts and images become content. What else a tool answers stands in `metadata`: `structured_content`, and as
   `mcp_content` the parts with sounds, files and links. `error_code` is 1 where the tool says that it failed.
