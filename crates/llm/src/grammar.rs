@@ -1,6 +1,9 @@
 //! Constrained decoding: what the answer must look like, as a grammar over tokens.
 
-use crate::{Error, Function, Result};
+use crate::{
+    Error, Function, Result,
+    schema::{check, check_all},
+};
 use llama_cpp_2::{model::LlamaModel, sampling::LlamaSampler};
 use llguidance::{Matcher, ParserFactory, api::TopLevelGrammar};
 use serde_json::{Value, json};
@@ -36,12 +39,6 @@ impl Constraint {
         }
     }
 }
-
-/// Larger schemas are refused: they take long to compile, and no small model fills them.
-const MAX_BYTES: usize = 512 << 10;
-const MAX_VALUES: usize = 20_000;
-/// Deeper schemas are refused before anything recurses into them.
-const MAX_DEPTH: usize = 64;
 
 /// The grammars of a model. The table of its tokens is built for the first one.
 #[derive(Default)]
@@ -124,10 +121,10 @@ fn call_grammar(functions: &[Function]) -> Result<TopLevelGrammar> {
     if functions.is_empty() {
         return Err(Error::invalid("tool_choice", "no tool is offered that could be called"));
     }
+    check_all(functions.iter().map(|function| &function.parameters), "tools")?;
     let mut lark = String::from("start: ");
     let mut rules = String::new();
     for (index, function) in functions.iter().enumerate() {
-        check(&function.parameters, "tools")?;
         let parameters = if function.parameters.is_null() {
             json!({ "type": "object" })
         } else {
@@ -165,78 +162,4 @@ fn object_only(mut schema: Value) -> Value {
         object.insert("additionalProperties".to_owned(), false.into());
     }
     schema
-}
-
-/// Refuses schemas that are too large or too deep, or that refer to other documents.
-fn check(schema: &Value, param: &'static str) -> Result<()> {
-    let refused = |why: String| Err(Error::invalid(param, why));
-    let (mut values, mut bytes) = (0, 0);
-    let mut waiting = vec![(schema, 0)];
-    while let Some((value, depth)) = waiting.pop() {
-        values += 1;
-        if depth > MAX_DEPTH {
-            return refused(format!("the JSON schema is nested deeper than {MAX_DEPTH} levels"));
-        }
-        match value {
-            Value::Array(items) => waiting.extend(items.iter().map(|item| (item, depth + 1))),
-            Value::Object(fields) => {
-                if let Some(Value::String(target)) = fields.get("$ref")
-                    && !target.starts_with('#')
-                {
-                    let shown: String = target.chars().take(80).collect();
-                    return refused(format!(
-                        "the JSON schema refers to `{shown}`; only references inside the schema, \
-                         which begin with `#`, are followed"
-                    ));
-                }
-                bytes += fields.keys().map(String::len).sum::<usize>();
-                waiting.extend(fields.values().map(|value| (value, depth + 1)));
-            }
-            Value::String(text) => bytes += text.len(),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-        if values + waiting.len() > MAX_VALUES || bytes > MAX_BYTES {
-            return refused(format!(
-                "the JSON schema is too large: at most {MAX_VALUES} values and {} are compiled",
-                crate::size(MAX_BYTES as u64)
-            ));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(schema: &Value) -> String {
-        check(schema, "response_format").unwrap_err().to_string()
-    }
-
-    #[test]
-    fn hostile_schemas_are_refused_before_anything_is_compiled() {
-        let mut deep = Value::Null;
-        for _ in 0..10_000 {
-            deep = Value::Array(vec![deep]);
-        }
-        assert!(refusal(&deep).contains("deeper than 64 levels"));
-        // Dropping a value recurses, so that this test takes it apart itself.
-        while let Some(inner) = deep.get_mut(0).map(Value::take) {
-            deep = inner;
-        }
-        let many: Vec<String> = (0..100_000).map(|index| format!("value {index}")).collect();
-        assert!(refusal(&json!({ "enum": many })).contains("too large"));
-        assert!(refusal(&json!({ "const": "x".repeat(5_000_000) })).contains("too large"));
-        let remote = json!({ "items": { "$ref": "http://10.0.0.1/schema.json" } });
-        assert!(refusal(&remote).contains("`http://10.0.0.1/schema.json`"));
-    }
-
-    #[test]
-    fn a_property_called_ref_is_no_reference_and_local_ones_are_followed() {
-        let schema = json!({
-            "properties": { "next": { "$ref": "#/$defs/a" } },
-            "$defs": { "a": { "type": "string" } },
-        });
-        assert!(check(&schema, "tools").is_ok());
-    }
 }

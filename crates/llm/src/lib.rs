@@ -23,6 +23,7 @@ mod request;
 mod rerank;
 mod run;
 mod sampling;
+mod schema;
 mod template;
 mod text;
 mod thoughts;

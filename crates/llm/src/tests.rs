@@ -382,11 +382,24 @@ async fn hostile_schemas_end_in_an_error_within_a_moment() {
     for _ in 0..30 {
         nested = json!({ "anyOf": [nested, { "type": "array", "items": { "type": "number" } }] });
     }
+    // A chain of references as long as one may be, and one whose parts would double at each link.
+    let (mut links, mut doubled) = (json!({}), json!({}));
+    for number in 0..60 {
+        let next = json!({ "$ref": format!("#/$defs/d{}", number + 1) });
+        links[format!("d{number}")] = json!({ "type": "object", "properties": { "a": next } });
+        let both = json!({ "allOf": [next, { "type": "object" }] });
+        doubled[format!("d{number}")] =
+            json!({ "type": "object", "properties": { "a": both, "b": both } });
+    }
+    links["d60"] = json!({ "type": "string" });
+    doubled["d60"] = links["d60"].clone();
     let schemas = [
         json!({ "$ref": "#" }),
         json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/a" } } }),
         json!({ "allOf": [{ "$ref": "#" }, { "$ref": "#" }] }),
         json!({ "$ref": "#/nowhere" }),
+        json!({ "$ref": "#/$defs/d0", "$defs": links }),
+        json!({ "$ref": "#/$defs/d0", "$defs": doubled }),
         json!({ "type": "strnig" }),
         json!({ "type": "string", "pattern": "(a{1000}){1000}" }),
         json!({ "type": "string", "pattern": "((" }),
