@@ -40,7 +40,7 @@ pub use inference::{
 pub use media_types::{file_ending, media_type};
 pub use resource::{Hosts, Lifecycle, Resource};
 pub use routers::Routers;
-pub use safety::{Safety, SafetyProvider, Shields};
+pub use safety::{Judges, Safety, SafetyProvider, Shields};
 pub use spans::{Attribute, EndedSpan, OpenSpan, SpanContext, SpanSink};
 pub use stream::{EventStream, Payload, Reply, until_error};
 pub use telemetry::{Telemetry, TelemetryProvider};

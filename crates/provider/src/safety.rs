@@ -10,6 +10,17 @@ use chaski_api::{
 };
 use serde_json::{Map, Value};
 
+/// What shields look for, the widest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Judges {
+    /// What is said: harm of any kind, as moderations mean it.
+    Content,
+    /// What is meant to take control of a model.
+    Attacks,
+    /// Code that is not safe.
+    Code,
+}
+
 /// Shields: what they object to in messages.
 #[async_trait]
 pub trait Safety: Send + Sync {
@@ -26,6 +37,11 @@ pub trait Safety: Send + Sync {
         messages: &[Message],
         params: Option<&Map<String, Value>>,
     ) -> Result<RunShieldResponse>;
+
+    /// What the shields of this provider look for.
+    fn judges(&self) -> Judges {
+        Judges::Content
+    }
 
     /// The categories of OpenAI's moderations that a violation of a shield belongs to; none where
     /// the shield has no such categories.

@@ -117,7 +117,8 @@ crate::wire! {
     pub struct ModerationRequest {
         /// A text, a list of texts with a result each, or a list of texts and images with one result.
         pub input: ModerationInput,
-        /// The registered shield; the one that is configured, or the only one, unless given. The names of
+        /// The registered shield. Unless given, it is the one that is configured, else the first that
+        /// judges what is said, else the first against attacks, else the first of all. The names of
         /// OpenAI's own models (`omni-moderation-...`, `text-moderation-...`) mean that one too.
         pub model: Option<String>,
     }

@@ -9,15 +9,16 @@ use chaski_api::{
     tools::{Tool, ToolDef, ToolGroup, ToolInvocationResult},
 };
 use chaski_provider::{
-    Context, Deps, Entry, Hosts, Lifecycle, Provider, Safety, SafetyProvider, Spec, ToolRuntime,
-    ToolRuntimeProvider,
+    Context, Deps, Entry, Hosts, Judges, Lifecycle, Provider, Safety, SafetyProvider, Spec,
+    ToolRuntime, ToolRuntimeProvider,
 };
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 pub(super) const TOOLS: &[Entry<dyn ToolRuntimeProvider>] =
     &[Entry::of::<Calculator>(), Entry::of::<OtherCalculator>()];
-pub(super) const SHIELDS: &[Entry<dyn SafetyProvider>] = &[Entry::of::<Censor>()];
+pub(super) const SHIELDS: &[Entry<dyn SafetyProvider>] =
+    &[Entry::of::<Censor>(), Entry::of::<CensorOfPrompts>(), Entry::of::<CensorOfCode>()];
 
 /// What callers name a tool by that only they see.
 const KEY: &str = "calculator_key";
@@ -126,7 +127,14 @@ impl ToolRuntime for Calculator {
 #[async_trait]
 impl Lifecycle for Calculator {}
 
-pub(super) struct Censor;
+/// Objects to `bad`, and says that it judges this.
+pub(super) struct Censor(Judges);
+pub(super) struct CensorOfPrompts;
+pub(super) struct CensorOfCode;
+
+fn censor(judges: Judges) -> Arc<dyn SafetyProvider> {
+    Arc::new(Censor(judges))
+}
 
 impl Provider for Censor {
     type Api = dyn SafetyProvider;
@@ -135,12 +143,36 @@ impl Provider for Censor {
         Spec::new(Api::Safety, "inline::llama-guard", "Objects to `bad` in the last message.");
 
     async fn build(_: NoSettings, _: Deps) -> Result<Arc<dyn SafetyProvider>> {
-        Ok(Arc::new(Self))
+        Ok(censor(Judges::Content))
+    }
+}
+
+impl Provider for CensorOfPrompts {
+    type Api = dyn SafetyProvider;
+    type Config = NoSettings;
+    const SPEC: Spec = Spec::new(Api::Safety, "inline::prompt-guard", "Objects to `bad` too.");
+
+    async fn build(_: NoSettings, _: Deps) -> Result<Arc<dyn SafetyProvider>> {
+        Ok(censor(Judges::Attacks))
+    }
+}
+
+impl Provider for CensorOfCode {
+    type Api = dyn SafetyProvider;
+    type Config = NoSettings;
+    const SPEC: Spec = Spec::new(Api::Safety, "inline::code-scanner", "Objects to `bad` too.");
+
+    async fn build(_: NoSettings, _: Deps) -> Result<Arc<dyn SafetyProvider>> {
+        Ok(censor(Judges::Code))
     }
 }
 
 #[async_trait]
 impl Safety for Censor {
+    fn judges(&self) -> Judges {
+        self.0
+    }
+
     async fn run_shield(
         &self,
         _: &Context,

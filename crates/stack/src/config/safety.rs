@@ -27,7 +27,8 @@ chaski_api::wire! {
 
     /// Shields beyond those that a request names.
     pub struct SafetyConfig {
-        /// The shield of `POST /v1/moderations` where a request names none.
+        /// The shield of `POST /v1/moderations` where a request names none. Unless given, the first shield
+        /// that judges what is said, else the first against attacks, else the first of all.
         pub default_shield_id: Option<String>,
         /// The shields of every model that generates text and has no `shields` of its own, whoever
         /// registered it.

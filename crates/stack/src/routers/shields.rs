@@ -1,7 +1,7 @@
 //! Shields: each run goes to the provider of its shield.
 
 use super::declared::{Declared, only};
-use crate::{RoutingTable, config::RunConfig, resolver::is_disabled};
+use crate::{RoutingTable, config::RunConfig, resolver::is_disabled, table::Placed};
 use async_trait::async_trait;
 use chaski_api::{
     Error, Result,
@@ -10,7 +10,7 @@ use chaski_api::{
     openai::ModerationCategory,
     safety::{RunShieldResponse, Shield, ShieldTag},
 };
-use chaski_provider::{Context, Shields};
+use chaski_provider::{Context, Judges, Shields};
 use serde_json::{Map, Value};
 use std::{borrow::Cow, sync::Arc};
 
@@ -69,18 +69,19 @@ const OF_OPENAI: &[&str] = &["omni-moderation", "text-moderation"];
 
 impl RoutingTable<Shield> {
     /// The id of the shield that a moderation means: the one that it names, else `default`, else the
-    /// only one.
+    /// first that judges what is said, else the first against attacks, else the first of all. One whose
+    /// provider is not there counts as if it judged what is said, so that no other one takes its place.
     ///
     /// # Errors
-    /// `InvalidRequest` if that leaves none, or several.
+    /// `InvalidRequest` if there is none.
     pub fn meant<'a>(
         &self,
         named: Option<&'a str>,
         default: Option<&'a str>,
     ) -> Result<Cow<'a, str>> {
-        let shields = self.list();
+        let shields = self.placed();
         if let Some(named) = named.filter(|named| !named.is_empty()) {
-            let registered = shields.iter().any(|shield| shield.identifier == named);
+            let registered = shields.iter().any(|shield| shield.resource.identifier == named);
             if registered || !OF_OPENAI.iter().any(|start| named.starts_with(start)) {
                 return Ok(named.into());
             }
@@ -88,22 +89,16 @@ impl RoutingTable<Shield> {
         if let Some(default) = default {
             return Ok(default.into());
         }
-        let message = match shields.as_slice() {
-            [only] => return Ok(only.identifier.clone().into()),
-            [] => "there is no shield; add one to `shields` in the configuration, or register it with \
-                   `POST /v1/shields`"
-                .to_owned(),
-            several => {
-                let names: Vec<String> =
-                    several.iter().map(|shield| format!("`{}`", shield.identifier)).collect();
-                format!(
-                    "there are several shields; name one in `model`, or set \
-                     `safety.default_shield_id` in the configuration: {}",
-                    names.join(", ")
-                )
-            }
+        let judges = |shield: &&Arc<Placed<Shield>>| {
+            let provider = shield.places.first().and_then(|place| place.provider().ok());
+            provider.map_or(Judges::Content, |provider| provider.judges())
         };
-        Err(Error::invalid(message).with_param("model"))
+        let first = shields.iter().min_by_key(judges).ok_or_else(|| {
+            let message = "there is no shield; add one to `shields` in the configuration, or \
+                           register it with `POST /v1/shields`";
+            Error::invalid(message).with_param("model")
+        })?;
+        Ok(first.resource.identifier.clone().into())
     }
 
     /// Registers the shield that a request describes, or updates it; answers what is stored.

@@ -12,7 +12,8 @@ use chaski_api::{
     safety::{RunShieldResponse, SafetyViolation, Shield, ViolationLevel},
 };
 use chaski_provider::{
-    Context, Cpu, Deps, Hosts, Lifecycle, Provider, ProviderConfig, Safety, SafetyProvider, Spec,
+    Context, Cpu, Deps, Hosts, Judges, Lifecycle, Provider, ProviderConfig, Safety, SafetyProvider,
+    Spec,
 };
 use rules::{ALL, Rule, Treatment};
 use scan::Finding;
@@ -161,6 +162,10 @@ impl CodeScanner {
 
 #[async_trait]
 impl Safety for CodeScanner {
+    fn judges(&self) -> Judges {
+        Judges::Code
+    }
+
     async fn run_shield(
         &self,
         _cx: &Context,

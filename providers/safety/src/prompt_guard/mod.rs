@@ -13,7 +13,7 @@ use chaski_api::{
     safety::{RunShieldResponse, SafetyViolation, Shield, ViolationLevel},
 };
 use chaski_provider::{
-    Context, Deps, Hosts, Lifecycle, Provider, ProviderConfig, Safety, SafetyProvider, Spec,
+    Context, Deps, Hosts, Judges, Lifecycle, Provider, ProviderConfig, Safety, SafetyProvider, Spec,
 };
 use network::{INPUTS, Network};
 use serde_json::{Map, Value, json};
@@ -173,6 +173,10 @@ impl PromptGuard {
 
 #[async_trait]
 impl Safety for PromptGuard {
+    fn judges(&self) -> Judges {
+        Judges::Attacks
+    }
+
     async fn run_shield(
         &self,
         cx: &Context,
