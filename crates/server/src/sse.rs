@@ -87,7 +87,6 @@ pub(crate) struct EventBody {
     timer: Pin<Box<Sleep>>,
     /// When something was last sent.
     sent: Instant,
-    span: tracing::Span,
 }
 
 /// The answer that sends these events, after `first` if that was taken already.
@@ -107,7 +106,6 @@ pub(crate) fn response(
         deadline,
         timer: Box::pin(sleep_until(deadline.min(now + keep_alive))),
         sent: now,
-        span: tracing::Span::current(),
     };
     let mut response = Response::new(ResponseBody::stream(body));
     let headers = response.headers_mut();
@@ -121,7 +119,7 @@ pub(crate) fn response(
 impl EventBody {
     fn fail(&mut self, out: &mut BytesMut, error: &Error) {
         self.events = None;
-        self.span.in_scope(|| crate::log::failure(error));
+        crate::log::failure(error);
         let event = failures::event(error, &self.to);
         write(out, event.as_bytes(), self.to.face);
     }
