@@ -171,6 +171,16 @@ crate::wire! {
         MemoryRetrieval(MemoryRetrievalStep) = "memory_retrieval",
     }
 
+    /// Why a turn has no end.
+    pub enum TurnStatus {
+        /// It is under way.
+        Running = "running",
+        /// It is not under way any more: its caller left, or its server ended. It can be resumed.
+        Interrupted = "interrupted",
+        /// It ended with an error.
+        Failed = "failed",
+    }
+
     /// A turn of a session: what the user says, what is done, and what is answered.
     pub struct Turn {
         /// Its id.
@@ -187,8 +197,10 @@ crate::wire! {
         pub output_attachments: Option<Vec<Attachment>> = Some(Vec::new()),
         /// When it began.
         pub started_at: String,
-        /// When it ended; nothing for one that was interrupted.
+        /// When it ended; nothing for one that has no end.
         pub completed_at: Option<String>,
+        /// Why it has no end; left out where it has one.
+        pub status unless "Option::is_none": Option<TurnStatus>,
     }
 
     /// A conversation with an agent.

@@ -3,9 +3,10 @@
 /// Declares wire types: structures, enumerations of strings, and unions told apart by a tag.
 ///
 /// A field is required unless its type gives absence a meaning (`Option`) or a default follows
-/// `=`. `as "name"` sets the name on the wire where it is not a Rust name. `after function` has a
-/// function put the members of the object in order before they are read. The doc comments become
-/// the descriptions of the schema.
+/// `=`. `as "name"` sets the name on the wire where it is not a Rust name; `unless "function"` leaves
+/// the field out of what is written where the function says so. `after function` has a function put
+/// the members of the object in order before they are read. The doc comments become the descriptions
+/// of the schema.
 #[macro_export]
 macro_rules! wire {
     () => {};
@@ -18,14 +19,14 @@ macro_rules! wire {
     (
         $(#[doc = $doc:literal])*
         $vis:vis struct $name:ident $(after $prepare:path)? {
-            $($(#[doc = $fdoc:literal])* $fvis:vis $field:ident $(as $wire:literal)? : $ty:ty $(= $default:expr)?),* $(,)?
+            $($(#[doc = $fdoc:literal])* $fvis:vis $field:ident $(as $wire:literal)? $(unless $left_out:literal)? : $ty:ty $(= $default:expr)?),* $(,)?
         }
         $($rest:tt)*
     ) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, ::serde::Serialize)]
         $vis struct $name {
-            $($(#[doc = $fdoc])* $(#[serde(rename = $wire)])? $fvis $field: $ty,)*
+            $($(#[doc = $fdoc])* $(#[serde(rename = $wire)])? $(#[serde(skip_serializing_if = $left_out)])? $fvis $field: $ty,)*
         }
         impl $crate::wire::Wire for $name {
             #[allow(unused_mut, unused_variables, clippy::allow_attributes, reason = "a structure may have no fields")]

@@ -21,7 +21,7 @@ use chaski_api::{
     Api, Error, Issue, Reader, Result, Segment,
     agents::{
         Agent, AgentConfig, AgentCreateResponse, AgentList, AgentSessionCreateResponse,
-        AgentStepResponse, Session, SessionList, Step, Turn,
+        AgentStepResponse, Session, SessionList, Step, Turn, TurnStatus,
     },
     endpoints::agents::{
         CreateSessionRequest, CreateTurnRequest, ListAgentsRequest, ListSessionsRequest,
@@ -37,7 +37,7 @@ use records::{SCHEMA, StoredAgent, StoredEntry, StoredSession, StoredTurn, TurnS
 use run::{new_id, now};
 use serde_json::{Value, json};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -53,10 +53,11 @@ caller who made it.
 - Calls beyond `tool_calls` are answered with an error and not made. Inferences and tools run no longer than `seconds`,
   and what a turn has used counts on when it is resumed; the time in which it waits for the client does not count.
 - Each step is kept before its event is sent. A turn whose caller leaves is interrupted, and one whose server dies too:
-  both have no `completed_at`, and `.../resume` with an empty `tool_responses` goes on with them. A call of a tool that
-  had begun is not made again; the model is told that its effect is not known.
-- A turn that fails is left out of its session, and is read by its id; one that was in the session before it was resumed
-  stays there as interrupted.
+  both have no `completed_at` and the `status` `interrupted` (one that is under way has `running`), and `.../resume` with
+  an empty `tool_responses` goes on with them. A call of a tool that had begun is not made again; the model is told that
+  its effect is not known.
+- A turn that fails is left out of its session, and is read by its id, with the `status` `failed`; one that was in the
+  session before it was resumed stays there as interrupted.
 - Calls of several tools in one answer run side by side. What fails in a tool, wrong arguments, arguments that are no JSON
   and names of tools that there are not go to the model as the answer of the tool; only a key that the caller has to send,
   a right that it does not have, and a fault of the server end the turn. A call that is made three times in a row is not
@@ -117,9 +118,11 @@ pub(crate) struct MetaReference {
     deps: Deps,
     database: Database,
     embedding_model: Arc<str>,
-    /// The sessions with a turn under way in this process.
-    busy: Arc<Mutex<HashSet<String>>>,
+    busy: UnderWay,
 }
+
+/// The sessions with a turn under way in this process, and its id once it is known.
+type UnderWay = Arc<Mutex<HashMap<String, Option<String>>>>;
 
 impl Provider for MetaReference {
     type Api = dyn AgentsProvider;
@@ -146,8 +149,16 @@ impl Provider for MetaReference {
 
 /// Holds a session as long as a turn of it is under way.
 struct Busy {
-    sessions: Arc<Mutex<HashSet<String>>>,
+    sessions: UnderWay,
     id: String,
+}
+
+impl Busy {
+    /// Notes which turn is under way.
+    fn runs(&self, turn_id: &str) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(self.id.clone(), Some(turn_id.to_owned()));
+    }
 }
 
 impl Drop for Busy {
@@ -159,12 +170,29 @@ impl Drop for Busy {
 impl MetaReference {
     fn occupy(&self, session_id: &str) -> Result<Busy> {
         let mut sessions = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if sessions.insert(session_id.to_owned()) {
+        if let Entry::Vacant(place) = sessions.entry(session_id.to_owned()) {
+            place.insert(None);
             return Ok(Busy { sessions: Arc::clone(&self.busy), id: session_id.to_owned() });
         }
         let message =
             format!("a turn of the session `{session_id}` is under way; wait for its end");
         Err(Error::new(chaski_api::ErrorKind::Conflict, message))
+    }
+
+    /// A turn as it is answered.
+    fn shown(&self, stored: StoredTurn) -> Turn {
+        let status = match stored.state {
+            TurnState::Running if self.is_under_way(&stored.turn) => Some(TurnStatus::Running),
+            TurnState::Running | TurnState::Interrupted => Some(TurnStatus::Interrupted),
+            TurnState::Failed => Some(TurnStatus::Failed),
+            TurnState::AwaitingInput | TurnState::Complete => None,
+        };
+        Turn { status, ..attachments::shown(stored.turn) }
+    }
+
+    fn is_under_way(&self, turn: &Turn) -> bool {
+        let sessions = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&turn.session_id).is_some_and(|id| id.as_ref() == Some(&turn.turn_id))
     }
 
     async fn agent(&self, owner: &Owner, id: &str) -> Result<Held<StoredAgent>> {
@@ -299,7 +327,7 @@ impl Agents for MetaReference {
             // The caller was told that it failed; it can still be read by its id.
             None => kept.row.record.state != TurnState::Failed,
         });
-        let turns = shown.map(|kept| attachments::shown(kept.whole().turn)).collect();
+        let turns = shown.map(|kept| self.shown(kept.whole())).collect();
         Ok(Session { turns, ..held.record.session })
     }
 
@@ -327,7 +355,7 @@ impl Agents for MetaReference {
 
     async fn get_turn(&self, cx: &Context, request: TurnRequest) -> Result<Option<Turn>> {
         let turn = self.turn_of(&cx.owner(), &request).await?;
-        Ok(turn.map(|turn| attachments::shown(turn.turn)))
+        Ok(turn.map(|turn| self.shown(turn)))
     }
 
     async fn get_step(&self, cx: &Context, request: StepRequest) -> Result<AgentStepResponse> {

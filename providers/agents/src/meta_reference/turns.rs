@@ -83,6 +83,7 @@ impl MetaReference {
             output_attachments: Some(Vec::new()),
             started_at: now(),
             completed_at: None,
+            status: None,
         };
         let mut stored = StoredTurn {
             agent_id,
@@ -98,6 +99,7 @@ impl MetaReference {
         };
         let documents = request.documents.unwrap_or_default();
         self.take_in(cx, &mut prepared, &mut stored, &documents).await?;
+        prepared.busy.runs(&stored.turn.turn_id);
         let journal = Journal::begin(self.database.clone(), owner, &stored).await?;
         let span = cx.spans.start("create_and_execute_turn");
         let begun = Begun { stored, journal, first: Vec::new() };
@@ -119,6 +121,7 @@ impl MetaReference {
         let is_last = from_it.next().is_none();
         let groups = kept.row.record.toolgroups.clone();
         let prepared = self.prepare(cx, taken, &groups).await?;
+        prepared.busy.runs(&turn_id);
         let edit = |turn: &mut StoredTurn| {
             let step = resumed(turn, tool_responses, is_last)?;
             turn.state = TurnState::Running;

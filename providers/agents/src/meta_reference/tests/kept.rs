@@ -63,6 +63,21 @@ async fn each_step_is_a_row_and_the_row_of_the_turn_has_none() {
 }
 
 #[tokio::test]
+async fn a_turn_that_failed_says_so_when_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::at(&file(&folder), json!({}), [Said::Failure]).await;
+    assert!(world.turn("hi").await.error.is_some());
+    let (turns, _) = rows(&file(&folder)).await;
+    let which = TurnRequest {
+        agent_id: world.agent_id.clone(),
+        session_id: world.session_id.clone(),
+        turn_id: turns[0].turn.turn_id.clone(),
+    };
+    let turn = world.agents.get_turn(&world.cx, which).await.unwrap().unwrap();
+    assert_eq!((turn.completed_at, turn.status), (None, Some(TurnStatus::Failed)));
+}
+
+#[tokio::test]
 async fn what_is_removed_leaves_no_entries() {
     let folder = tempfile::tempdir().unwrap();
     let config = json!({ "toolgroups": ["my::math"] });

@@ -105,6 +105,7 @@ async fn a_turn_that_waits_for_the_client_still_waits_if_the_caller_leaves_befor
     drop(events);
     eventually("the run is over", || spans.has_ended("create_and_execute_turn")).await;
     assert_eq!(world.session().await.turns, std::slice::from_ref(&turn));
+    assert!(!serde_json::to_string(&turn).unwrap().contains("status"), "it has an end");
     let answer = |call: &chaski_api::inference::ToolCall| json!({ "call_id": call.call_id, "tool_name": "ask_user", "content": "yes" });
     let answers: Vec<Value> = turn.output_message.tool_calls.iter().flatten().map(answer).collect();
     assert_eq!(answers.len(), 62);
@@ -121,6 +122,7 @@ async fn a_turn_that_was_answered_stays_in_its_session_if_going_on_with_it_fails
     assert_eq!(failed.error.unwrap().message, "the model is down");
     let shown = world.session().await.turns.pop().expect("the turn is still there");
     assert_eq!((shown.turn_id.as_str(), shown.completed_at), (turn.turn_id.as_str(), None));
+    assert_eq!(shown.status, Some(TurnStatus::Interrupted));
     assert_eq!(shown.steps.len(), 2, "with what the client answered");
     let whole = world.resume(&turn.turn_id, json!([])).await.turn();
     assert_eq!(whole.output_message.content.texts("").as_deref(), Some("42"));
@@ -172,7 +174,9 @@ async fn a_server_that_dies_leaves_what_it_had_told() {
     (next.agent_id, next.session_id) = (world.agent_id.clone(), world.session_id.clone());
     let turn = next.session().await.turns.pop().unwrap();
     assert_eq!(turn.steps.len(), 2);
-    assert_eq!(turn.completed_at, None, "it shows that it was interrupted");
+    assert_eq!((turn.completed_at, turn.status), (None, Some(TurnStatus::Interrupted)));
+    let known_here = world.session().await.turns.pop().unwrap();
+    assert_eq!(known_here.status, Some(TurnStatus::Running));
     let whole = next.resume(&turn.turn_id, json!([])).await.turn();
     assert_eq!(whole.steps.len(), 3);
     assert!(next.invoked().is_empty(), "the tool is not run again");
