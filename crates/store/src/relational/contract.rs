@@ -58,6 +58,7 @@ pub(crate) async fn relational<S: Relational>(make: impl Fn() -> S) {
     puts_in_order_and_passes_over(&database()).await;
     compares_members_of_any_name(&database()).await;
     finds_values_among_those_of_another_question(&database()).await;
+    reads_each_record_of_a_page_on_its_own(&database()).await;
 }
 
 async fn ids(database: &Database, query: super::Query<Note>) -> (Vec<String>, bool) {
@@ -351,4 +352,33 @@ async fn finds_values_among_those_of_another_question(database: &Database) {
     // The heavy green one is somebody else's.
     assert_eq!(ids(database, query).await.0, ["a", "b", "c"]);
     assert_eq!(ids(database, Database::query::<Note>(&you).with(like)).await.0, ["z"]);
+}
+
+/// A record that is kept with the notes and is none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Scribble(String);
+
+impl Record for Scribble {
+    const TABLE: &'static Table = &NOTES;
+
+    fn id(&self) -> &str {
+        &self.0
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        vec!["".into(), 0.into()]
+    }
+}
+
+async fn reads_each_record_of_a_page_on_its_own(database: &Database) {
+    let me = owner("", "me");
+    database.insert(&me, &note("a", "red", 1)).await.unwrap();
+    database.insert(&me, &Scribble("b".to_owned())).await.unwrap();
+    database.insert(&me, &note("c", "red", 1)).await.unwrap();
+    assert!(database.list(Database::query::<Note>(&me)).await.is_err());
+    let each = database.each(Database::query::<Note>(&me).order(Order::OldestFirst)).await.unwrap();
+    let read: Vec<_> = each.iter().map(|(id, row)| (id.as_str(), row.is_ok())).collect();
+    assert_eq!(read, [("a", true), ("b", false), ("c", true)]);
+    let error = each.into_iter().find_map(|(_, row)| row.err()).unwrap();
+    assert!(error.to_string().contains("notes/b"), "{error}");
 }

@@ -207,6 +207,15 @@ impl Database {
         Ok(Page { records, has_more: rows.has_more })
     }
 
+    /// A page of records by id, each with why it cannot be read where that is so.
+    pub async fn each<R: Record>(
+        &self,
+        query: Query<R>,
+    ) -> Result<Vec<(String, Result<Held<R>, RowError>)>, RowError> {
+        let rows = self.0.select(query.select).await?.rows.into_iter();
+        Ok(rows.map(|row| (row.id.clone(), held(row))).collect())
+    }
+
     /// Numbers of records, by the values of a column; `sum` is the column that is added up.
     pub async fn tally<R: Record>(
         &self,
