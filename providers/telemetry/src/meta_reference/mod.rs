@@ -1,6 +1,11 @@
 //! Spans in a SQLite database, as those of the reference, or in memory.
 
+mod blocks;
 mod config;
+mod earlier;
+mod filters;
+mod ids;
+mod index;
 mod query;
 mod records;
 mod reported;
@@ -23,6 +28,7 @@ use chaski_provider::{
 };
 use chaski_store::{Database, SqliteRows};
 use config::{MetaReferenceConfig, Sink};
+use index::Shared;
 use records::SCHEMA;
 use reported::OpenSpans;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +46,8 @@ belong to the caller who made the request: nobody else sees them.
   16 KiB) unless `record_contents` is `false`. No other span carries it, and none carries keys or headers.
 - The oldest traces go when there are more than `max_traces` or `max_spans`; what is older than `max_age_seconds`, or than
   `ttl_seconds` of its event, goes too.
+- Spans that end together are written as one row, and which traces there are is known in memory. So the file belongs to
+  one server at a time. A filter by `session_id` or `turn_id` reads few rows, another one those of the caller.
 - Probes and questions about the server and its traces are not traced.
 - `otel` among the `sinks` has no effect in this build; `console` tells each span to the log at the level `DEBUG`.
 ";
@@ -47,6 +55,7 @@ belong to the caller who made the request: nobody else sees them.
 /// Spans in a database.
 pub(crate) struct MetaReference {
     database: Database,
+    index: Shared,
     intake: Intake,
     open: Mutex<OpenSpans>,
     record_contents: bool,
@@ -87,11 +96,11 @@ impl MetaReference {
             spans: count(config.max_spans.0),
             age: config.max_age_seconds.0.saturating_mul(1_000_000),
         };
-        let tells = config.has(Sink::Console);
-        let (writer, intake) =
-            Writer::new(database.clone(), bounds, config.service_name.clone(), tells);
+        let (index, tells) = (Shared::default(), config.has(Sink::Console));
+        let service = config.service_name.clone();
+        let (writer, intake) = Writer::new(database.clone(), index.clone(), bounds, service, tells);
         let (open, record_contents) = (Mutex::default(), config.record_contents);
-        Ok((Self { database, intake, open, record_contents }, writer))
+        Ok((Self { database, index, intake, open, record_contents }, writer))
     }
 }
 
@@ -129,7 +138,7 @@ impl Telemetry for MetaReference {
 
     async fn get_trace(&self, cx: &Context, trace_id: &str) -> Result<Trace> {
         self.intake.flush().await?;
-        self.trace(&cx.owner(), trace_id).await
+        self.trace(&cx.owner(), trace_id)
     }
 
     async fn get_span(&self, cx: &Context, request: SpanRequest) -> Result<Span> {

@@ -1,76 +1,41 @@
-//! Traces and spans as they are kept.
+//! Spans as they are kept: in blocks of many.
 
+use super::{
+    earlier,
+    filters::Fact,
+    ids::{SpanId, TraceId},
+};
 use chaski_api::{
-    telemetry::{Span, SpanStatus, Trace},
+    telemetry::{Span, SpanStatus},
     wire::Time,
 };
-use chaski_store::{Cell, Column, Condition, Index, Record, Schema, Table};
-use serde::{Deserialize, Serialize};
+use chaski_provider::Attribute;
+use chaski_store::{Cell, Record, Schema, Table};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 // The reference keeps tables called `traces` and `spans` in the same file; they stay as they are.
-static TRACES: Table = Table {
-    name: "kept_traces",
-    since: 1,
-    columns: &[
-        Column::text("trace", 1),
-        Column::text("root", 1),
-        Column::integer("started", 1),
-        Column::integer("ended", 1),
-        Column::text("service", 1),
-        Column::integer("created", 1),
-        Column::integer("expires", 1),
-    ],
-    // Each index costs something with every request; what is rare may look at all rows.
-    indexes: &[Index::narrow(&["trace"])],
-};
-static SPANS: Table = Table {
-    name: "kept_spans",
-    since: 1,
-    columns: &[
-        Column::text("of_trace", 1),
-        Column::text("span", 1),
-        Column::integer("expires", 1),
-        Column::text(SESSION.column, 2),
-        Column::text(TURN.column, 2),
-    ],
-    indexes: &[
-        Index::narrow(&["of_trace"]),
-        Index::narrow(&["span"]),
-        Index::narrow(&[SESSION.column]),
-        Index::narrow(&[TURN.column]),
-    ],
-};
+static BLOCKS: Table = Table { name: "kept_blocks", since: 3, columns: &[], indexes: &[] };
 
 /// The tables of telemetry.
-pub(super) const SCHEMA: Schema = Schema { version: 2, tables: &[&TRACES, &SPANS] };
+pub(super) const SCHEMA: Schema =
+    Schema { version: 3, tables: &[&earlier::TRACES, &earlier::SPANS, &BLOCKS] };
 
-/// An attribute with a column of its own, because agents ask for traces by it.
-pub(super) struct Indexed {
-    pub(super) attribute: &'static str,
-    column: &'static str,
-}
+/// The attributes that the index knows, because agents ask for traces by them.
+const MARKED: [&str; 2] = ["session_id", "turn_id"];
 
-const SESSION: Indexed = Indexed { attribute: "session_id", column: "session" };
-const TURN: Indexed = Indexed { attribute: "turn_id", column: "turn" };
-
-/// All of them.
-pub(super) static INDEXED: [Indexed; 2] = [SESSION, TURN];
-
-/// What stands in the column of a span without the attribute. In spans that version 1 of the schema
-/// wrote the column is empty, whatever their attributes.
-const NONE: &str = "-";
-
-impl Indexed {
-    fn cell(&self, span: &StoredSpan) -> Cell {
-        span.attributes.get(self.attribute).and_then(Value::as_str).unwrap_or(NONE).into()
-    }
-
-    /// What a span is like that may have this value; the attribute itself decides.
-    pub(super) fn may_be(&self, value: &str) -> Option<Condition> {
-        (value != NONE).then(|| Condition::one_of(self.column, [value, ""]))
-    }
+/// What a trace has in the index that has a span with this attribute. Other values rarely have the
+/// same mark; the attribute itself decides.
+pub(super) fn mark(attribute: &str, value: &str) -> Option<u64> {
+    let place = MARKED.iter().position(|marked| *marked == attribute)?;
+    let mut hasher = DefaultHasher::new();
+    (place, value).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// Microseconds since the beginning of 1970.
@@ -85,71 +50,39 @@ pub(super) fn now() -> i64 {
 }
 
 /// A time as it is answered.
-fn time(micros: i64) -> Time {
+pub(super) fn time(micros: i64) -> Time {
     Time::from_micros(micros).unwrap_or(Time::EPOCH)
 }
 
-/// A trace. Ids that callers choose may be those of others, so its row has an id of its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct StoredTrace {
-    pub(super) row: String,
-    pub(super) trace_id: String,
-    pub(super) root_span_id: String,
-    /// Whether the root is known, and not only the span that came first.
-    pub(super) has_root: bool,
-    /// When the root began.
-    pub(super) root_start: i64,
-    pub(super) start: i64,
-    pub(super) end: i64,
+/// Spans of one owner that were written together.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct StoredBlock {
+    pub(super) id: String,
+    /// The name of the server that wrote it.
     pub(super) service: String,
+    /// In the order in which the spans were handed over.
+    pub(super) parts: Vec<Part>,
+}
+
+/// Spans of one trace that were handed over one after the other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) trace: TraceId,
+    /// When the trace began to be kept. A trace with the same id that began earlier is another one,
+    /// which was removed before.
     pub(super) created: i64,
-    pub(super) expires: i64,
-    /// How many spans it has had.
-    pub(super) spans: u64,
+    pub(super) spans: Vec<StoredSpan>,
 }
 
-impl StoredTrace {
-    /// Takes a span of this trace into account. `is_root` says that it has no parent in this server.
-    pub(super) fn add(&mut self, span: &StoredSpan, is_root: bool) {
-        self.spans += 1;
-        self.start = self.start.min(span.start);
-        self.end = self.end.max(span.end);
-        self.expires = self.expires.max(span.expires);
-        let earlier = is_root == self.has_root && span.start < self.root_start;
-        if (is_root && !self.has_root) || earlier {
-            self.root_span_id.clone_from(&span.span_id);
-            self.root_start = span.start;
-            self.has_root = is_root;
-        }
-    }
-
-    pub(super) fn answer(self) -> Trace {
-        Trace {
-            trace_id: self.trace_id,
-            root_span_id: self.root_span_id,
-            start_time: time(self.start),
-            end_time: Some(time(self.end)),
-        }
-    }
-}
-
-impl Record for StoredTrace {
-    const TABLE: &'static Table = &TRACES;
+impl Record for StoredBlock {
+    const TABLE: &'static Table = &BLOCKS;
 
     fn id(&self) -> &str {
-        &self.row
+        &self.id
     }
 
     fn cells(&self) -> Vec<Cell> {
-        vec![
-            self.trace_id.as_str().into(),
-            self.root_span_id.as_str().into(),
-            self.start.into(),
-            self.end.into(),
-            self.service.as_str().into(),
-            self.created.into(),
-            self.expires.into(),
-        ]
+        Vec::new()
     }
 }
 
@@ -163,51 +96,142 @@ pub(super) struct StoredEvent {
 }
 
 /// A span that has ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredSpan {
-    pub(super) row: String,
-    /// The row of its trace.
-    pub(super) of_trace: String,
-    pub(super) trace_id: String,
-    pub(super) span_id: String,
-    pub(super) parent_span_id: Option<String>,
-    pub(super) name: String,
+    pub(super) id: SpanId,
+    pub(super) parent: Option<SpanId>,
+    /// Whether it has no parent in this server.
+    #[serde(rename = "root")]
+    pub(super) is_root: bool,
+    pub(super) name: Cow<'static, str>,
     pub(super) start: i64,
     pub(super) end: i64,
     pub(super) status: SpanStatus,
-    /// The questions of callers look into this member by its name.
-    pub(super) attributes: Map<String, Value>,
+    pub(super) attributes: Facts,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) events: Vec<StoredEvent>,
     pub(super) expires: i64,
 }
 
-/// The member of [`StoredSpan`] that questions look into.
-pub(super) const ATTRIBUTES: &str = "attributes";
-
 impl StoredSpan {
-    pub(super) fn answer(self) -> Span {
+    /// About how many bytes it has as JSON.
+    pub(super) fn size(&self) -> usize {
+        let events = self.events.iter().map(|event| {
+            let attributes = event.attributes.iter();
+            let attributes = attributes.map(|(name, value)| name.len() + size(value));
+            event.message.len() + attributes.sum::<usize>() + 64
+        });
+        200 + self.name.len() + self.attributes.size() + events.sum::<usize>()
+    }
+
+    /// The marks of its trace that come from it.
+    pub(super) fn marks(&self) -> impl Iterator<Item = u64> {
+        MARKED.iter().filter_map(|name| match self.attributes.get(name)? {
+            Fact::Text(text) => mark(name, text),
+            Fact::Integer(_) | Fact::Real(_) | Fact::Truth(_) | Fact::Other => None,
+        })
+    }
+
+    /// The span of this trace as it is answered.
+    pub(super) fn answer(self, trace: &TraceId) -> Span {
         Span {
-            span_id: self.span_id,
-            trace_id: self.trace_id,
-            parent_span_id: self.parent_span_id,
-            name: self.name,
+            span_id: self.id.to_string(),
+            trace_id: trace.to_string(),
+            parent_span_id: self.parent.map(|parent| parent.to_string()),
+            name: self.name.into_owned(),
             start_time: time(self.start),
             end_time: Some(time(self.end)),
-            attributes: Some(self.attributes),
+            attributes: Some(self.attributes.into()),
         }
     }
 }
 
-impl Record for StoredSpan {
-    const TABLE: &'static Table = &SPANS;
+/// The attributes of a span.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(from = "Map<String, Value>")]
+pub(super) enum Facts {
+    /// As this server hands them over.
+    Own(Vec<(&'static str, Attribute)>),
+    /// As programs report them, and as they are read.
+    Any(Map<String, Value>),
+}
 
-    fn id(&self) -> &str {
-        &self.row
+impl Facts {
+    pub(super) fn get(&self, name: &str) -> Option<Fact<'_>> {
+        match self {
+            Self::Own(facts) => {
+                facts.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            }
+            Self::Any(facts) => facts.get(name).map(Fact::from),
+        }
     }
 
-    fn cells(&self) -> Vec<Cell> {
-        let own =
-            [self.of_trace.as_str().into(), self.span_id.as_str().into(), self.expires.into()];
-        own.into_iter().chain(INDEXED.iter().map(|indexed| indexed.cell(self))).collect()
+    fn size(&self) -> usize {
+        match self {
+            Self::Own(facts) => facts
+                .iter()
+                .map(|(name, value)| match value {
+                    Attribute::Text(text) => name.len() + text.len() + 6,
+                    Attribute::Integer(_) | Attribute::Truth(_) => name.len() + 14,
+                })
+                .sum(),
+            Self::Any(facts) => facts.iter().map(|(name, value)| name.len() + size(value)).sum(),
+        }
+    }
+}
+
+/// About how many bytes a value has as JSON.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 14,
+        Value::String(text) => text.len() + 6,
+        Value::Array(list) => 6 + list.iter().map(size).sum::<usize>(),
+        Value::Object(members) => {
+            6 + members.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>()
+        }
+    }
+}
+
+impl From<Map<String, Value>> for Facts {
+    fn from(facts: Map<String, Value>) -> Self {
+        Self::Any(facts)
+    }
+}
+
+impl From<Facts> for Map<String, Value> {
+    fn from(facts: Facts) -> Self {
+        match facts {
+            Facts::Own(facts) => {
+                facts.into_iter().map(|(name, value)| (name.to_owned(), json(value))).collect()
+            }
+            Facts::Any(facts) => facts,
+        }
+    }
+}
+
+fn json(value: Attribute) -> Value {
+    match value {
+        Attribute::Text(text) => text.into(),
+        Attribute::Integer(number) => number.into(),
+        Attribute::Truth(truth) => truth.into(),
+    }
+}
+
+impl Serialize for Facts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Own(facts) => {
+                let mut map = serializer.serialize_map(Some(facts.len()))?;
+                for (name, value) in facts {
+                    match value {
+                        Attribute::Text(text) => map.serialize_entry(name, text)?,
+                        Attribute::Integer(number) => map.serialize_entry(name, number)?,
+                        Attribute::Truth(truth) => map.serialize_entry(name, truth)?,
+                    }
+                }
+                map.end()
+            }
+            Self::Any(facts) => facts.serialize(serializer),
+        }
     }
 }

@@ -3,15 +3,18 @@
 //! Requests hand spans over by a queue of bounded length and never wait for it.
 
 use super::{
-    records::{StoredSpan, StoredTrace, micros, now},
+    blocks::{BlockId, Clock, Draft, SPANS, fill, read, read_some},
+    earlier,
+    ids::TraceId,
+    index::{Index, MOST, Shared},
+    records::{Facts, StoredBlock, StoredSpan, micros, now},
     reported::Reported,
 };
 use chaski_api::{Error, Result};
-use chaski_provider::{Attribute, EndedSpan};
-use chaski_store::{Batch, Condition, Database, Owner, Record, RowError, Scope};
-use serde_json::{Map, Value};
+use chaski_provider::EndedSpan;
+use chaski_store::{Batch, Database, Owner, Place, RowError, Scope};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,24 +22,17 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
 /// Spans that wait to be written; the others are lost.
 const WAITING: usize = 8192;
 /// How long spans are gathered before they are written.
 const WINDOW: Duration = Duration::from_millis(200);
-/// Spans that are written together.
-const TOGETHER: usize = 512;
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_mins(1);
-/// After so many spans it is seen whether there are too many.
-const COUNTED: usize = 5000;
-/// The rows that are removed at a time.
+/// The blocks that are removed at a time.
 const REMOVED: usize = 256;
-/// The most spans of a trace.
-const MOST: u64 = 10_000;
-/// The most traces that are remembered without asking the database.
-const REMEMBERED: usize = 10_000;
+/// The blocks that are read at a time.
+const AT_ONCE: usize = 8;
 const MICROS: i64 = 1_000_000;
 
 /// A span on its way to the database.
@@ -93,19 +89,10 @@ fn ended() -> Error {
     Error::unavailable("telemetry has ended")
 }
 
-/// Whose trace, and which.
-type Key = (Arc<Owner>, String);
-
-/// A span, whose it is, and whether it has no parent in this server.
-struct Draft {
-    owner: Arc<Owner>,
-    is_root: bool,
-    span: StoredSpan,
-}
-
 /// Writes what comes through an [`Intake`].
 pub(super) struct Writer {
     pub(super) database: Database,
+    pub(super) index: Shared,
     pub(super) bounds: Bounds,
     pub(super) service: String,
     /// Whether spans are told to the log.
@@ -113,9 +100,7 @@ pub(super) struct Writer {
     messages: mpsc::Receiver<Message>,
     flushes: mpsc::Receiver<oneshot::Sender<()>>,
     lost: Arc<AtomicU64>,
-    known: HashMap<Key, StoredTrace>,
-    /// Spans since it was seen whether there are too many.
-    uncounted: usize,
+    clock: Clock,
     /// The lost spans that the log knows of.
     told: u64,
 }
@@ -123,6 +108,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         database: Database,
+        index: Shared,
         bounds: Bounds,
         service: String,
         tells: bool,
@@ -131,24 +117,15 @@ impl Writer {
         let (asker, flushes) = mpsc::channel(16);
         let lost = Arc::new(AtomicU64::new(0));
         let intake = Intake { messages: sender, flushes: asker, lost: Arc::clone(&lost) };
-        let (known, uncounted, told) = (HashMap::new(), 0, 0);
-        let writer = Self {
-            database,
-            bounds,
-            service,
-            tells,
-            messages,
-            flushes,
-            lost,
-            known,
-            uncounted,
-            told,
-        };
+        let (clock, told) = (Clock::default(), 0);
+        let writer =
+            Self { database, index, bounds, service, tells, messages, flushes, lost, clock, told };
         (writer, intake)
     }
 
-    /// Writes until nobody can hand anything over any more.
+    /// Takes in what is kept already, and writes until nobody can hand anything over any more.
     pub(super) async fn run(mut self) {
+        self.restore().await;
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
@@ -178,11 +155,39 @@ impl Writer {
         self.drain(None).await;
     }
 
+    /// Makes the index of what is in the database.
+    pub(super) async fn restore(&mut self) {
+        let mut index = Index::default();
+        if let Err(error) = self.take_in(&mut index).await.map_err(Error::from) {
+            tracing::warn!(target: "core", "older spans are not found: {}", error.chain());
+        }
+        index.expire(now());
+        index.bound(&self.bounds);
+        *self.index.lock() = index;
+    }
+
+    /// Reads all blocks, the oldest first.
+    async fn take_in(&mut self, index: &mut Index) -> Result<(), RowError> {
+        earlier::convert(&self.database, &self.service, &mut self.clock).await?;
+        let mut place = Place::Start;
+        loop {
+            let query = Database::query::<StoredBlock>(Scope::Upkeep);
+            let page = read(&self.database, query.place(place).limit(AT_ONCE)).await?;
+            let Some(last) = page.last else { return Ok(()) };
+            for held in page.blocks {
+                let Some(id) = BlockId::read(&held.record.id) else { continue };
+                self.clock.at_least(id.written());
+                index.add(&Arc::new(held.owner().clone()), id, &held.record);
+            }
+            place = Place::After(last);
+        }
+    }
+
     /// Writes all that waits, after `first`.
     async fn drain(&mut self, first: Option<Message>) {
         let mut batch: Vec<Message> = first.into_iter().collect();
         loop {
-            while batch.len() < TOGETHER
+            while batch.len() < SPANS
                 && let Ok(message) = self.messages.try_recv()
             {
                 batch.push(message);
@@ -195,100 +200,84 @@ impl Writer {
     }
 
     async fn write(&mut self, messages: Vec<Message>) {
-        let age = self.bounds.age;
-        let drafts: Vec<Draft> = messages.into_iter().map(|message| draft(message, age)).collect();
+        let drafts = self.drafts(messages);
         let count = drafts.len();
-        if let Err(error) = self.insert(drafts).await.map_err(Error::from) {
-            // What the database has is not certain any more.
-            self.known.clear();
-            self.lost.fetch_add(count as u64, Relaxed);
-            tracing::warn!(target: "core", count, "spans cannot be kept: {}", error.chain());
+        let blocks = fill(drafts, &self.service, &mut self.clock);
+        let mut batch = Batch::default();
+        for new in &blocks {
+            batch = batch.insert(&new.owner, &new.block);
         }
-        self.uncounted += count;
-        if self.uncounted >= COUNTED {
-            self.bound().await;
+        let gone = self.index.lock().gone(REMOVED);
+        if !gone.is_empty() {
+            batch = batch.clear::<StoredBlock>(Scope::Upkeep, vec![BlockId::any(&gone)]);
+        }
+        let written = self.database.apply(batch).await.map_err(Error::from);
+        let mut index = self.index.lock();
+        match written {
+            Ok(()) => {
+                for new in &blocks {
+                    index.add(&new.owner, new.id, &new.block);
+                }
+                index.bound(&self.bounds);
+            }
+            Err(error) => {
+                index.still_there(gone);
+                self.lost.fetch_add(count as u64, Relaxed);
+                tracing::warn!(target: "core", count, "spans cannot be kept: {}", error.chain());
+            }
         }
     }
 
-    async fn insert(&mut self, drafts: Vec<Draft>) -> Result<(), RowError> {
-        self.learn(&drafts).await?;
-        let mut batch = Batch::default();
-        let mut changed: HashSet<Key> = HashSet::new();
-        let mut in_order: Vec<Key> = Vec::new();
-        let mut replaced: Vec<String> = Vec::new();
-        for Draft { owner, is_root, mut span } in drafts {
-            if self.tells {
+    /// The spans of messages, as far as their traces have room for them.
+    fn drafts(&mut self, messages: Vec<Message>) -> Vec<Draft> {
+        let (created, age) = (self.clock.tick(), self.bounds.age);
+        let drafts = messages.into_iter().map(|message| draft(message, created, age));
+        let mut drafts: Vec<Draft> = drafts.collect();
+        if self.tells {
+            for Draft { trace, span, .. } in &drafts {
                 let ms = (span.end - span.start) / 1000;
                 tracing::debug!(
                     target: "core",
-                    trace = %span.trace_id, span = %span.span_id, status = %span.status, ms,
+                    trace = %trace, span = %span.id, status = %span.status, ms,
                     "span {}", span.name
                 );
             }
-            let key = (owner, span.trace_id.clone());
-            let trace =
-                self.known.entry(key.clone()).or_insert_with(|| first(&span, &self.service));
-            if trace.spans >= MOST {
+        }
+        let index = self.index.lock();
+        // The room of traces that may get too many spans.
+        let mut rooms: HashMap<(Arc<Owner>, TraceId), usize> = HashMap::new();
+        drafts.retain_mut(|draft| {
+            let Some(known) = index.find(&draft.owner, &draft.trace) else { return true };
+            draft.created = known.created;
+            if known.had + SPANS <= MOST {
+                return true;
+            }
+            let key = (Arc::clone(&draft.owner), draft.trace.clone());
+            let room = rooms.entry(key).or_insert(MOST.saturating_sub(known.had));
+            if *room == 0 {
                 self.lost.fetch_add(1, Relaxed);
-                continue;
+                return false;
             }
-            span.of_trace.clone_from(&trace.row);
-            let is_new = trace.spans == 0;
-            trace.add(&span, is_root);
-            batch = batch.insert(&key.0, &span);
-            if changed.insert(key.clone()) {
-                if !is_new {
-                    replaced.push(trace.row.clone());
-                }
-                in_order.push(key);
-            }
-        }
-        if !replaced.is_empty() {
-            let rows = Condition::one_of("id", replaced.iter().map(String::as_str));
-            batch = batch.clear::<StoredTrace>(Scope::Upkeep, vec![rows]);
-        }
-        for key in &in_order {
-            if let Some(trace) = self.known.get(key) {
-                batch = batch.insert(&key.0, trace);
-            }
-        }
-        self.database.apply(batch).await
-    }
-
-    /// Looks for the traces of these spans in the database.
-    async fn learn(&mut self, drafts: &[Draft]) -> Result<(), RowError> {
-        if self.known.len() > REMEMBERED {
-            self.known.clear();
-        }
-        let unknown = drafts.iter().filter(|draft| {
-            let key = (Arc::clone(&draft.owner), draft.span.trace_id.clone());
-            !self.known.contains_key(&key)
+            *room -= 1;
+            true
         });
-        let ids: HashSet<&str> = unknown.map(|draft| draft.span.trace_id.as_str()).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let query = Database::query::<StoredTrace>(Scope::Upkeep)
-            .with(Condition::one_of("trace", ids))
-            .limit(REMEMBERED);
-        for held in self.database.list(query).await?.records {
-            let key = (Arc::new(held.owner().clone()), held.record.trace_id.clone());
-            self.known.entry(key).or_insert(held.record);
-        }
-        Ok(())
+        drafts
     }
 
     /// Removes what has expired at `now`, and what is too much.
     pub(super) async fn sweep(&mut self, now: i64) {
-        let expired = || vec![Condition::at_most("expires", now)];
-        let batch = Batch::default()
-            .clear::<StoredSpan>(Scope::Upkeep, expired())
-            .clear::<StoredTrace>(Scope::Upkeep, expired());
-        self.known.retain(|_, trace| trace.expires > now);
-        if let Err(error) = self.database.apply(batch).await.map_err(Error::from) {
-            tracing::warn!(target: "core", "expired spans stay for now: {}", error.chain());
+        {
+            let mut index = self.index.lock();
+            index.expire(now);
+            index.bound(&self.bounds);
         }
-        self.bound().await;
+        let removed = async {
+            self.remove_gone().await?;
+            self.thin().await
+        };
+        if let Err(error) = removed.await.map_err(Error::from) {
+            tracing::warn!(target: "core", "old spans stay for now: {}", error.chain());
+        }
         let lost = self.lost.load(Relaxed);
         if lost > self.told {
             let count = lost - self.told;
@@ -297,117 +286,91 @@ impl Writer {
         }
     }
 
-    /// Removes the oldest traces where there are too many traces or spans.
-    async fn bound(&mut self) {
-        self.uncounted = 0;
-        let bounded = async {
-            let traces = self.bounds.traces;
-            self.remove_beyond::<StoredTrace>(traces, |trace| trace.row).await?;
-            self.remove_beyond::<StoredSpan>(self.bounds.spans, |span| span.of_trace).await
-        };
-        if let Err(error) = bounded.await.map_err(Error::from) {
-            tracing::warn!(target: "core", "old spans stay for now: {}", error.chain());
-        }
-    }
-
-    /// Removes the traces of the records beyond the newest `most`.
-    async fn remove_beyond<R: Record>(
-        &mut self,
-        most: usize,
-        of_trace: impl Fn(R) -> String,
-    ) -> Result<(), RowError> {
+    /// Removes the blocks that nothing needs any more.
+    async fn remove_gone(&self) -> Result<(), RowError> {
         loop {
-            let query = Database::query::<R>(Scope::Upkeep).offset(most).limit(REMOVED);
-            let page = self.database.list(query).await?;
-            if page.records.is_empty() {
+            let gone = self.index.lock().gone(REMOVED);
+            if gone.is_empty() {
                 return Ok(());
             }
-            let rows = page.records.into_iter().map(|held| of_trace(held.record));
-            let rows: HashSet<String> = rows.collect();
-            self.known.retain(|_, trace| !rows.contains(&trace.row));
-            let among = |column| vec![Condition::one_of(column, rows.iter().map(String::as_str))];
-            let batch = Batch::default()
-                .clear::<StoredSpan>(Scope::Upkeep, among("of_trace"))
-                .clear::<StoredTrace>(Scope::Upkeep, among("id"));
-            self.database.apply(batch).await?;
+            let like = vec![BlockId::any(&gone)];
+            let batch = Batch::default().clear::<StoredBlock>(Scope::Upkeep, like);
+            if let Err(error) = self.database.apply(batch).await {
+                self.index.lock().still_there(gone);
+                return Err(error);
+            }
         }
     }
-}
 
-/// The trace of its first span, before that is added.
-fn first(span: &StoredSpan, service: &str) -> StoredTrace {
-    StoredTrace {
-        row: new_row(),
-        trace_id: span.trace_id.clone(),
-        root_span_id: span.span_id.clone(),
-        has_root: false,
-        root_start: span.start,
-        start: span.start,
-        end: span.end,
-        service: service.to_owned(),
-        created: now(),
-        expires: span.expires,
-        spans: 0,
+    /// Removes what is not kept from blocks that hold little else, so that one trace that goes on
+    /// for long does not keep the file full.
+    async fn thin(&self) -> Result<(), RowError> {
+        let sparse = self.index.lock().sparse();
+        for ids in sparse.chunks(AT_ONCE) {
+            let mut batch = Batch::default();
+            let mut sizes: HashMap<BlockId, usize> = ids.iter().map(|id| (*id, 0)).collect();
+            for held in read_some(&self.database, Scope::Upkeep, ids).await? {
+                let mut block = held.record.clone();
+                {
+                    let index = self.index.lock();
+                    block.parts.retain(|part| {
+                        let known = index.find(held.owner(), &part.trace);
+                        known.is_some_and(|known| known.created == part.created)
+                    });
+                }
+                if let Some(id) = BlockId::read(&block.id) {
+                    sizes.insert(id, block.parts.iter().map(|part| part.spans.len()).sum());
+                }
+                batch = batch.replace(&held, &block);
+            }
+            self.database.apply(batch).await?;
+            let mut index = self.index.lock();
+            for (id, size) in sizes {
+                index.thinned(id, size);
+            }
+        }
+        Ok(())
     }
-}
-
-fn new_row() -> String {
-    Uuid::new_v4().simple().to_string()
 }
 
 /// The span of a message. It is kept for at most `age` microseconds.
-fn draft(message: Message, age: i64) -> Draft {
-    let expires = |end: i64, ttl: i64| end.saturating_add(age.min(ttl.saturating_mul(MICROS)));
+fn draft(message: Message, created: i64, age: i64) -> Draft {
     match message {
         Message::Ended(ended) => {
-            let attributes = ended.attributes.into_iter();
-            let attributes: Map<String, Value> =
-                attributes.map(|(name, value)| (name.to_owned(), json(value))).collect();
             let end = micros(ended.end);
             let span = StoredSpan {
-                row: new_row(),
-                of_trace: String::new(),
-                trace_id: format!("{:032x}", ended.trace),
-                span_id: format!("{:016x}", ended.span),
-                parent_span_id: ended.parent.map(|parent| format!("{parent:016x}")),
-                name: ended.name.into_owned(),
+                id: u128::from(ended.span.get()).into(),
+                parent: ended.parent.map(|parent| u128::from(parent.get()).into()),
+                is_root: ended.is_root,
+                name: ended.name,
                 start: micros(ended.start),
                 end,
                 status: ended.status,
-                attributes,
+                attributes: Facts::Own(ended.attributes),
                 events: Vec::new(),
                 expires: end.saturating_add(age),
             };
-            Draft { owner: ended.owner, is_root: ended.is_root, span }
+            Draft { owner: ended.owner, trace: ended.trace.get().into(), created, span }
         }
         Message::Reported(reported) => {
-            let Reported { owner, trace_id, span_id, parent_span_id, name, start, end, .. } =
-                *reported;
-            // A program may report what was long ago; it is kept from now on.
-            let expires = expires(now(), reported.ttl_seconds);
+            let reported = *reported;
+            let parent = reported.parent_span_id.as_deref();
+            let kept = age.min(reported.ttl_seconds.saturating_mul(MICROS));
             let span = StoredSpan {
-                row: new_row(),
-                of_trace: String::new(),
-                trace_id,
-                span_id,
-                parent_span_id,
-                name,
-                start,
-                end,
+                id: reported.span_id.as_str().into(),
+                parent: parent.map(Into::into),
+                is_root: parent.is_none(),
+                name: reported.name.into(),
+                start: reported.start,
+                end: reported.end,
                 status: reported.status,
-                attributes: reported.attributes,
+                attributes: Facts::Any(reported.attributes),
                 events: reported.events,
-                expires,
+                // A program may report what was long ago; it is kept from now on.
+                expires: now().saturating_add(kept),
             };
-            Draft { owner, is_root: span.parent_span_id.is_none(), span }
+            let trace = TraceId::from(reported.trace_id.as_str());
+            Draft { owner: reported.owner, trace, created, span }
         }
-    }
-}
-
-fn json(value: Attribute) -> Value {
-    match value {
-        Attribute::Text(text) => text.into(),
-        Attribute::Integer(number) => number.into(),
-        Attribute::Truth(truth) => truth.into(),
     }
 }

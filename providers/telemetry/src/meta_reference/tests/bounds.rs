@@ -1,9 +1,10 @@
 //! How much is kept, where, and how long.
 
-use super::{Kept, caller, event, field, read};
+use super::{Kept, caller, event, field, read, rows};
 use crate::meta_reference::{
     config::{MetaReferenceConfig, Sink},
     records::now,
+    writer::Writer,
 };
 use chaski_api::Wire;
 use chaski_provider::{Context, Lifecycle, ProviderConfig, Telemetry};
@@ -25,6 +26,12 @@ async fn traces_are_still_there_after_a_restart_and_go_on() {
     assert_eq!(field(&kept.spans(&me, all).await, "span_id"), ["1", "2"]);
 }
 
+/// How many traces, spans and blocks are known, and how many rows there are.
+async fn counts(writer: &Writer) -> ((usize, usize, usize), usize) {
+    let known = writer.index.lock().counts();
+    (known, rows(writer).await)
+}
+
 #[tokio::test]
 async fn what_has_expired_is_not_seen_and_then_removed() {
     let (kept, mut writer) = Kept::idle(&json!({ "max_age_seconds": 3600 }));
@@ -36,26 +43,18 @@ async fn what_has_expired_is_not_seen_and_then_removed() {
         let request = json!({ "event": end, "ttl_seconds": ttl });
         kept.0.log_event(&me, read(request)).await.unwrap();
     }
-    let database = writer.database.clone();
     writer.write_waiting().await;
-    let count = async || {
-        use crate::meta_reference::records::{StoredSpan, StoredTrace};
-        use chaski_store::{Database, Scope};
-        let traces = database.list(Database::query::<StoredTrace>(Scope::Upkeep)).await.unwrap();
-        let spans = database.list(Database::query::<StoredSpan>(Scope::Upkeep)).await.unwrap();
-        (traces.records.len(), spans.records.len())
-    };
-    assert_eq!(count().await, (3, 3));
+    assert_eq!(counts(&writer).await, ((3, 3, 1), 1));
     let seen = kept.0.traces(&me.owner(), read(json!({ "order_by": ["trace_id"] }))).await.unwrap();
     let seen: Vec<&str> = seen.data.iter().map(|trace| trace.trace_id.as_str()).collect();
     assert_eq!(seen, ["long", "short"]);
     writer.sweep(now()).await;
-    assert_eq!(count().await, (2, 2));
+    assert_eq!(counts(&writer).await, ((2, 2, 1), 1));
     writer.sweep(now() + 61 * 1_000_000).await;
-    assert_eq!(count().await, (1, 1));
+    assert_eq!(counts(&writer).await, ((1, 1, 1), 1));
     // No span outlives `max_age_seconds`, whatever its program wants.
     writer.sweep(now() + 3601 * 1_000_000).await;
-    assert_eq!(count().await, (0, 0));
+    assert_eq!(counts(&writer).await, ((0, 0, 0), 0));
 }
 
 #[tokio::test]

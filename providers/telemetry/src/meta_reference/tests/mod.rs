@@ -1,12 +1,14 @@
 //! What is kept of spans, and what questions find.
 
+mod blocks;
 mod bounds;
 mod events;
 mod questions;
 
-use super::{MetaReference, config::MetaReferenceConfig, writer::Writer};
+use super::{MetaReference, config::MetaReferenceConfig, records::StoredBlock, writer::Writer};
 use chaski_api::Wire;
 use chaski_provider::{Context, OpenSpan, Principal, SpanContext, SpanSink, Telemetry};
+use chaski_store::{Database, Scope};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -102,4 +104,10 @@ fn field<'a>(records: &'a [Value], name: &str) -> Vec<&'a str> {
 fn caller(id: &str) -> Context {
     let principal = Principal { id: id.to_owned(), attributes: Map::new() };
     Context { principal: Some(Arc::new(principal)), ..Context::default() }
+}
+
+/// How many rows there are.
+async fn rows(writer: &Writer) -> usize {
+    let query = Database::query::<StoredBlock>(Scope::Upkeep).limit(10_000);
+    writer.database.each(query).await.unwrap().len()
 }

@@ -1,10 +1,13 @@
 //! Questions of callers about their traces.
 
 use super::{Kept, array, caller, field, read};
-use crate::meta_reference::records::{StoredSpan, StoredTrace};
+use crate::meta_reference::{
+    earlier::{self, EarlierSpan, EarlierTrace},
+    records::now,
+};
 use chaski_api::{ErrorKind, Result, telemetry::QuerySpanTreeResponse};
-use chaski_provider::{Context, Lifecycle, Telemetry};
-use chaski_store::{Cell, Column, Database, Index, Record, Schema, SqliteRows, Table};
+use chaski_provider::{Context, Telemetry};
+use chaski_store::{Cell, Column, Database, Index, Record, Schema, Scope, SqliteRows, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -217,7 +220,7 @@ static OLD_SPANS: Table = Table {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
-struct OldSpan(StoredSpan);
+struct OldSpan(EarlierSpan);
 
 impl Record for OldSpan {
     const TABLE: &'static Table = &OLD_SPANS;
@@ -238,25 +241,40 @@ async fn traces_are_found_by_session_and_turn_whichever_version_kept_them() {
     let settings = json!({ "sqlite_db_path": path });
     let me = caller("me");
     {
-        let tables: &[&Table] = &[StoredTrace::TABLE, &OLD_SPANS];
+        let tables: &[&Table] = &[&earlier::TRACES, &OLD_SPANS];
         let tables: &'static [&'static Table] = Vec::leak(tables.to_vec());
         let backend = SqliteRows::open(&path, &Schema { version: 1, tables }).unwrap();
         let database = Database::new(Arc::new(backend));
-        // What another file has is put into one of the older version.
-        let kept = Kept::with(&json!({}));
-        kept.report(&me, ["old", "1"], None, json!({ "session_id": "s", "turn_id": "t1" })).await;
-        kept.report(&me, ["older", "2"], None, json!({ "session_id": "other" })).await;
-        kept.0.shutdown().await;
-        let traces = kept.0.database.list(Database::query::<StoredTrace>(&me.owner())).await;
-        for held in traces.unwrap().records {
-            database.insert(&me.owner(), &held.record).await.unwrap();
-        }
-        let spans = kept.0.database.list(Database::query::<StoredSpan>(&me.owner())).await;
-        for held in spans.unwrap().records {
-            database.insert(&me.owner(), &OldSpan(held.record)).await.unwrap();
+        for (index, (id, facts)) in [
+            ("old", json!({ "session_id": "s", "turn_id": "t1" })),
+            ("older", json!({ "session_id": "other" })),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let trace: EarlierTrace = serde_json::from_value(json!({
+                "row": id, "root_span_id": "1", "has_root": true, "created": index,
+            }))
+            .unwrap();
+            database.insert(&me.owner(), &trace).await.unwrap();
+            let span: EarlierSpan = serde_json::from_value(json!({
+                "row": format!("{id} 1"), "of_trace": id, "trace_id": id, "span_id": "1",
+                "parent_span_id": null, "name": "work", "start": 5, "end": 7, "status": "error",
+                "attributes": facts, "events": [], "expires": now() + 3_600_000_000,
+            }))
+            .unwrap();
+            database.insert(&me.owner(), &OldSpan(span)).await.unwrap();
         }
     }
     let kept = Kept::with(&settings);
+    let created = json!({ "order_by": ["created_at"] });
+    assert_eq!(field(&kept.traces(&me, created).await, "trace_id"), ["old", "older"]);
+    let [span] = tree(&kept, &me, "1", json!({})).await.unwrap().try_into().unwrap();
+    assert_eq!((&span["trace_id"], &span["status"]), (&json!("older"), &json!("error")));
+    let left = Database::query::<EarlierSpan>(Scope::Upkeep);
+    assert!(kept.0.database.each(left).await.unwrap().is_empty());
+    let left = Database::query::<EarlierTrace>(Scope::Upkeep);
+    assert!(kept.0.database.each(left).await.unwrap().is_empty());
     for (id, facts) in [
         ("new", json!({ "session_id": "s", "turn_id": "t2" })),
         ("dash", json!({ "session_id": "-" })),
