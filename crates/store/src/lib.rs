@@ -13,8 +13,8 @@ pub mod contract;
 pub use kv::{Change, Entry, KvStore, StoreError};
 pub use memory::Memory;
 pub use relational::{
-    Among, Batch, Cell, Column, ColumnKind, Comparison, Condition, Database, Held, Index, Member,
-    Order, Owner, Page, Place, Query, Record, Relational, Row, RowChange, RowError, Rows, Scalar,
-    Schema, Scope, Select, Sort, SqliteRows, Table, Tallied, Tally, Test,
+    Among, Batch, Cell, Column, ColumnKind, Condition, Database, Held, Index, Order, Owner, Page,
+    Place, Query, Record, Relational, Row, RowChange, RowError, Rows, Schema, Scope, Select,
+    SqliteRows, Table, Tallied, Tally, Test,
 };
 pub use sqlite::Sqlite;

@@ -73,8 +73,6 @@ pub enum Test {
     MoreThan(i64),
     /// One of the values that a column has in rows of a table, of the same owners.
     Among(Among),
-    /// The column is in the record and not in the table: an object, with a member like this.
-    Member(Member),
 }
 
 /// The values of a column in the rows of a table that are like this.
@@ -83,31 +81,6 @@ pub struct Among {
     pub table: &'static Table,
     pub column: &'static str,
     pub conditions: Vec<Condition>,
-}
-
-/// A member of an object in the record. Its name may be any text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    pub name: String,
-    pub comparison: Comparison,
-    pub value: Scalar,
-}
-
-/// How a member is compared. Values of different types are not equal, and neither is less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
-    Equal,
-    NotEqual,
-    Greater,
-    Less,
-}
-
-/// What a member is compared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scalar {
-    Text(String),
-    Number(serde_json::Number),
-    Truth(bool),
 }
 
 /// What a row must be like. The column is a declared one or `id`.
@@ -125,7 +98,7 @@ impl Condition {
             Test::Among(Among { table, conditions, .. }) => {
                 conditions.iter().any(|condition| condition.is_narrow(table))
             }
-            Test::IsNot(_) | Test::AtMost(_) | Test::MoreThan(_) | Test::Member(_) => false,
+            Test::IsNot(_) | Test::AtMost(_) | Test::MoreThan(_) => false,
         };
         let mut narrow = table.indexes.iter().filter(|index| index.is_narrow);
         finds_few
@@ -158,11 +131,6 @@ impl Condition {
         Self { column, test: Test::Among(among) }
     }
 
-    /// A member of the object `field` of the record.
-    pub fn member(field: &'static str, member: Member) -> Self {
-        Self { column: field, test: Test::Member(member) }
-    }
-
     pub fn at_most(column: &'static str, value: i64) -> Self {
         Self { column, test: Test::AtMost(value) }
     }
@@ -191,21 +159,12 @@ pub enum Place {
     Before(String),
 }
 
-/// A column that a list is in order of, before the time of insertion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sort {
-    pub column: &'static str,
-    pub descending: bool,
-}
-
 /// A question for a page of rows.
 #[derive(Debug, Clone)]
 pub struct Select {
     pub table: &'static Table,
     pub scope: Scope,
     pub conditions: Vec<Condition>,
-    /// With these, the place is always the start.
-    pub sort: Vec<Sort>,
     pub order: Order,
     pub place: Place,
     /// How many rows are passed over.

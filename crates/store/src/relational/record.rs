@@ -2,7 +2,7 @@
 
 use super::{
     Cell, Condition, Order, Owner, Place, Relational, Row, RowChange, RowError, Scope, Select,
-    Sort, Table, Tallied, Tally,
+    Table, Tallied, Tally,
 };
 use crate::StoreError;
 use serde::{Serialize, de::DeserializeOwned};
@@ -143,12 +143,6 @@ impl<R: Record> Query<R> {
         self
     }
 
-    /// In the order of these columns, before the time of insertion. The place is the start.
-    pub fn sort(mut self, sort: Vec<Sort>) -> Self {
-        self.select.sort = sort;
-        self
-    }
-
     /// Without so many records.
     pub fn offset(mut self, offset: usize) -> Self {
         self.select.offset = offset;
@@ -181,7 +175,6 @@ impl Database {
             table: R::TABLE,
             scope: scope.into(),
             conditions: Vec::new(),
-            sort: Vec::new(),
             order: Order::default(),
             place: Place::default(),
             offset: 0,

@@ -3,8 +3,8 @@
 mod threads;
 
 use super::{
-    Among, Cell, Comparison, Condition, Member, Order, Owner, Place, Relational, Row, RowChange,
-    RowError, Rows, Scalar, Schema, Scope, Select, Sort, Table, Tallied, Tally, Test, schema,
+    Among, Cell, Condition, Order, Owner, Place, Relational, Row, RowChange, RowError, Rows,
+    Schema, Scope, Select, Table, Tallied, Tally, Test, schema,
 };
 use crate::{StoreError, sqlite::connect};
 use async_trait::async_trait;
@@ -156,32 +156,10 @@ impl rusqlite::ToSql for Cell {
     }
 }
 
-/// A parameter of a statement.
-#[derive(Debug, Clone)]
-enum Parameter {
-    Cell(Cell),
-    Real(f64),
-}
-
-impl<T: Into<Cell>> From<T> for Parameter {
-    fn from(value: T) -> Self {
-        Self::Cell(value.into())
-    }
-}
-
-impl rusqlite::ToSql for Parameter {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        match self {
-            Self::Cell(cell) => cell.to_sql(),
-            Self::Real(number) => Ok(ToSqlOutput::Owned(Value::Real(*number))),
-        }
-    }
-}
-
 /// The part of a statement behind `WHERE`, with its parameters.
 struct Clause {
     text: String,
-    parameters: Vec<Parameter>,
+    parameters: Vec<Cell>,
 }
 
 impl Clause {
@@ -208,7 +186,7 @@ impl Clause {
                 Test::OneOf(values) => {
                     let marks = vec!["?"; values.len()].join(", ");
                     let _infallible = write!(clause.text, " AND {column} IN ({marks})");
-                    clause.parameters.extend(values.iter().cloned().map(Parameter::Cell));
+                    clause.parameters.extend(values.iter().cloned());
                 }
                 Test::Among(Among { table, column: other, conditions }) => {
                     let inner = Self::new(table, scope, conditions);
@@ -219,45 +197,14 @@ impl Clause {
                     );
                     clause.parameters.extend(inner.parameters);
                 }
-                Test::Member(member) => clause.member(column, member),
             }
         }
         clause
     }
 
-    fn compare(&mut self, column: &str, operator: &str, value: impl Into<Parameter>) {
+    fn compare(&mut self, column: &str, operator: &str, value: impl Into<Cell>) {
         let _infallible = write!(self.text, " AND {column} {operator} ?");
         self.parameters.push(value.into());
-    }
-
-    /// The name of the member is compared with the keys of the object and never becomes part of a
-    /// path of JSON, where some of its characters would mean something.
-    fn member(&mut self, field: &str, member: &Member) {
-        let Member { name, comparison, value } = member;
-        let (types, value) = match value {
-            Scalar::Text(text) => ("'text'", Parameter::from(text.as_str())),
-            Scalar::Number(number) => {
-                let value = number.as_i64().map_or_else(
-                    || Parameter::Real(number.as_f64().unwrap_or(f64::NAN)),
-                    Parameter::from,
-                );
-                ("'integer', 'real'", value)
-            }
-            Scalar::Truth(truth) => ("'true', 'false'", Parameter::from(i64::from(*truth))),
-        };
-        let (not, operator) = match comparison {
-            Comparison::Equal => ("", "="),
-            Comparison::NotEqual => ("NOT ", "="),
-            Comparison::Greater => ("", ">"),
-            Comparison::Less => ("", "<"),
-        };
-        let _infallible = write!(
-            self.text,
-            " AND EXISTS (SELECT 1 FROM json_each(body, '$.{field}') AS member \
-             WHERE member.key = ? AND {not}(member.type IN ({types}) AND member.value {operator} ?))"
-        );
-        self.parameters.push(name.as_str().into());
-        self.parameters.push(value);
     }
 }
 
@@ -283,15 +230,10 @@ fn select(connection: &Connection, select: &Select) -> Result<Rows, Failed> {
     let limit = i64::try_from(select.limit).unwrap_or(i64::MAX - 1);
     clause.parameters.push((limit + 1).into());
     clause.parameters.push(i64::try_from(select.offset).unwrap_or(i64::MAX).into());
-    let mut order = String::new();
-    for Sort { column, descending } in &select.sort {
-        let direction = if *descending { "DESC" } else { "ASC" };
-        let _infallible = write!(order, "{column} {direction}, ");
-    }
     let direction = if ascending { "ASC" } else { "DESC" };
     let statement = format!(
         "SELECT id, tenant, owner, version, body FROM {name} WHERE {} \
-         ORDER BY {order}seq {direction} LIMIT ? OFFSET ?",
+         ORDER BY seq {direction} LIMIT ? OFFSET ?",
         clause.text
     );
     let mut rows: Vec<Row> = connection
@@ -383,9 +325,8 @@ fn make(transaction: &Transaction<'_>, change: &RowChange) -> Result<(), Failed>
                 sets.collect::<String>(),
                 clause.text
             );
-            let body = Parameter::from(body.as_str());
-            let cells: Vec<Parameter> = cells.iter().cloned().map(Parameter::Cell).collect();
-            let parameters = std::iter::once(&body).chain(&cells).chain(&clause.parameters);
+            let body = Cell::from(body.as_str());
+            let parameters = std::iter::once(&body).chain(cells).chain(&clause.parameters);
             let changed =
                 transaction.prepare_cached(&statement)?.execute(params_from_iter(parameters))?;
             one(changed, id)
