@@ -33,6 +33,8 @@ fn package(name: &str) -> Option<PathBuf> {
 
 /// How long a database may take to start. Some are large programs, and the machine may be busy.
 const START: Duration = Duration::from_mins(3);
+/// How long a database may take to end before it is asked again.
+const AGAIN: Duration = Duration::from_secs(15);
 /// How often a database that starts or ends is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -95,10 +97,17 @@ impl Database {
     /// Ends the database as an administrator does.
     pub(super) async fn stop(&mut self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("it runs"), Signal::INT).expect("it is ours");
+        let pid = pid.expect("it runs");
         let ends = async {
             while self.child.try_wait().expect("it can be asked").is_none() {
-                tokio::time::sleep(LOOK).await;
+                // A program in Python may lose the signal in the middle of something.
+                kill_process(pid, Signal::INT).expect("it is ours");
+                let ended = async {
+                    while self.child.try_wait().expect("it can be asked").is_none() {
+                        tokio::time::sleep(LOOK).await;
+                    }
+                };
+                let _lost = tokio::time::timeout(AGAIN, ended).await;
             }
         };
         tokio::time::timeout(START, ends).await.expect("the database to end");
