@@ -28,6 +28,16 @@ pub(crate) struct ToolRuntimeRouter {
     checks: Checks,
 }
 
+/// Tells the log that the tools of a group are those that are known, or none.
+fn not_listed(record: &ToolGroupRecord, error: &Error) {
+    tracing::debug!(
+        target: "tools",
+        group = %record.identifier,
+        "the tools of a group cannot be listed anew: {}",
+        error.chain()
+    );
+}
+
 impl ToolRuntimeRouter {
     pub(crate) fn new(
         groups: Arc<RoutingTable<ToolGroupRecord>>,
@@ -61,12 +71,7 @@ impl ToolRuntimeRouter {
         match self.listed(cx, &record).await {
             Ok(tools) => tools,
             Err(error) => {
-                tracing::debug!(
-                    target: "tools",
-                    group = %record.identifier,
-                    "the tools of a group cannot be listed anew: {}",
-                    error.chain()
-                );
+                not_listed(&record, &error);
                 record.tools
             }
         }
@@ -140,14 +145,7 @@ impl ToolRuntimeRouter {
                 Err(error) if record.tools.is_empty() && !cx.provider_data.is_empty() => {
                     failure = failure.or(Some(error));
                 }
-                Err(error) => {
-                    tracing::debug!(
-                        target: "tools",
-                        group = %record.identifier,
-                        "the tools of a group cannot be listed anew: {}",
-                        error.chain()
-                    );
-                }
+                Err(error) => not_listed(&record, &error),
             }
         }
         if let Some(error) = failure {
