@@ -338,10 +338,12 @@ async fn nobody_waits_for_ever_and_nothing_goes_on_that_nobody_waits_for() {
         }
     }
     drop(waiting);
+    // A transaction sees the statements of others as they were when it looked first.
+    let observer = self::administrator(&server).await;
     let active = "SELECT count(*)::text FROM pg_stat_activity \
                   WHERE application_name = 'chaski' AND state = 'active'";
     within("the statements to be cancelled", async {
-        while one_text(&administrator, active).await != "0" {
+        while one_text(&observer, active).await != "0" {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
