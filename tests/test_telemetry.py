@@ -239,3 +239,20 @@ def test_lines_of_the_log_name_the_request_and_its_trace(upstream):
     assert [line for line in traced if line["message"] == "POST /v1/chat/completions"]
     assert [line for line in traced if line["message"].startswith("refused")]
     server.stop()
+
+
+@pytest.mark.parametrize("path, model", [("/v1/chat/completions", "model"), ("/v1/inference/chat-completion", "model_id")])
+def test_a_stream_that_breaks_off_is_in_the_log_with_its_trace(gateway, path, model):
+    trace, request_id = uuid.uuid4().hex, f"request-{uuid.uuid4()}"
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "x-request-id": request_id}
+    body = {model: "chat-model", "stream": True, "messages": [{"role": "user", "content": "it is cut here"}]}
+    with httpx.stream("POST", f"{gateway.url}{path}", json=body, headers=headers) as answer:
+        assert answer.status_code == 200
+        assert "error" in answer.read().decode()
+
+    def lines():
+        every = (json.loads(line) for line in gateway.server.log().splitlines() if line.startswith("{"))
+        return [line for line in every if line.get("request_id") == request_id and line["level"] in ("WARN", "ERROR")]
+
+    [failure] = until("the line of the failure", lines)
+    assert failure["trace_id"] == trace
