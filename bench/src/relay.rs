@@ -152,24 +152,60 @@ impl Ways {
     }
 }
 
-/// Shows the rate and the CPU time of all ways, at one concurrency.
+/// Shows the rate and the CPU time of all ways, at one concurrency, and how long plain answers take at half of
+/// that rate.
 pub(crate) async fn look(binary: &Path) -> Result<()> {
     let upstream = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
     let ways = Ways::started(binary, upstream.port).await?;
+    let targets: Vec<_> = iter::once(Target::direct(upstream.port)).chain(ways.targets()).collect();
     let mut rows = Vec::new();
     for _ in 0..ROUNDS {
         for kind in [Kind::Plain, Kind::Stream] {
-            for way in &ways.targets() {
+            for way in &targets {
                 let pace = Pace::Closed { concurrency: 16 };
                 rows.push(way.measure(kind, pace, QUESTION).await?);
             }
         }
     }
-    for row in report::medians(rows) {
+    let full_speed = report::medians(rows);
+    let half_load = at_half_load(&targets, &full_speed, &[Kind::Plain]).await?;
+    for row in full_speed.iter().chain(&half_load) {
+        let Row { target, kind, p50_ms, p99_ms, .. } = row;
         let (cpu, rate) = (row.cpu_us_per_request.unwrap_or_default(), row.requests_per_second);
-        eprintln!("{:40} {:?}: {rate:.0}/s, {cpu:.1} µs of CPU a request", row.target, row.kind);
+        eprintln!(
+            "{target:40} {kind:?}: {rate:.0}/s, {cpu:.1} µs of CPU a request, {p50_ms:.2} and \
+             {p99_ms:.2} ms (p50 and p99)"
+        );
     }
     Ok(())
+}
+
+/// Half of what each way can do, on its own and straight to the upstream at the same rate, which is one
+/// at which the generator is not busy itself. The first target is the upstream.
+async fn at_half_load(
+    targets: &[Target<'_>],
+    full_speed: &[Row],
+    kinds: &[Kind],
+) -> Result<Vec<Row>> {
+    let mut half_load = Vec::new();
+    for _ in 0..ROUNDS {
+        for kind in kinds {
+            for target in targets.iter().filter(|target| target.server.is_some()) {
+                let most = report::highest(full_speed, &target.name, *kind);
+                let generator = report::highest(full_speed, DIRECT, *kind);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a rate of requests is small and above zero"
+                )]
+                let pace =
+                    Pace::Open { per_second: (most / 2.0).min(generator / 3.0).max(1.0) as u32 };
+                half_load.push(targets[0].measure(*kind, pace, QUESTION).await?);
+                half_load.push(target.measure(*kind, pace, QUESTION).await?);
+            }
+        }
+    }
+    Ok(report::medians(half_load))
 }
 
 /// Sends requests of all kinds on all ways, and lets the servers end by themselves, which is when a program
@@ -211,28 +247,7 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
         }
     }
     let full_speed = report::medians(full_speed);
-
-    // Half of what each way can do, on its own and straight to the upstream at the same rate, which is one
-    // at which the generator is not busy itself.
-    let mut half_load = Vec::new();
-    for _ in 0..ROUNDS {
-        for kind in [Kind::Plain, Kind::Stream] {
-            for target in targets.iter().filter(|target| target.server.is_some()) {
-                let most = report::highest(&full_speed, &target.name, kind);
-                let generator = report::highest(&full_speed, DIRECT, kind);
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a rate of requests is small and above zero"
-                )]
-                let pace =
-                    Pace::Open { per_second: (most / 2.0).min(generator / 3.0).max(1.0) as u32 };
-                half_load.push(targets[0].measure(kind, pace, QUESTION).await?);
-                half_load.push(target.measure(kind, pace, QUESTION).await?);
-            }
-        }
-    }
-    let half_load = report::medians(half_load);
+    let half_load = at_half_load(&targets, &full_speed, &[Kind::Plain, Kind::Stream]).await?;
 
     let mut large = Vec::new();
     for prompt in LARGE {
