@@ -35,7 +35,7 @@ prerequisites: ## Install what the build needs, or say what is missing
 	@scripts/prerequisites.sh
 
 build: prerequisites ## Build the release binary
-	cargo build --release --locked --workspace
+	cargo build --release --locked --package chaski-cli
 
 release: prerequisites ## Build the fastest binary: laid out by what it does under load (wants llvm-bolt)
 	@scripts/release.sh $(PACKAGE)
