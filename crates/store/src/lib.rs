@@ -2,6 +2,7 @@
 //!
 //! This crate knows neither what is stored nor who asks for it.
 
+mod background;
 mod kv;
 mod memory;
 mod relational;
@@ -10,6 +11,7 @@ mod sqlite;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 
+pub use background::in_background;
 pub use kv::{Change, Entry, KvStore, StoreError};
 pub use memory::Memory;
 pub use relational::{

@@ -6,7 +6,7 @@ use super::{
     Among, Cell, Condition, Order, Owner, Place, Relational, Row, RowChange, RowError, Rows,
     Schema, Scope, Select, Table, Tallied, Tally, Test, schema,
 };
-use crate::{StoreError, sqlite::connect};
+use crate::{StoreError, in_background, sqlite::connect};
 use async_trait::async_trait;
 use rusqlite::{
     Connection, OptionalExtension, Transaction, TransactionBehavior, params_from_iter,
@@ -29,6 +29,13 @@ const READERS: usize = 2;
 /// The counter of insertions, which never gives a number twice.
 const COUNTER: &str = "INTEGER PRIMARY KEY AUTOINCREMENT";
 
+/// What the changes of a database are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Requests,
+    Background,
+}
+
 /// Tables of rows in a SQLite file.
 pub struct SqliteRows {
     name: Arc<str>,
@@ -40,14 +47,27 @@ pub struct SqliteRows {
 
 impl SqliteRows {
     /// Opens or creates the file, with its parent folders, and brings its tables up to date.
-    /// `:memory:` is a database in memory.
+    /// `:memory:` is a database in memory. A change reaches the disk before it is acknowledged.
     ///
     /// This does a little disk work; it belongs to the start of the process.
     ///
     /// # Errors
     /// The file cannot be created, is not a database, or was written by a newer version.
     pub fn open(path: impl AsRef<Path>, schema: &Schema) -> Result<Self, StoreError> {
-        let path = path.as_ref();
+        Self::open_for(path.as_ref(), schema, Use::Requests)
+    }
+
+    /// Opens a database for whose changes no request waits, as [`SqliteRows::open`] does otherwise.
+    /// They survive the end of the process; those of the last moments may be lost when the machine
+    /// dies. Requests go first where there is too little of a processor.
+    ///
+    /// # Errors
+    /// Those of [`SqliteRows::open`].
+    pub fn open_in_background(path: impl AsRef<Path>, schema: &Schema) -> Result<Self, StoreError> {
+        Self::open_for(path.as_ref(), schema, Use::Background)
+    }
+
+    fn open_for(path: &Path, schema: &Schema, used: Use) -> Result<Self, StoreError> {
         let name: Arc<str> = path.display().to_string().into();
         let failed = |cause: &dyn Display| failure("open", &name, cause);
         let in_memory = path.as_os_str() == ":memory:";
@@ -61,7 +81,16 @@ impl SqliteRows {
             .map_err(|cause| failed(&cause))?;
         migrate(&mut connection, schema).map_err(|cause| failed(&cause))?;
 
-        let writer = threads::writer(connection).map_err(|cause| failed(&cause))?;
+        if used == Use::Background {
+            let relaxed = connection.execute_batch("PRAGMA synchronous = NORMAL");
+            relaxed.map_err(|cause| failed(&cause))?;
+        }
+        let begin = move || {
+            if used == Use::Background {
+                in_background();
+            }
+        };
+        let writer = threads::writer(connection, begin).map_err(|cause| failed(&cause))?;
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..if in_memory { 0 } else { READERS } {
             let connection = connect(path).map_err(|cause| failed(&cause))?;

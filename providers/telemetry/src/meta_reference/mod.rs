@@ -9,6 +9,7 @@ mod index;
 mod query;
 mod records;
 mod reported;
+mod thread;
 mod writer;
 
 #[cfg(test)]
@@ -41,6 +42,8 @@ belong to the caller who made the request: nobody else sees them.
 
 - Requests hand spans over by a bounded queue and never wait. What does not fit is lost and counted in the provider's
   health. A span can be seen as soon as it has ended.
+- A thread behind those of requests writes them. What is kept survives the end of the server; the spans of the last
+  moments may be lost when the machine dies.
 - `traceparent` and `tracestate` of a request are taken over, and upstreams get them with the span that calls.
 - Spans of agents carry what was said to models, tools and shields, and by them (`input`, `output`, `request`; each up to
   16 KiB) unless `record_contents` is `false`. No other span carries it, and none carries keys or headers.
@@ -73,9 +76,9 @@ impl Provider for MetaReference {
         )
     };
 
-    async fn build(config: MetaReferenceConfig, deps: Deps) -> Result<Arc<dyn TelemetryProvider>> {
+    async fn build(config: MetaReferenceConfig, _deps: Deps) -> Result<Arc<dyn TelemetryProvider>> {
         let (provider, writer) = MetaReference::new(&config)?;
-        deps.tasks.spawn(writer.run());
+        thread::run(writer.run())?;
         if config.has(Sink::Otel) {
             tracing::warn!(
                 target: "core",
@@ -88,7 +91,7 @@ impl Provider for MetaReference {
 
 impl MetaReference {
     fn new(config: &MetaReferenceConfig) -> Result<(Self, Writer)> {
-        let backend = SqliteRows::open(config.place(), &SCHEMA)?;
+        let backend = SqliteRows::open_in_background(config.place(), &SCHEMA)?;
         let database = Database::new(Arc::new(backend));
         let count = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
         let bounds = Bounds {

@@ -21,12 +21,17 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 /// Spans that wait to be written; the others are lost.
 const WAITING: usize = 8192;
-/// How long spans are gathered before they are written.
+/// How long spans are gathered before they are written, unless a block is full before.
 const WINDOW: Duration = Duration::from_millis(200);
+/// How often it is seen whether a block is full.
+const LOOK: Duration = Duration::from_millis(20);
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_mins(1);
 /// The blocks that are removed at a time.
@@ -138,15 +143,29 @@ impl Writer {
                 _ = sweep.tick() => self.sweep(now()).await,
                 first = self.messages.recv() => {
                     let Some(first) = first else { return };
-                    // Nothing is polled meanwhile, so that nobody who hands over wakes this task.
-                    let asked = tokio::time::timeout(WINDOW, self.flushes.recv()).await;
+                    let asked = self.gather().await;
                     self.drain(Some(first)).await;
-                    if let Ok(Some(done)) = asked {
+                    if let Some(done) = asked {
                         let _gone = done.send(());
                     }
                 }
             }
         }
+    }
+
+    /// Waits until there is enough to write, or somebody asks for it. Messages are not polled
+    /// meanwhile, so that nobody who hands over wakes this task.
+    async fn gather(&mut self) -> Option<oneshot::Sender<()>> {
+        let end = Instant::now() + WINDOW;
+        while self.messages.len() < SPANS {
+            let look = end.min(Instant::now() + LOOK);
+            match tokio::time::timeout_at(look, self.flushes.recv()).await {
+                Ok(asked) => return asked,
+                Err(_) if look == end => return None,
+                Err(_) => {}
+            }
+        }
+        None
     }
 
     /// Writes all that waits.

@@ -25,6 +25,18 @@ async fn rows_in_a_file_keep_the_contract() {
 }
 
 #[tokio::test]
+async fn rows_that_nobody_waits_for_keep_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = AtomicUsize::new(0);
+    relational(|| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let path = folder.path().join(format!("{number}.db"));
+        SqliteRows::open_in_background(path, &SCHEMA).unwrap()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn rows_in_memory_keep_the_contract() {
     relational(|| SqliteRows::open(":memory:", &SCHEMA).unwrap()).await;
 }

@@ -42,12 +42,16 @@ pub(super) fn reader(connection: Connection) -> io::Result<mpsc::Sender<Work>> {
     Ok(sender)
 }
 
-/// A thread that writes until nobody can ask any more.
-pub(super) fn writer(mut connection: Connection) -> io::Result<mpsc::Sender<Job>> {
+/// A thread that writes until nobody can ask any more, after it has done what it is to `begin` with.
+pub(super) fn writer(
+    mut connection: Connection,
+    begin: impl FnOnce() + Send + 'static,
+) -> io::Result<mpsc::Sender<Job>> {
     let (sender, jobs) = mpsc::channel();
-    thread::Builder::new()
-        .name("rows-writer".to_owned())
-        .spawn(move || write_loop(&mut connection, &jobs))?;
+    thread::Builder::new().name("rows-writer".to_owned()).spawn(move || {
+        begin();
+        write_loop(&mut connection, &jobs);
+    })?;
     Ok(sender)
 }
 
