@@ -1,6 +1,7 @@
 use super::{COUNTER, Clause, SqliteRows};
 use crate::{
-    Batch, Cell, Column, Condition, Database, Index, Owner, Record, Schema, Scope, Table,
+    Batch, Cell, Column, Condition, Database, Index, Owner, Record, Schema, Scope, StoreError,
+    Table,
     relational::{
         contract::{SCHEMA, relational},
         schema::migration,
@@ -8,32 +9,32 @@ use crate::{
 };
 use rusqlite::{Connection, params_from_iter};
 use serde::{Deserialize, Serialize};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-#[tokio::test]
-async fn rows_in_a_file_keep_the_contract() {
+async fn files_keep_the_contract(open: impl Fn(PathBuf) -> Result<SqliteRows, StoreError>) {
     let folder = tempfile::tempdir().unwrap();
     let count = AtomicUsize::new(0);
     relational(|| {
         let number = count.fetch_add(1, Ordering::Relaxed);
-        SqliteRows::open(folder.path().join(format!("{number}.db")), &SCHEMA).unwrap()
+        open(folder.path().join(format!("{number}.db"))).unwrap()
     })
     .await;
 }
 
 #[tokio::test]
+async fn rows_in_a_file_keep_the_contract() {
+    files_keep_the_contract(|path| SqliteRows::open(path, &SCHEMA)).await;
+}
+
+#[tokio::test]
 async fn rows_that_nobody_waits_for_keep_the_contract() {
-    let folder = tempfile::tempdir().unwrap();
-    let count = AtomicUsize::new(0);
-    relational(|| {
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        let path = folder.path().join(format!("{number}.db"));
-        SqliteRows::open_in_background(path, &SCHEMA).unwrap()
-    })
-    .await;
+    files_keep_the_contract(|path| SqliteRows::open_in_background(path, &SCHEMA)).await;
 }
 
 #[tokio::test]
