@@ -39,7 +39,7 @@ fn endless(prompt: &str) -> Request {
 const CERTAIN: [&str; 6] = [
     "1, 2, 3, 4, 5, 6, 7, 8,",
     "a b c d e f g h i j k",
-    "100, 200, 300, 400, 500, 600,",
+    "red blue red blue red blue red blue red",
     "2 4 6 8 10 12 14 16 18",
     "10, 20, 30, 40, 50, 60,",
     "20, 21, 22, 23, 24, 25,",
