@@ -38,7 +38,10 @@ use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Credentials of the caller for providers, as a JSON object.
-const PROVIDER_DATA: [&str; 2] = ["x-chaski-provider-data", "x-llamastack-provider-data"];
+const PROVIDER_DATA: [HeaderName; 2] = [
+    HeaderName::from_static("x-chaski-provider-data"),
+    HeaderName::from_static("x-llamastack-provider-data"),
+];
 
 /// The id of a request, as Anthropic's clients look for it.
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -53,45 +56,48 @@ pub(crate) struct Arrival {
     pub(crate) tls: bool,
 }
 
-/// Answers a request, whatever happens.
-pub(crate) async fn answer(
+/// Answers a request, whatever happens. What is awaited is small, because each connection has room
+/// for it.
+pub(crate) fn answer(
     app: App,
     arrival: Arrival,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
     let id = request_id(request.headers());
     let trace = tracing::field::Empty;
     let span = tracing::info_span!(target: "server", "request", %id, trace);
-    Ok(guarded(app, arrival, request, id).instrument(span).await)
+    guarded(app, arrival, request, id).map(Ok).instrument(span)
 }
 
-async fn guarded(
+fn guarded(
     app: App,
     arrival: Arrival,
     request: Request<Incoming>,
     id: Arc<str>,
-) -> Response<ResponseBody> {
+) -> impl Future<Output = Response<ResponseBody>> {
     let since = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let origin = cors::allowed_origin(request.headers(), &app.options.cors);
     let id_value = HeaderValue::from_str(&id);
     let stranger = Recipient { face: Face::LlamaStack, request_id: Arc::clone(&id) };
     let work = Box::pin(work(app, arrival, request, id, since));
-    // A fault in one request is the fault of that request alone.
-    let mut response = AssertUnwindSafe(work)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| refuse(&Error::internal("a handler panicked"), &stranger));
-    let headers = response.headers_mut();
-    if let Ok(id) = id_value {
-        headers.insert(REQUEST_ID, id);
+    async move {
+        // A fault in one request is the fault of that request alone.
+        let mut response = AssertUnwindSafe(work)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| refuse(&Error::internal("a handler panicked"), &stranger));
+        let headers = response.headers_mut();
+        if let Ok(id) = id_value {
+            headers.insert(REQUEST_ID, id);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(origin) = origin {
+            cors::adorn(headers, origin);
+        }
+        log::answered(&method, uri.path(), response.status(), since);
+        response
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some(origin) = origin {
-        cors::adorn(headers, origin);
-    }
-    log::answered(&method, uri.path(), response.status(), since);
-    response
 }
 
 async fn work(
@@ -220,7 +226,7 @@ fn context(
 
 /// The caller's credentials for providers. What cannot be read counts as not given.
 fn provider_data(headers: &HeaderMap, depth: usize) -> ProviderData {
-    let given = PROVIDER_DATA.iter().find_map(|name| headers.get(*name));
+    let given = PROVIDER_DATA.iter().find_map(|name| headers.get(name));
     let Some(given) = given.filter(|given| !given.is_empty()) else {
         return ProviderData::default();
     };

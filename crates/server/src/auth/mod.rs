@@ -96,17 +96,17 @@ impl Authentication {
         let token = credentials::token(question.headers)?;
         let forward = self.options.forward_headers;
         let decision = if self.options.ttl.is_zero() && self.options.negative_ttl.is_zero() {
-            self.ask(&token, &question).await?
+            Box::pin(self.ask(&token, &question)).await?
         } else {
             let key = question.key(&token, forward);
-            match self.decisions.get(&key).await {
-                Some(decision) => decision,
-                // Those who ask the same while the service is asked wait for its answer.
-                None => self
-                    .decisions
-                    .try_get_with(key, self.ask(&token, &question))
+            if let Some(decision) = self.decisions.get(&key).await {
+                decision
+            } else {
+                // Those who ask the same while the service is asked wait for its answer. To wait takes
+                // 6 KB, which requests without a question do not move about.
+                Box::pin(self.decisions.try_get_with(key, self.ask(&token, &question)))
                     .await
-                    .map_err(|error: Arc<Error>| no_decision(error.chain()))?,
+                    .map_err(|error: Arc<Error>| no_decision(error.chain()))?
             }
         };
         match decision {

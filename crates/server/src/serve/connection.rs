@@ -54,8 +54,15 @@ impl Limited {
         let Ok(local) = stream.local_addr() else { return };
         let limits = &self.app.options.limits;
         let stream = Impatient::new(stream, limits.write_timeout);
-        let Some(tls) = self.tls.clone() else { return self.http(stream, local, false).await };
-        match timeout(limits.header_timeout, tls.accept(stream)).await {
+        match self.tls.clone() {
+            None => self.http(stream, local, false).await,
+            // Connections without TLS have no room for it.
+            Some(tls) => Box::pin(self.https(tls, stream, local)).await,
+        }
+    }
+
+    async fn https(self, tls: TlsAcceptor, stream: Impatient<TcpStream>, local: SocketAddr) {
+        match timeout(self.app.options.limits.header_timeout, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.http(stream, local, true).await,
             Ok(Err(error)) => tracing::debug!(target: "server", "no TLS: {error}"),
             Err(_) => tracing::debug!(target: "server", "no TLS in time"),

@@ -167,7 +167,7 @@ impl Http {
             self.0.budget.called();
         }
         let mut attempt = 0;
-        let mut redirects = request.redirects;
+        let mut redirects = request.0.redirects;
         loop {
             let outcome = self.attempt(&request, end).await;
             let pause = retry::pause(&request, attempt, end, &outcome);
@@ -175,18 +175,18 @@ impl Http {
                 attempt += 1;
                 tracing::debug!(
                     target: "core",
-                    service = %request.service,
+                    service = %request.0.service,
                     attempt,
                     pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
                     "repeating a request"
                 );
                 drop(outcome);
                 tokio::time::sleep(pause).await;
-                request.repeats.count();
+                request.0.repeats.count();
                 continue;
             }
             let response =
-                outcome.map_err(|failure| failure.into_error(&self.named(&request.service)))?;
+                outcome.map_err(|failure| failure.into_error(&self.named(&request.0.service)))?;
             let Some(next) = (redirects > 0).then(|| redirect(&request, &response)).flatten()
             else {
                 return Ok(response);
@@ -213,7 +213,7 @@ impl Http {
         let client = self.client(request)?;
         let (place, ticket) = self.admit(request, end).await?;
         let options = &self.0.options;
-        let first_byte = request.first_byte_timeout.unwrap_or(options.first_byte_timeout);
+        let first_byte = request.0.first_byte_timeout.unwrap_or(options.first_byte_timeout);
         let (until, phase, limit) = bounded(first_byte, Phase::FirstByte, end);
         let outcome = tokio::time::timeout_at(until, client.send(request))
             .await
@@ -221,7 +221,7 @@ impl Http {
         if let Some(ticket) = ticket {
             judge(ticket, &outcome);
         }
-        let idle = request.read_timeout.unwrap_or(options.read_timeout);
+        let idle = request.0.read_timeout.unwrap_or(options.read_timeout);
         Ok(Response::new(outcome?, request, self.clone(), (idle, end), place))
     }
 
@@ -236,7 +236,7 @@ impl Http {
         }
         let Inner { breaker, places, options, .. } = &*self.0;
         let closed = |refusal: breaker::Refusal| {
-            Failure::Refused(refusal.into_error(&self.named(&request.service)))
+            Failure::Refused(refusal.into_error(&self.named(&request.0.service)))
         };
         // Nobody waits for a place at an upstream that is not called.
         if let Some(refusal) = breaker.as_ref().and_then(|breaker| breaker.refusal(Instant::now()))
@@ -247,7 +247,7 @@ impl Http {
         let patience = until.saturating_duration_since(Instant::now());
         let place = places.enter(patience).await.map_err(|why| match (why, phase) {
             (places::NoPlace::Late(_), Phase::Total | Phase::Caller) => Failure::Late(phase, limit),
-            _ => Failure::Refused(places.refusal(&self.named(&request.service), why)),
+            _ => Failure::Refused(places.refusal(&self.named(&request.0.service), why)),
         })?;
         let admit = |breaker: &Arc<Breaker>| breaker.admit(Instant::now());
         let ticket = breaker.as_ref().map(admit).transpose().map_err(closed)?;
@@ -259,7 +259,7 @@ impl Http {
         let now = Instant::now();
         let total = self.0.options.total_timeout;
         let total = total.map(|limit| End { at: now + limit, phase: Phase::Total, limit });
-        let caller = request.deadline.map(|deadline| {
+        let caller = request.0.deadline.map(|deadline| {
             let at = Instant::from_std(deadline);
             End { at, phase: Phase::Caller, limit: at.saturating_duration_since(now) }
         });
@@ -291,12 +291,12 @@ impl Http {
 
     fn client(&self, request: &Request) -> Result<Transport, Failure> {
         if self.0.options.addresses_of_callers {
-            let client = self.0.guard.client_to(&request.url).map_err(Failure::Refused)?;
+            let client = self.0.guard.client_to(&request.0.url).map_err(Failure::Refused)?;
             return Ok(Transport::Complete(client));
         }
-        let tls = (request.url.scheme() == "https").then(|| request.tls.clone());
-        let way = self.way(&request.url)?;
-        let key = ClientKey { tls, http2: request.http2, way };
+        let tls = (request.0.url.scheme() == "https").then(|| request.0.tls.clone());
+        let way = self.way(&request.0.url)?;
+        let key = ClientKey { tls, http2: request.0.http2, way };
         if let Some(client) = self.0.clients.load().get(&key) {
             return Ok(client.clone());
         }
@@ -406,26 +406,26 @@ fn judge<B>(ticket: Ticket, outcome: &Result<http::Response<B>, Failure>) {
 
 /// The request that follows a redirect, if the answer is one and the request may be repeated.
 fn redirect(request: &Request, response: &Response) -> Option<Result<Request>> {
-    if !response.status().is_redirection() || request.method != Method::GET {
+    if !response.status().is_redirection() || request.0.method != Method::GET {
         return None;
     }
     let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
     let refused = |why: &str| {
         let kind = ErrorKind::Upstream { status: Some(response.status().as_u16()) };
-        Some(Err(Error::new(kind, format!("{} redirected to {why}", request.service))))
+        Some(Err(Error::new(kind, format!("{} redirected to {why}", request.0.service))))
     };
-    let Ok(url) = request.url.join(location) else {
+    let Ok(url) = request.0.url.join(location) else {
         return refused("an address that cannot be understood");
     };
-    if url.scheme() != "https" && url.scheme() != request.url.scheme() {
+    if url.scheme() != "https" && url.scheme() != request.0.url.scheme() {
         return refused("an address without TLS");
     }
     let mut next = request.clone();
-    if url.origin() != request.url.origin() {
+    if url.origin() != request.0.url.origin() {
         for secret in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION] {
-            next.headers.remove(secret);
+            next.0.headers.remove(secret);
         }
     }
-    next.url = url;
+    next.0.url = url;
     Some(Ok(next))
 }

@@ -26,7 +26,11 @@ pub enum Tls {
 
 /// A request to an upstream that the operator configured.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct Request(pub(super) Box<Message>);
+
+/// What a request has. It is handed through many calls, each of which would copy it.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
     pub(super) service: Cow<'static, str>,
     pub(super) method: Method,
     pub(super) url: Url,
@@ -45,7 +49,7 @@ pub struct Request {
 impl Request {
     /// `service` names the upstream in messages: `vLLM`, `the authentication service`.
     pub fn new(service: impl Into<Cow<'static, str>>, method: Method, url: Url) -> Self {
-        Self {
+        Self(Box::new(Message {
             service: service.into(),
             method,
             url,
@@ -59,7 +63,7 @@ impl Request {
             deadline: None,
             first_byte_timeout: None,
             read_timeout: None,
-        }
+        }))
     }
 
     pub fn get(service: impl Into<Cow<'static, str>>, url: Url) -> Self {
@@ -72,31 +76,31 @@ impl Request {
 
     /// What messages call the upstream.
     pub(crate) fn service(&self) -> &str {
-        &self.service
+        &self.0.service
     }
 
     /// The bytes of the body.
     pub(crate) fn body(mut self, body: Bytes) -> Self {
-        self.body = Some(body);
+        self.0.body = Some(body);
         self
     }
 
     /// The JSON text of the body.
     pub fn json(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = Some(body.into());
+        self.0.body = Some(body.into());
         self.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
     }
 
     /// Sets a header, in place of one with the same name.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
     /// Sets headers, in place of those with the same names.
     pub fn headers(mut self, headers: &HeaderMap) -> Self {
         for (name, value) in headers {
-            self.headers.insert(name.clone(), value.clone());
+            self.0.headers.insert(name.clone(), value.clone());
         }
         self
     }
@@ -131,13 +135,13 @@ impl Request {
     }
 
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = tls;
+        self.0.tls = tls;
         self
     }
 
     /// Speaks HTTP/2 from the first byte on, also without TLS.
     pub fn http2(mut self) -> Self {
-        self.http2 = true;
+        self.0.http2 = true;
         self
     }
 
@@ -145,7 +149,7 @@ impl Request {
     /// 408, 409, 429 and from 500, as far as the retry budget of the client goes. The default is 0:
     /// only a request that may arrive twice may be repeated.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.retries = retries;
+        self.0.retries = retries;
         self
     }
 
@@ -153,7 +157,7 @@ impl Request {
     /// be.
     pub fn repeats(mut self, repeats: Option<&Repeats>) -> Self {
         if let Some(repeats) = repeats {
-            self.repeats = repeats.clone();
+            self.0.repeats = repeats.clone();
         }
         self
     }
@@ -161,45 +165,45 @@ impl Request {
     /// How many redirects of a `GET` are followed. The default is 0. Credentials are not sent on
     /// to another origin.
     pub fn redirects(mut self, redirects: u32) -> Self {
-        self.redirects = redirects;
+        self.0.redirects = redirects;
         self
     }
 
     /// When the caller stops waiting.
     pub fn deadline(mut self, deadline: Option<Instant>) -> Self {
-        self.deadline = deadline;
+        self.0.deadline = deadline;
         self
     }
 
     /// The span of a trace that the call belongs to, for the upstream's own tracing.
     pub fn trace(mut self, parent: Option<&TraceParent>) -> Self {
         if let Some(parent) = parent {
-            parent.write(&mut self.headers);
+            parent.write(&mut self.0.headers);
         }
         self
     }
 
     /// In place of the client's limit for the head of the answer.
     pub fn first_byte_timeout(mut self, limit: Duration) -> Self {
-        self.first_byte_timeout = Some(limit);
+        self.0.first_byte_timeout = Some(limit);
         self
     }
 
     /// In place of the client's limit between two pieces of the answer.
     pub fn read_timeout(mut self, limit: Duration) -> Self {
-        self.read_timeout = Some(limit);
+        self.0.read_timeout = Some(limit);
         self
     }
 
     /// Whether it gives the upstream work to do, which is limited and watched. Questions for its
     /// health and its models are not: they must go through while it is busy.
     pub(super) fn is_call(&self) -> bool {
-        self.method == Method::POST
+        self.0.method == Method::POST
     }
 
     /// What must not appear in messages: the credentials that the request carries.
     pub(super) fn secrets(&self) -> Vec<String> {
-        let texts = self.headers.values().filter(|value| value.is_sensitive());
+        let texts = self.0.headers.values().filter(|value| value.is_sensitive());
         let texts = texts.filter_map(|value| value.to_str().ok());
         texts.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).to_owned()).collect()
     }

@@ -23,7 +23,10 @@ use tokio::time::Instant;
 const ERROR_BODY: usize = 64 * 1024;
 
 /// The head of an answer, and its body to come. Dropping it cancels the request.
-pub struct Response {
+pub struct Response(Box<Answer>);
+
+/// What an answer has. It is handed through many calls, each of which would copy it.
+struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     secrets: Vec<String>,
@@ -46,12 +49,13 @@ impl Response {
             end,
             timer: None,
             waiting: None,
-            service: request.service.clone(),
+            service: request.0.service.clone(),
             http,
             place,
-            trailers: HeaderMap::new(),
+            trailers: None,
         };
-        Self { status: parts.status, headers: parts.headers, secrets: request.secrets(), body }
+        let (status, headers) = (parts.status, parts.headers);
+        Self(Box::new(Answer { status, headers, secrets: request.secrets(), body }))
     }
 
     /// An answer that no upstream sent.
@@ -62,16 +66,16 @@ impl Response {
     }
 
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.0.headers
     }
 
     /// The media type without its parameters, in lower case; empty if there is none.
     pub fn media_type(&self) -> String {
-        let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let value = self.0.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = value.and_then(|value| value.split(';').next()).unwrap_or_default();
         media_type.trim().to_ascii_lowercase()
     }
@@ -80,15 +84,14 @@ impl Response {
     ///
     /// # Errors
     /// What the upstream said went wrong, with its status.
-    pub async fn success(self) -> Result<Self> {
-        if self.status.is_success() {
+    pub async fn success(mut self) -> Result<Self> {
+        if self.0.status.is_success() {
             return Ok(self);
         }
-        let (status, headers, secrets) = (self.status, self.headers, self.secrets);
-        let service = self.body.service.clone();
         // The status says enough if the rest cannot be read.
-        let body = self.body.start_of(ERROR_BODY).await;
-        Err(failure::from_answer(&service, status, &headers, &body, &secrets))
+        let start = self.0.body.start_of(ERROR_BODY).await;
+        let Answer { status, headers, secrets, body } = &*self.0;
+        Err(failure::from_answer(&body.service, *status, headers, &start, secrets))
     }
 
     /// The whole body.
@@ -100,21 +103,21 @@ impl Response {
     }
 
     /// The whole body, and the headers behind it.
-    pub(crate) async fn whole(self, max_bytes: usize) -> Result<(Bytes, HeaderMap)> {
-        let length = self.headers.get(header::CONTENT_LENGTH);
+    pub(crate) async fn whole(mut self, max_bytes: usize) -> Result<(Bytes, HeaderMap)> {
+        let length = self.0.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if length.is_some_and(|length| length > max_bytes) {
-            return Err(too_large(&self.body.service, max_bytes));
+            return Err(too_large(&self.0.body.service, max_bytes));
         }
-        let mut body = self.body;
+        let body = &mut self.0.body;
         let Some(first) = body.next().await.transpose()? else {
-            return Ok((Bytes::new(), body.trailers));
+            return Ok((Bytes::new(), body.trailers()));
         };
         let Some(second) = body.next().await.transpose()? else {
             return if first.len() > max_bytes {
                 Err(too_large(&body.service, max_bytes))
             } else {
-                Ok((first, body.trailers))
+                Ok((first, body.trailers()))
             };
         };
         let mut whole = BytesMut::with_capacity(length.unwrap_or(first.len() + second.len()));
@@ -127,17 +130,17 @@ impl Response {
             whole.extend_from_slice(&piece);
             next = body.next().await.transpose()?;
         }
-        Ok((whole.freeze(), body.trailers))
+        Ok((whole.freeze(), body.trailers()))
     }
 
     /// The body in the pieces in which it comes.
     pub fn stream(self) -> ByteStream {
-        self.body
+        self.0.body
     }
 
     /// The texts that must not appear in messages about this answer.
     pub(crate) fn secrets(&self) -> &[String] {
-        &self.secrets
+        &self.0.secrets
     }
 }
 
@@ -162,7 +165,7 @@ pub struct ByteStream {
     /// Free for another call once the body has ended.
     place: Option<Place>,
     /// The headers behind the body, as far as they have come.
-    trailers: HeaderMap,
+    trailers: Option<Box<HeaderMap>>,
 }
 
 impl ByteStream {
@@ -170,8 +173,12 @@ impl ByteStream {
         &self.service
     }
 
+    fn trailers(&mut self) -> HeaderMap {
+        self.trailers.take().map(|trailers| *trailers).unwrap_or_default()
+    }
+
     /// At most `max_bytes` bytes, as far as they can be read.
-    async fn start_of(mut self, max_bytes: usize) -> Bytes {
+    async fn start_of(&mut self, max_bytes: usize) -> Bytes {
         let mut start = BytesMut::new();
         while let Some(Ok(piece)) = self.next().await {
             let room = max_bytes - start.len();
@@ -232,7 +239,7 @@ impl Stream for ByteStream {
                         Ok(_) => {}
                         Err(frame) => {
                             if let Ok(trailers) = frame.into_trailers() {
-                                this.trailers = trailers;
+                                this.trailers = Some(Box::new(trailers));
                             }
                         }
                     }

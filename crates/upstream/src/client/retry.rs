@@ -20,7 +20,7 @@ pub(super) fn pause(
     end: Option<End>,
     outcome: &Result<Response, Failure>,
 ) -> Option<Duration> {
-    if attempt >= request.retries || request.repeats.are_off() {
+    if attempt >= request.0.retries || request.0.repeats.are_off() {
         return None;
     }
     let pause = match outcome {

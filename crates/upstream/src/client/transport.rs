@@ -38,9 +38,9 @@ impl Transport {
             Self::Direct(direct) => Ok(direct.send(request).await?.map(Body::Direct)),
             Self::Complete(client) => {
                 let mut builder = client
-                    .request(request.method.clone(), request.url.clone())
-                    .headers(request.headers.clone());
-                if let Some(body) = &request.body {
+                    .request(request.0.method.clone(), request.0.url.clone())
+                    .headers(request.0.headers.clone());
+                if let Some(body) = &request.0.body {
                     builder = builder.body(body.clone());
                 }
                 let answer = builder.send().await.map_err(Failure::from_reqwest)?;

@@ -13,6 +13,7 @@ mod tests;
 use super::{
     HttpOptions, Request,
     failure::{Cause, Failure},
+    request::Message,
 };
 use bytes::Bytes;
 use connection::{Answer, Connection, Lost};
@@ -67,7 +68,7 @@ impl Direct {
         request: &Request,
     ) -> Result<http::Response<DirectBody>, Failure> {
         let (head, rest) = self.message(request);
-        let place = authority(&request.url);
+        let place = authority(&request.0.url);
         loop {
             let (home, kept) = self.pool.take(place);
             let is_kept = kept.is_some();
@@ -75,19 +76,19 @@ impl Direct {
                 Some(connection) => connection,
                 None => self.connect(request).await?,
             };
-            match connection.exchange(&head, &rest, &request.method).await {
+            match connection.exchange(&head, &rest, &request.0.method).await {
                 Ok(answer) => return Ok(answered(answer, home)),
                 // A connection that was kept can turn out to be closed before anything has arrived.
                 Err(Lost::Unused) if is_kept => {}
                 // To ask again changes nothing.
-                Err(Lost::Cut | Lost::Io(_)) if is_kept && request.method.is_safe() => {}
+                Err(Lost::Cut | Lost::Io(_)) if is_kept && request.0.method.is_safe() => {}
                 Err(lost) => return Err(Failure::Unanswered(lost.into())),
             }
         }
     }
 
     async fn connect(&self, request: &Request) -> Result<Box<Connection>, Failure> {
-        let uri = request.url.as_str().parse();
+        let uri = request.0.url.as_str().parse();
         let uri = uri.map_err(|error: http::uri::InvalidUri| Failure::Invalid(error.into()))?;
         let mut connector = self.connector.clone();
         let unreached = |error: Cause| Failure::Unreached(error);
@@ -98,8 +99,8 @@ impl Direct {
 
     /// The head of a request together with its body, or the head and then a long body.
     fn message(&self, request: &Request) -> (Vec<u8>, Bytes) {
-        let Request { method, url, headers, .. } = request;
-        let body = request.body.clone().unwrap_or_default();
+        let Message { method, url, headers, .. } = &*request.0;
+        let body = request.0.body.clone().unwrap_or_default();
         let together = if body.len() <= TOGETHER { &body[..] } else { &[] };
         let mut head = Vec::with_capacity(512 + 2 * url.as_str().len() + together.len());
         head.extend_from_slice(method.as_str().as_bytes());

@@ -232,11 +232,11 @@ async fn an_answer_before_the_end_of_the_request_is_read_and_ends_the_connection
         std::future::pending::<()>().await;
     });
     let mut request = request(&upstream, Method::POST).body(vec![0; 64 << 20].into());
-    request.url.set_port(Some(port)).unwrap();
+    request.0.url.set_port(Some(port)).unwrap();
     let direct = direct();
     let answer = asked(&direct, &request).await;
     assert_eq!(answer, Ok((StatusCode::PAYLOAD_TOO_LARGE, b"no".to_vec())));
-    assert!(direct.pool.take(authority(&request.url)).1.is_none());
+    assert!(direct.pool.take(authority(&request.0.url)).1.is_none());
     refusing.abort();
 }
 
