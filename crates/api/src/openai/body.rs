@@ -46,10 +46,16 @@ impl Field {
 pub(crate) fn read(fields: &[Field], body: Body, reader: &mut Reader) -> Option<Body> {
     let mark = reader.mark();
     for field in fields {
-        if body.text(field.name).is_some_and(|text| is_clearly(field.kind, text)) {
-            continue;
-        }
-        match body.get(field.name) {
+        // Most fields are not there.
+        let value = if body.contains_key(field.name) {
+            if body.text(field.name).is_some_and(|text| is_clearly(field.kind, text)) {
+                continue;
+            }
+            body.get(field.name)
+        } else {
+            None
+        };
+        match value {
             None | Some(Value::Null) if field.required => {
                 reader.key(field.name, |reader| reader.issue::<()>("missing", "Field required"));
             }

@@ -90,7 +90,8 @@ impl Body {
     /// not an object whose members can be told apart simply: names with escapes, names given twice,
     /// very many members.
     pub fn scan(text: &Bytes) -> Option<Self> {
-        let mut reader = serde_json::Deserializer::from_slice(text);
+        // Names and values need not be looked at again for being text.
+        let mut reader = serde_json::Deserializer::from_str(str::from_utf8(text).ok()?);
         let members = reader.deserialize_map(Members(text)).ok()?;
         reader.end().ok()?;
         Some(Self { members, whole: Some(text.clone()) })
@@ -169,8 +170,9 @@ impl Body {
         let Some(at) = self.position(name) else { return false };
         let Some(text) = &self.members[at].text else { return true };
         // A word could be written with escapes of its letters.
-        let found = |needle: &str| memchr::memmem::find(text, needle.as_bytes()).is_some();
-        found(word) || found("\\u00")
+        let mut escapes = memchr::memchr_iter(b'\\', text);
+        escapes.any(|at| text[at + 1..].starts_with(b"u00"))
+            || memchr::memmem::find(text, word.as_bytes()).is_some()
     }
 
     pub fn len(&self) -> usize {
