@@ -7,10 +7,10 @@ use chaski_api::{Api, EndpointSpec, Result};
 use chaski_provider::{Context, OpenSpan, SpanContext};
 use chaski_upstream::TraceParent;
 use futures_util::{StreamExt, stream::BoxStream};
-use http::{Response, request::Parts};
+use http::{HeaderName, Response, request::Parts};
 
 /// The header that says that there is a trace already.
-const TRACEPARENT: &str = "traceparent";
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Begins the span of a request to an endpoint, and puts it into the context. Where no spans are
 /// kept, the trace of the caller is passed on.

@@ -1,10 +1,10 @@
 //! Whether a client is of the version that this server says it is.
 
 use crate::{body::ResponseBody, failures};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
 use serde_json::json;
 
-const HEADER: &str = "x-llamastack-client-version";
+const HEADER: HeaderName = HeaderName::from_static("x-llamastack-client-version");
 
 /// The refusal of a client of another version. One that cannot be read is let in.
 pub(crate) fn refusal(headers: &HeaderMap, server: &str) -> Option<Response<ResponseBody>> {

@@ -58,9 +58,20 @@ impl TraceParent {
         })
     }
 
+    /// Each call of an upstream has one, and the formatter takes its time.
+    fn text(&self) -> [u8; LENGTH] {
+        let mut text = [b'-'; LENGTH];
+        text[..2].copy_from_slice(b"00");
+        write_hexadecimal(self.trace.get(), &mut text[3..35]);
+        write_hexadecimal(self.span.get().into(), &mut text[36..52]);
+        // Of the flags, only those are passed on that are known.
+        write_hexadecimal((self.flags & 1).into(), &mut text[53..]);
+        text
+    }
+
     /// Puts it into the headers of a call.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        if let Ok(value) = HeaderValue::try_from(self.to_string()) {
+        if let Ok(value) = HeaderValue::from_bytes(&self.text()) {
             headers.insert(TRACEPARENT, value);
         }
         if let Some(state) = &self.state
@@ -74,8 +85,15 @@ impl TraceParent {
 /// The text of a `traceparent`.
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Of the flags, only those are passed on that are known.
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, self.flags & 1)
+        f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
+    }
+}
+
+/// Writes a number with as many hexadecimal digits as there is room for.
+fn write_hexadecimal(mut number: u128, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
     }
 }
 
