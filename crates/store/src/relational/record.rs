@@ -16,6 +16,11 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
 
     /// The values of the declared columns, in the order of their declaration.
     fn cells(&self) -> Vec<Cell>;
+
+    /// The JSON text that it is read from again.
+    fn text(&self) -> String {
+        serde_json::to_string(self).expect("records are plain data")
+    }
 }
 
 /// A record as it was read: whose it is, and in which version.
@@ -67,7 +72,7 @@ impl Batch {
             owner: owner.clone(),
             id: record.id().to_owned(),
             cells: record.cells(),
-            body: text(record),
+            body: record.text(),
         });
         self
     }
@@ -81,7 +86,7 @@ impl Batch {
             id: held.record.id().to_owned(),
             version: held.version,
             cells: record.cells(),
-            body: text(record),
+            body: record.text(),
         });
         self
     }
@@ -117,10 +122,6 @@ impl Batch {
         self.0.push(RowChange::Clear { table: R::TABLE, scope, conditions: like });
         self
     }
-}
-
-fn text<R: Record>(record: &R) -> String {
-    serde_json::to_string(record).expect("records are plain data")
 }
 
 /// A question for records of one kind.

@@ -82,7 +82,10 @@ impl SqliteRows {
         migrate(&mut connection, schema).map_err(|cause| failed(&cause))?;
 
         if used == Use::Background {
-            let relaxed = connection.execute_batch("PRAGMA synchronous = NORMAL");
+            // What goes from the log into the file goes there in small steps, between which others
+            // get the processor.
+            let relaxed = connection
+                .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 250");
             relaxed.map_err(|cause| failed(&cause))?;
         }
         let begin = move || {

@@ -2,19 +2,20 @@
 
 use super::{
     ids::TraceId,
+    index::HashMap,
     records::{Part, StoredBlock, StoredSpan, now},
 };
 use chaski_store::{Condition, Database, Held, Order, Owner, Query, RowError, Scope};
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::{collections::hash_map::Entry, sync::Arc};
 use uuid::Uuid;
 
-/// The most spans of a block.
-pub(super) const SPANS: usize = 512;
+/// The most spans of a block. Its making and its writing are steps between which requests get the
+/// processor, so that they take well under a millisecond.
+pub(super) const SPANS: usize = 128;
+/// The spans that most traces have.
+const USUAL: usize = 2;
 /// The largest block, in bytes; a span that is larger has one for itself.
-const LARGEST: usize = 256 * 1024;
+const LARGEST: usize = 64 * 1024;
 
 /// The id of a block: when it was written, and a random number. Later blocks have greater ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,7 +93,7 @@ struct Open {
 /// Puts spans into blocks.
 pub(super) fn fill(drafts: Vec<Draft>, service: &str, clock: &mut Clock) -> Vec<New> {
     let mut full = Vec::new();
-    let mut blocks: HashMap<Arc<Owner>, Open> = HashMap::new();
+    let mut blocks: HashMap<Arc<Owner>, Open> = HashMap::default();
     for Draft { owner, trace, created, span } in drafts {
         let size = span.size();
         let open = match blocks.entry(owner) {
@@ -110,7 +111,11 @@ pub(super) fn fill(drafts: Vec<Draft>, service: &str, clock: &mut Clock) -> Vec<
         open.bytes += size;
         match open.parts.last_mut() {
             Some(part) if part.trace == trace && part.created == created => part.spans.push(span),
-            Some(_) | None => open.parts.push(Part { trace, created, spans: vec![span] }),
+            Some(_) | None => {
+                let mut spans = Vec::with_capacity(USUAL);
+                spans.push(span);
+                open.parts.push(Part { trace, created, spans });
+            }
         }
     }
     let all = full.into_iter().chain(blocks);

@@ -32,6 +32,17 @@ impl<const DIGITS: usize> Id<DIGITS> {
         })
     }
 
+    /// The digits of a number of this many.
+    pub(super) fn digits(number: u128) -> [u8; DIGITS] {
+        // There is one for each span, and the formatter takes its time.
+        let (mut digits, mut rest) = ([b'0'; DIGITS], number);
+        for digit in digits.iter_mut().rev() {
+            *digit = b"0123456789abcdef"[(rest & 15) as usize];
+            rest >>= 4;
+        }
+        digits
+    }
+
     /// The order of the texts.
     pub(super) fn order(&self, other: &Self) -> Ordering {
         match (self, other) {
@@ -72,13 +83,8 @@ impl<const DIGITS: usize> fmt::Display for Id<DIGITS> {
 impl<const DIGITS: usize> Serialize for Id<DIGITS> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            // There is one for each span, and the formatter takes its time.
             Self::Number(number) => {
-                let (mut digits, mut rest) = ([b'0'; DIGITS], *number);
-                for digit in digits.iter_mut().rev() {
-                    *digit = b"0123456789abcdef"[(rest & 15) as usize];
-                    rest >>= 4;
-                }
+                let digits = Self::digits(*number);
                 serializer.serialize_str(str::from_utf8(&digits).map_err(ser::Error::custom)?)
             }
             Self::Text(text) => serializer.serialize_str(text),

@@ -9,10 +9,15 @@ use super::{
 };
 use chaski_api::telemetry::Trace;
 use chaski_store::Owner;
+use foldhash::fast::RandomState;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry},
+    collections::{self, BTreeMap, VecDeque, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+/// A table for owners and ids: there are several look-ups for each span, for which the hash function
+/// of the standard library takes long. This one is seeded too.
+pub(super) type HashMap<K, V> = collections::HashMap<K, V, RandomState>;
 
 /// The most spans of a trace.
 pub(super) const MOST: usize = 10_000;

@@ -9,6 +9,7 @@ mod index;
 mod query;
 mod records;
 mod reported;
+mod text;
 mod thread;
 mod writer;
 

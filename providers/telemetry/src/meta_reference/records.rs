@@ -4,6 +4,7 @@ use super::{
     earlier,
     filters::Fact,
     ids::{SpanId, TraceId},
+    text,
 };
 use chaski_api::{
     telemetry::{Span, SpanStatus},
@@ -64,7 +65,8 @@ pub(super) struct StoredBlock {
     pub(super) parts: Vec<Part>,
 }
 
-/// Spans of one trace that were handed over one after the other.
+/// Spans of one trace that were handed over one after the other. Their text has values in the order
+/// of the fields, without the names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Part {
     pub(super) trace: TraceId,
@@ -84,6 +86,10 @@ impl Record for StoredBlock {
     fn cells(&self) -> Vec<Cell> {
         Vec::new()
     }
+
+    fn text(&self) -> String {
+        text::of(self)
+    }
 }
 
 /// A line of a log that belongs to a span.
@@ -95,7 +101,8 @@ pub(super) struct StoredEvent {
     pub(super) attributes: Map<String, Value>,
 }
 
-/// A span that has ended.
+/// A span that has ended. Its text has values in the order of the fields, without the names; spans
+/// of earlier versions have names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredSpan {
     pub(super) id: SpanId,

@@ -6,7 +6,7 @@ use super::{
     blocks::{BlockId, Clock, Draft, SPANS, fill, read, read_some},
     earlier,
     ids::TraceId,
-    index::{Index, MOST, Shared},
+    index::{HashMap, Index, MOST, Shared},
     records::{Facts, StoredBlock, StoredSpan, micros, now},
     reported::Reported,
 };
@@ -14,7 +14,6 @@ use chaski_api::{Error, Result};
 use chaski_provider::EndedSpan;
 use chaski_store::{Batch, Database, Owner, Place, RowError, Scope};
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -264,7 +263,7 @@ impl Writer {
         }
         let index = self.index.lock();
         // The room of traces that may get too many spans.
-        let mut rooms: HashMap<(Arc<Owner>, TraceId), usize> = HashMap::new();
+        let mut rooms: HashMap<(Arc<Owner>, TraceId), usize> = HashMap::default();
         drafts.retain_mut(|draft| {
             let Some(known) = index.find(&draft.owner, &draft.trace) else { return true };
             draft.created = known.created;

@@ -4,6 +4,7 @@ mod blocks;
 mod bounds;
 mod events;
 mod questions;
+mod text;
 
 use super::{MetaReference, config::MetaReferenceConfig, records::StoredBlock, writer::Writer};
 use chaski_api::Wire;
