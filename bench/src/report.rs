@@ -96,16 +96,31 @@ impl Row {
     }
 }
 
-/// One row for each cell: the one whose rate is the median of the rounds.
+/// One row for each cell, with the medians of the figures of its rounds: rates that are given are
+/// the same in each, and say nothing about the others.
 pub(crate) fn medians(mut rows: Vec<Row>) -> Vec<Row> {
     let mut out = Vec::new();
     while let Some(first) = rows.first().cloned() {
-        let (mut cell, rest): (Vec<Row>, Vec<Row>) =
+        let (cell, rest): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|row| row.same_cell(&first));
         rows = rest;
-        cell.sort_by(|a, b| a.requests_per_second.total_cmp(&b.requests_per_second));
-        let middle = cell.len() / 2;
-        out.push(cell.swap_remove(middle));
+        let figure = |of: fn(&Row) -> Option<f64>| {
+            let mut values: Vec<f64> = cell.iter().filter_map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied()
+        };
+        out.push(Row {
+            requests_per_second: figure(|row| Some(row.requests_per_second)).unwrap_or_default(),
+            p50_ms: figure(|row| Some(row.p50_ms)).unwrap_or_default(),
+            p99_ms: figure(|row| Some(row.p99_ms)).unwrap_or_default(),
+            first_byte_p50_ms: figure(|row| Some(row.first_byte_p50_ms)).unwrap_or_default(),
+            transit_p50_ms: figure(|row| row.transit_p50_ms),
+            transit_p99_ms: figure(|row| row.transit_p99_ms),
+            cpu_us_per_request: figure(|row| row.cpu_us_per_request),
+            cpu_us_per_event: figure(|row| row.cpu_us_per_event),
+            memory_mb: figure(|row| row.memory_mb),
+            ..first
+        });
     }
     out
 }
@@ -347,6 +362,15 @@ mod tests {
         let rates: Vec<_> =
             medians.iter().map(|row| (&*row.target, row.requests_per_second)).collect();
         assert_eq!(rates, [("a", 2.0), ("b", 7.0)]);
+    }
+
+    #[test]
+    fn each_figure_has_its_own_median() {
+        let rounds = [(1.0, 30.0), (2.0, 10.0), (3.0, 20.0)];
+        let rows = rounds.map(|(rate, p99_ms)| Row { p99_ms, ..row("a", rate) });
+        let [median] = &medians(rows.to_vec())[..] else { panic!("one cell") };
+        assert!((median.requests_per_second - 2.0).abs() < f64::EPSILON);
+        assert!((median.p99_ms - 20.0).abs() < f64::EPSILON);
     }
 
     #[test]
