@@ -271,7 +271,7 @@ async fn blocks_are_bounded_and_so_are_the_spans_of_a_trace() {
         attributes: vec![("text", text.to_owned().into())],
     };
     // A span that is larger than a block has one for itself.
-    for (number, size) in [(1, 300_000), (2, 200_000), (3, 50_000), (4, 50_000), (5, 10)] {
+    for (number, size) in [(1, 100_000), (2, 50_000), (3, 10_000), (4, 10_000), (5, 10)] {
         kept.0.keep(span(number, &"x".repeat(size)));
     }
     writer.write_waiting().await;
