@@ -22,6 +22,7 @@ mod multipart;
 mod openapi;
 mod options;
 mod pipeline;
+mod request_id;
 mod router;
 mod routes;
 mod serve;

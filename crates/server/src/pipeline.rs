@@ -8,7 +8,7 @@ use crate::{
     failures::{self, Recipient},
     hosts,
     input::{self, Input},
-    json, log,
+    json, log, request_id,
     router::{Found, Parameters},
     routes::{Answered, Handler, Handling},
     spans, sse,
@@ -34,9 +34,7 @@ use std::{
 };
 use tokio::time::{timeout, timeout_at};
 use tracing::Instrument;
-use uuid::Uuid;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Credentials of the caller for providers, as a JSON object.
 const PROVIDER_DATA: [HeaderName; 2] = [
     HeaderName::from_static("x-chaski-provider-data"),
@@ -63,7 +61,7 @@ pub(crate) fn answer(
     arrival: Arrival,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
-    let id = request_id(request.headers());
+    let id = request_id::of(request.headers());
     let trace = tracing::field::Empty;
     let span = tracing::info_span!(target: "server", "request", %id, trace);
     guarded(app, arrival, request, id).map(Ok).instrument(span)
@@ -89,7 +87,7 @@ fn guarded(
             .unwrap_or_else(|_| refuse(&Error::internal("a handler panicked"), &stranger));
         let headers = response.headers_mut();
         if let Ok(id) = id_value {
-            headers.insert(REQUEST_ID, id);
+            headers.insert(request_id::HEADER, id);
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(origin) = origin {
@@ -486,17 +484,4 @@ fn late(to: &Recipient) -> Response<ResponseBody> {
     *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-/// The id of a request: the caller's, if it is a plain word, or one of our own.
-fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| {
-        (1..=128).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    });
-    if let Some(id) = given {
-        return id.into();
-    }
-    let mut buffer = Uuid::encode_buffer();
-    Arc::from(&*Uuid::new_v4().simple().encode_lower(&mut buffer))
 }

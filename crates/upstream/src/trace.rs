@@ -1,7 +1,8 @@
 //! The context of a trace as it travels between processes (W3C Trace Context).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::{fmt, num::NonZeroU64, num::NonZeroU128, sync::Arc};
+use std::{fmt, num::NonZeroU64, num::NonZeroU128, ops::Range, sync::Arc};
+use uuid::{Uuid, fmt::Simple};
 
 /// Where a call stands in its trace.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -61,11 +62,16 @@ impl TraceParent {
     /// Each call of an upstream has one, and the formatter takes its time.
     fn text(&self) -> [u8; LENGTH] {
         let mut text = [b'-'; LENGTH];
-        text[..2].copy_from_slice(b"00");
-        write_hexadecimal(self.trace.get(), &mut text[3..35]);
-        write_hexadecimal(self.span.get().into(), &mut text[36..52]);
+        let mut put = |number: u128, place: Range<usize>| {
+            let mut buffer = [0; Simple::LENGTH];
+            let digits = Uuid::from_u128(number).simple().encode_lower(&mut buffer).as_bytes();
+            text[place.clone()].copy_from_slice(&digits[digits.len() - place.len()..]);
+        };
+        put(0, 0..2);
+        put(self.trace.get(), 3..35);
+        put(self.span.get().into(), 36..52);
         // Of the flags, only those are passed on that are known.
-        write_hexadecimal((self.flags & 1).into(), &mut text[53..]);
+        put((self.flags & 1).into(), 53..LENGTH);
         text
     }
 
@@ -86,14 +92,6 @@ impl TraceParent {
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
-    }
-}
-
-/// Writes a number with as many hexadecimal digits as there is room for.
-fn write_hexadecimal(mut number: u128, digits: &mut [u8]) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(number & 15) as usize];
-        number >>= 4;
     }
 }
 

@@ -1,12 +1,13 @@
 //! Ids of traces and spans: those of this server are numbers, programs may choose any text.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
     cmp::Ordering,
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
+use uuid::{Uuid, fmt::Simple};
 
 /// An id. A text of so many hexadecimal digits in lower case is the same as its number.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,15 +33,10 @@ impl<const DIGITS: usize> Id<DIGITS> {
         })
     }
 
-    /// The digits of a number of this many.
-    pub(super) fn digits(number: u128) -> [u8; DIGITS] {
-        // There is one for each span, and the formatter takes its time.
-        let (mut digits, mut rest) = ([b'0'; DIGITS], number);
-        for digit in digits.iter_mut().rev() {
-            *digit = b"0123456789abcdef"[(rest & 15) as usize];
-            rest >>= 4;
-        }
-        digits
+    /// The text of a number, written into `buffer`. There is one for each span, and the formatter
+    /// takes its time.
+    pub(super) fn digits(number: u128, buffer: &mut [u8; Simple::LENGTH]) -> &str {
+        &Uuid::from_u128(number).simple().encode_lower(buffer)[Simple::LENGTH - DIGITS..]
     }
 
     /// The order of the texts.
@@ -84,8 +80,7 @@ impl<const DIGITS: usize> Serialize for Id<DIGITS> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Number(number) => {
-                let digits = Self::digits(*number);
-                serializer.serialize_str(str::from_utf8(&digits).map_err(ser::Error::custom)?)
+                serializer.serialize_str(Self::digits(*number, &mut [0; Simple::LENGTH]))
             }
             Self::Text(text) => serializer.serialize_str(text),
         }

@@ -10,6 +10,7 @@ use super::{
 use chaski_api::telemetry::SpanStatus;
 use chaski_provider::Attribute;
 use serde::Serialize;
+use uuid::fmt::Simple;
 
 /// What a span has beside its texts, in bytes: ids, times, and signs of JSON.
 const FIXED: usize = 160;
@@ -85,8 +86,8 @@ impl Text {
     fn id<const DIGITS: usize>(&mut self, id: &Id<DIGITS>) -> &mut Self {
         match id {
             Id::Number(number) => {
-                let digits = Id::<DIGITS>::digits(*number);
-                self.sign("\"").sign(str::from_utf8(&digits).unwrap_or_default()).sign("\"")
+                let mut buffer = [0; Simple::LENGTH];
+                self.sign("\"").sign(Id::<DIGITS>::digits(*number, &mut buffer)).sign("\"")
             }
             Id::Text(text) => self.string(text),
         }
