@@ -82,10 +82,7 @@ impl SqliteRows {
         migrate(&mut connection, schema).map_err(|cause| failed(&cause))?;
 
         if used == Use::Background {
-            // What goes from the log into the file goes there in small steps, between which others
-            // get the processor.
-            let relaxed = connection
-                .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 250");
+            let relaxed = connection.execute_batch("PRAGMA synchronous = NORMAL");
             relaxed.map_err(|cause| failed(&cause))?;
         }
         let begin = move || {
