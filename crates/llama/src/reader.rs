@@ -93,6 +93,8 @@ pub struct Reader {
     end: Option<End>,
     over: bool,
     tagged: bool,
+    /// What the text given since the last call ends with.
+    said: Option<char>,
     out: Vec<Event>,
 }
 
@@ -114,6 +116,7 @@ impl Reader {
             end: None,
             over: false,
             tagged: false,
+            said: None,
             out: Vec::new(),
         }
     }
@@ -209,6 +212,7 @@ impl Reader {
         }
         let rest = self.held.split_off(bytes);
         let said = std::mem::replace(&mut self.held, rest);
+        self.said = said.chars().next_back();
         if let Some(Event::Text(text)) = self.out.last_mut() {
             text.push_str(&said);
         } else {
@@ -218,6 +222,7 @@ impl Reader {
 
     fn begin(&mut self, name: &str) {
         self.tagged = false;
+        self.said = None;
         self.out.push(Event::Call(name.to_owned()));
     }
 
@@ -324,8 +329,9 @@ impl Reader {
     fn text(&mut self, last: bool) -> bool {
         let found = self.marks.iter().filter_map(|mark| {
             let place = |(at, _): &(usize, &str)| {
-                // `xf.call(` is no call of `f`.
-                !mark.ends_with(QUERY) || !self.held[..*at].ends_with(python::is_name)
+                // `xf.call(` is no call of `f`, even if `x` was given before.
+                let before = self.held[..*at].chars().next_back().or(self.said);
+                !mark.ends_with(QUERY) || !before.is_some_and(python::is_name)
             };
             Some((self.held.match_indices(mark.as_str()).find(place)?.0, mark.as_str()))
         });

@@ -273,11 +273,13 @@ fn parts<'a>(pieces: impl IntoIterator<Item = &'a str>) -> (Vec<Event>, Option<E
     (joined, end)
 }
 
-const ANSWERS: [&str; 22] = [
+const ANSWERS: [&str; 24] = [
     "hello \u{e9}\u{1f600}<|eot_id|> never",
     "<|start_header_id|>assistant<|end_header_id|>\n\n<|python_tag|>print('x')\n <|eom_id|>",
     "text before brave_search.call(query=\"a \\\" b\")  ",
     "foo.call(query=\"x\") and more",
+    "so brave_search.code_interpreter.call(query=\"x\")",
+    "\u{e9}foo.call(query=\"x\")foo.call(query=\"y\")",
     r#"{"name":"f","parameters":{"a":"b","c":[{"d":"\u00e9}"}]}} ; {"name": "g"}"#,
     r#"{"type":"function","function":{"name":"f","arguments":"{}"}}"#,
     r#"{"parameters":{"a":"b"},"name":"f"} trailing"#,
@@ -329,7 +331,7 @@ impl Numbers {
 
 #[test]
 fn any_mixture_of_fragments_reads_the_same_in_any_pieces() {
-    const FRAGMENTS: [&str; 30] = [
+    const FRAGMENTS: [&str; 31] = [
         "<|python_tag|>",
         "<|eot_id|>",
         "<function=",
@@ -355,6 +357,7 @@ fn any_mixture_of_fragments_reads_the_same_in_any_pieces() {
         "\"parameters\"",
         "\"f\"",
         ".call(query=\"",
+        ".call(query=\"a\")",
         "\\",
         "\u{e9}",
         "<|",
