@@ -270,7 +270,8 @@ impl Reader {
             return self.wait(At::Beginning);
         }
         if !self.tagged && self.may_be(START_HEADER, last) {
-            if let Some(at) = self.held.find(END_HEADER) {
+            let header = &self.held[..self.held.floor_char_boundary(NAME)];
+            if let Some(at) = header.find(END_HEADER) {
                 self.held.drain(..at + END_HEADER.len());
                 return self.go(At::Beginning);
             }

@@ -76,12 +76,15 @@ pub(crate) fn head(text: &str, offered: &[String]) -> Head {
             Some(b'"') => {}
             Some(_) => return Head::Other,
         }
-        let Some((key, after)) = string(text, at) else {
-            return beginning(&text[at + 1..]);
+        let unknown = if first { Head::Other } else { Head::Whole };
+        let Some(after) = quoted(text, at) else {
+            let may_be = KEYS.iter().any(|known| known.starts_with(&text[at + 1..]));
+            return if may_be { Head::More } else { unknown };
         };
-        let known = KEYS.contains(&key.as_str());
-        if !known {
-            return if first { Head::Other } else { Head::Whole };
+        // As it is written, so that it means the same when it has only begun.
+        let key = &text[at + 1..after - 1];
+        if !KEYS.contains(&key) {
+            return unknown;
         }
         first = false;
         at = blank(text, after);
@@ -91,7 +94,7 @@ pub(crate) fn head(text: &str, offered: &[String]) -> Head {
             Some(_) => return Head::Other,
         }
         let Some(begin) = text.as_bytes().get(at) else { return Head::More };
-        match key.as_str() {
+        match key {
             "parameters" | "arguments" => {
                 let Some(name) = name.filter(|name| Builtin::of(name).is_none()) else {
                     return Head::Whole;
@@ -110,7 +113,7 @@ pub(crate) fn head(text: &str, offered: &[String]) -> Head {
             _ => {}
         }
         let Some((value, after)) = string(text, at) else { return Head::More };
-        match key.as_str() {
+        match key {
             "name" if !offered.contains(&value) => return Head::Other,
             "type" if value != "function" => return Head::Other,
             "name" => name = Some(value),
@@ -129,30 +132,28 @@ pub(crate) fn head(text: &str, offered: &[String]) -> Head {
 /// The keys of an object that is a call.
 const KEYS: [&str; 6] = ["type", "id", "name", "function", "parameters", "arguments"];
 
-/// Whether a key that has only begun can become one of a call.
-fn beginning(key: &str) -> Head {
-    if KEYS.iter().any(|known| known.starts_with(key)) { Head::More } else { Head::Other }
-}
-
 fn blank(text: &str, at: usize) -> usize {
     text.len() - text[at..].trim_start().len()
 }
 
-/// The JSON text that begins at `at`, and the place after it.
-fn string(text: &str, at: usize) -> Option<(String, usize)> {
+/// The place after the JSON text that begins at `at`.
+fn quoted(text: &str, at: usize) -> Option<usize> {
     let mut escaped = false;
     for (index, byte) in text.bytes().enumerate().skip(at + 1) {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'"' => {
-                let value = serde_json::from_str(&text[at..=index]).ok()?;
-                return Some((value, index + 1));
-            }
+            b'"' => return Some(index + 1),
             _ => {}
         }
     }
     None
+}
+
+/// The JSON text that begins at `at`, and the place after it.
+fn string(text: &str, at: usize) -> Option<(String, usize)> {
+    let after = quoted(text, at)?;
+    Some((serde_json::from_str(&text[at..after]).ok()?, after))
 }
 
 /// The call that a JSON object is: with `parameters` or `arguments`, alone or inside `function`.
@@ -235,6 +236,9 @@ mod tests {
         check(r#"{"name": "other"#, Head::More);
         check(r#"{"name": "other","#, Head::Other);
         check(r#"{"answer"#, Head::Other);
+        check(r#"{"name": "f", "descr"#, Head::Whole);
+        check(r#"{"name": "f", "description": "#, Head::Whole);
+        check(r#"{"n\u0061me"#, Head::Other);
         check(r#"{"type": "object","#, Head::Other);
         check("{x", Head::Other);
     }

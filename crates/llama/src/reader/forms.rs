@@ -12,7 +12,8 @@ impl Reader {
     pub(super) fn object(&mut self, lead: usize, whole: Option<Brackets>, last: bool) -> bool {
         let text = &self.held[lead..];
         let Some(mut brackets) = whole else {
-            return match scan::head(text, &self.offered) {
+            let begun = &text[..text.floor_char_boundary(HEAD)];
+            return match scan::head(begun, &self.offered) {
                 Head::More if !last && text.len() < HEAD => {
                     self.wait(At::Object { lead, whole: None })
                 }
@@ -120,8 +121,9 @@ impl Reader {
 
     pub(super) fn function(&mut self, last: bool) -> bool {
         let Some(end) = self.held.find('>').filter(|end| *end < NAME) else {
-            let name = &self.held[FUNCTION.len()..];
-            if !last && name.len() < NAME && name.chars().all(python::is_name) {
+            let name = self.held[FUNCTION.len()..].trim_start();
+            let may_be = |offered: &String| offered.starts_with(name) || name.trim_end() == offered;
+            if !last && self.held.len() < NAME && self.offered.iter().any(may_be) {
                 return self.wait(At::Function);
             }
             return self.not_a_function();

@@ -273,11 +273,15 @@ fn parts<'a>(pieces: impl IntoIterator<Item = &'a str>) -> (Vec<Event>, Option<E
     (joined, end)
 }
 
-const ANSWERS: [&str; 24] = [
+const ANSWERS: [&str; 28] = [
     "hello \u{e9}\u{1f600}<|eot_id|> never",
     "<|start_header_id|>assistant<|end_header_id|>\n\n<|python_tag|>print('x')\n <|eom_id|>",
     "text before brave_search.call(query=\"a \\\" b\")  ",
     "foo.call(query=\"x\") and more",
+    r#"{"name": "f", "description": "d", "parameters": {"type": "object"}} x"#,
+    r#"{"n\u0061me": "f", "parameters": {}}"#,
+    "<function= f >{}</function> <function= g",
+    "<function=f f>{}</function>",
     "so brave_search.code_interpreter.call(query=\"x\")",
     "\u{e9}foo.call(query=\"x\")foo.call(query=\"y\")",
     r#"{"name":"f","parameters":{"a":"b","c":[{"d":"\u00e9}"}]}} ; {"name": "g"}"#,
