@@ -3,6 +3,7 @@
 use super::{
     earlier,
     filters::Fact,
+    forms::Form,
     ids::{SpanId, TraceId},
     text,
 };
@@ -57,6 +58,7 @@ pub(super) fn time(micros: i64) -> Time {
 
 /// Spans of one owner that were written together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Form")]
 pub(super) struct StoredBlock {
     pub(super) id: String,
     /// The name of the server that wrote it.
@@ -65,8 +67,7 @@ pub(super) struct StoredBlock {
     pub(super) parts: Vec<Part>,
 }
 
-/// Spans of one trace that were handed over one after the other. Their text has values in the order
-/// of the fields, without the names.
+/// Spans of one trace that were handed over one after the other.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Part {
     pub(super) trace: TraceId,
@@ -101,8 +102,7 @@ pub(super) struct StoredEvent {
     pub(super) attributes: Map<String, Value>,
 }
 
-/// A span that has ended. Its text has values in the order of the fields, without the names; spans
-/// of earlier versions have names.
+/// A span that has ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredSpan {
     pub(super) id: SpanId,

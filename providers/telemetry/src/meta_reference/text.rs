@@ -1,27 +1,35 @@
 //! The text of a block: JSON, written by hand. There are some spans for each request, and a general
 //! encoder takes longer for them than the database does.
 //!
-//! Parts and spans are lists of values in the order of their fields, which is how they are read too.
+//! What spans have in common is written once, and all else in lists of values without names, so that
+//! the disk has less to do. `forms` reads it.
 
 use super::{
     ids::Id,
     records::{Facts, Part, StoredBlock, StoredSpan},
+    shapes::{self, Shape},
 };
 use chaski_api::telemetry::SpanStatus;
 use chaski_provider::Attribute;
 use serde::Serialize;
 use uuid::fmt::Simple;
 
-/// What a span has beside its texts, in bytes: ids, times, and signs of JSON.
-const FIXED: usize = 160;
+/// About the size of a span and of a shape, in bytes.
+const SPAN: usize = 96;
+const SHAPE: usize = 256;
 
 /// The JSON text of a block.
 pub(super) fn of(block: &StoredBlock) -> String {
-    let spans = block.parts.iter().flat_map(|part| &part.spans);
-    let size: usize = spans.map(|span| FIXED + span.size()).sum();
-    let mut text = Text(String::with_capacity(FIXED + size));
+    let spans = || block.parts.iter().flat_map(|part| &part.spans);
+    let (shapes, places) = shapes::of(spans());
+    let size = SHAPE * (1 + shapes.len()) + (SPAN * places.len());
+    let mut text = Text(String::with_capacity(size));
     text.sign("{\"id\":").string(&block.id).sign(",\"service\":").string(&block.service);
-    text.sign(",\"parts\":").list(&block.parts, Text::part).sign("}");
+    text.sign(",\"shapes\":").list(&shapes, Text::shape);
+    let mut places = places.into_iter();
+    text.sign(",\"traces\":")
+        .list(&block.parts, |text, part| text.part(part, &shapes, &mut places));
+    text.sign("}");
     text.0
 }
 
@@ -33,9 +41,13 @@ impl Text {
         self
     }
 
-    fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) -> &mut Self {
+    fn list<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) -> &mut Self {
         self.sign("[");
-        for (place, item) in items.iter().enumerate() {
+        for (place, item) in items.into_iter().enumerate() {
             if place > 0 {
                 self.sign(",");
             }
@@ -44,43 +56,71 @@ impl Text {
         self.sign("]")
     }
 
-    fn part(&mut self, part: &Part) {
-        self.sign("[").id(&part.trace).sign(",").number(part.created).sign(",");
-        self.list(&part.spans, Self::span).sign("]");
-    }
-
-    fn span(&mut self, span: &StoredSpan) {
-        self.sign("[").id(&span.id).sign(",");
-        match &span.parent {
-            Some(parent) => self.id(parent),
-            None => self.sign("null"),
-        };
-        self.sign(",").truth(span.is_root).sign(",").string(&span.name).sign(",");
-        self.number(span.start).sign(",").number(span.end);
+    fn shape(&mut self, shape: &Shape<'_>) {
+        let span = shape.first;
+        self.sign("[").string(&span.name).sign(",").truth(span.is_root);
         self.sign(match span.status {
             SpanStatus::Ok => ",\"ok\",",
             SpanStatus::Error => ",\"error\",",
         });
-        self.facts(&span.attributes).sign(",");
-        self.list(&span.events, |text, event| _ = text.any(event));
-        self.sign(",").number(span.expires).sign("]");
+        self.number(shapes::kept(span)).sign(",");
+        match &span.attributes {
+            Facts::Own(_) => self.list(shape.attributes(), |text, (name, constant)| {
+                // The names are words of this program.
+                text.sign("[\"").sign(name).sign("\"");
+                if let Some(value) = constant {
+                    text.sign(",").value(value);
+                }
+                text.sign("]");
+            }),
+            Facts::Any(_) => self.sign("null"),
+        };
+        self.sign("]");
     }
 
-    fn facts(&mut self, facts: &Facts) -> &mut Self {
-        // The names are words of this program.
-        let facts = match facts {
-            Facts::Own(facts) => facts,
-            Facts::Any(facts) => return self.any(facts),
-        };
-        for (place, (name, value)) in facts.iter().enumerate() {
-            self.sign(if place > 0 { ",\"" } else { "{\"" }).sign(name).sign("\":");
-            match value {
-                Attribute::Text(text) => self.string(text),
-                Attribute::Integer(number) => self.number(*number),
-                Attribute::Truth(truth) => self.truth(*truth),
+    /// The part, whose spans have the next of `places` among `shapes`.
+    fn part(
+        &mut self,
+        part: &Part,
+        shapes: &[Shape<'_>],
+        places: &mut impl Iterator<Item = usize>,
+    ) {
+        self.sign("[").id(&part.trace).sign(",").number(part.created).sign(",");
+        self.list(part.spans.iter().zip(places), |text, (span, place)| {
+            text.sign("[").number(place).sign(",").id(&span.id).sign(",");
+            text.parent(span, part).sign(",");
+            text.number(span.start.wrapping_sub(part.created)).sign(",");
+            text.number(span.end.wrapping_sub(span.start)).sign(",");
+            match &span.attributes {
+                Facts::Own(_) => text.list(shapes[place].varying(span), |text, value| {
+                    text.value(value);
+                }),
+                Facts::Any(facts) => text.sign("[").any(facts).sign("]"),
             };
+            if !span.events.is_empty() {
+                text.sign(",").any(&span.events);
+            }
+            text.sign("]");
+        });
+        self.sign("]");
+    }
+
+    /// The parent of a span: its place, if it is in the same part, or its id.
+    fn parent(&mut self, span: &StoredSpan, part: &Part) -> &mut Self {
+        let Some(parent) = &span.parent else { return self.sign("null") };
+        let is_parent = |other: &StoredSpan| other.id == *parent;
+        match part.spans.iter().position(is_parent) {
+            Some(place) => self.number(place),
+            None => self.id(parent),
         }
-        self.sign(if facts.is_empty() { "{}" } else { "}" })
+    }
+
+    fn value(&mut self, value: &Attribute) -> &mut Self {
+        match value {
+            Attribute::Text(text) => self.string(text),
+            Attribute::Integer(number) => self.number(*number),
+            Attribute::Truth(truth) => self.truth(*truth),
+        }
     }
 
     fn id<const DIGITS: usize>(&mut self, id: &Id<DIGITS>) -> &mut Self {
@@ -97,7 +137,7 @@ impl Text {
         self.sign(if truth { "true" } else { "false" })
     }
 
-    fn number(&mut self, number: i64) -> &mut Self {
+    fn number(&mut self, number: impl itoa::Integer) -> &mut Self {
         self.sign(itoa::Buffer::new().format(number))
     }
 
