@@ -6,7 +6,7 @@ use super::{
     records::{Part, StoredBlock, StoredSpan, now},
 };
 use chaski_store::{Condition, Database, Held, Order, Owner, Query, RowError, Scope};
-use std::{collections::hash_map::Entry, sync::Arc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The most spans of a block. Its making and its writing are steps between which requests get the
@@ -94,19 +94,21 @@ struct Open {
 pub(super) fn fill(drafts: Vec<Draft>, service: &str, clock: &mut Clock) -> Vec<New> {
     let mut full = Vec::new();
     let mut blocks: HashMap<Arc<Owner>, Open> = HashMap::default();
+    // Most spans have the owner of the one before them.
+    let mut last: Option<(Arc<Owner>, Open)> = None;
     for Draft { owner, trace, created, span } in drafts {
         let size = span.size();
-        let open = match blocks.entry(owner) {
-            Entry::Occupied(open)
-                if open.get().spans >= SPANS || open.get().bytes + size > LARGEST =>
-            {
-                let (owner, old) = open.remove_entry();
-                full.push((Arc::clone(&owner), old));
-                blocks.entry(owner).or_default()
+        let (owner, mut open) = match last.take() {
+            Some((known, open)) if known == owner => (known, open),
+            other => {
+                blocks.extend(other);
+                blocks.remove_entry(&owner).unwrap_or_else(|| (owner, Open::default()))
             }
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(place) => place.insert(Open::default()),
         };
+        let is_full = open.spans >= SPANS || open.bytes + size > LARGEST;
+        if is_full && open.spans > 0 {
+            full.push((Arc::clone(&owner), std::mem::take(&mut open)));
+        }
         open.spans += 1;
         open.bytes += size;
         match open.parts.last_mut() {
@@ -117,8 +119,9 @@ pub(super) fn fill(drafts: Vec<Draft>, service: &str, clock: &mut Clock) -> Vec<
                 open.parts.push(Part { trace, created, spans });
             }
         }
+        last = Some((owner, open));
     }
-    let all = full.into_iter().chain(blocks);
+    let all = full.into_iter().chain(blocks).chain(last);
     all.map(|(owner, Open { parts, .. })| {
         let id = clock.block();
         let block = StoredBlock { id: id.text(), service: service.to_owned(), parts };

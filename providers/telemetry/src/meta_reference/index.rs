@@ -11,7 +11,7 @@ use chaski_api::telemetry::Trace;
 use chaski_store::Owner;
 use foldhash::fast::RandomState;
 use std::{
-    collections::{self, BTreeMap, VecDeque, hash_map::Entry},
+    collections::{self, BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -131,6 +131,19 @@ struct Block {
     kept: usize,
 }
 
+/// The traces of one owner.
+#[derive(Clone, Copy)]
+pub(super) struct Own<'a> {
+    traces: &'a BTreeMap<u64, Arc<Kept>>,
+    own: Option<&'a HashMap<TraceId, u64>>,
+}
+
+impl<'a> Own<'a> {
+    pub(super) fn find(&self, trace: &TraceId) -> Option<&'a Arc<Kept>> {
+        self.traces.get(self.own?.get(trace)?)
+    }
+}
+
 /// All traces that are kept.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -151,7 +164,12 @@ pub(super) struct Index {
 impl Index {
     /// A trace of an owner.
     pub(super) fn find(&self, owner: &Owner, trace: &TraceId) -> Option<&Arc<Kept>> {
-        self.traces.get(self.owners.get(owner)?.get(trace)?)
+        self.of(owner).find(trace)
+    }
+
+    /// The traces of an owner, for several questions.
+    pub(super) fn of(&self, owner: &Owner) -> Own<'_> {
+        Own { traces: &self.traces, own: self.owners.get(owner) }
     }
 
     /// The traces of an owner that have not expired at `now`, the newest first: those that got a
@@ -176,37 +194,40 @@ impl Index {
         }
         let all = block.parts.iter().map(|part| part.spans.len()).sum();
         self.blocks.insert(id, Block { all, kept: 0 });
+        // All traces of an owner share the first one.
+        let known = self.owners.get_key_value(owner).map(|(known, _)| Arc::clone(known));
+        let owner = known.unwrap_or_else(|| Arc::clone(owner));
         for part in &block.parts {
-            self.add_part(owner, id, part);
+            self.add_part(&owner, id, part);
         }
         self.settle(id);
     }
 
     fn add_part(&mut self, owner: &Arc<Owner>, id: BlockId, part: &Part) {
         let Some(first) = part.spans.first() else { return };
-        let found = self.find(owner, &part.trace);
-        let known = found.map(|known| known.created);
-        if known.is_some_and(|created| created < part.created) {
-            // It was removed, and began anew.
-            self.remove(owner, &part.trace);
-        } else if known.is_some_and(|created| created > part.created) {
-            return;
-        }
-        let owner = match self.owners.get_key_value(owner) {
-            Some((known, _)) => Arc::clone(known),
-            None => Arc::clone(owner),
-        };
         let turn = self.turn;
         self.turn += 1;
-        let mut trace =
-            match self.owners.entry(Arc::clone(&owner)).or_default().entry(part.trace.clone()) {
-                Entry::Occupied(mut place) => self.traces.remove(&place.insert(turn)),
-                Entry::Vacant(place) => {
-                    place.insert(turn);
-                    None
-                }
+        let own = self.owners.entry(Arc::clone(owner)).or_default();
+        let before = own.insert(part.trace.clone(), turn);
+        let known = before.and_then(|before| Some((before, self.traces.remove(&before)?)));
+        let known = match known {
+            Some((before, trace)) if trace.created > part.created => {
+                own.insert(part.trace.clone(), before);
+                self.traces.insert(before, trace);
+                return;
             }
-            .unwrap_or_else(|| Arc::new(Kept::first(&owner, &self.service, part, first)));
+            Some((_, trace)) if trace.created < part.created => {
+                // It was removed, and began anew.
+                self.forget(&trace);
+                let own = self.owners.entry(Arc::clone(owner)).or_default();
+                own.insert(part.trace.clone(), turn);
+                None
+            }
+            Some((_, trace)) => Some(trace),
+            None => None,
+        };
+        let mut trace =
+            known.unwrap_or_else(|| Arc::new(Kept::first(owner, &self.service, part, first)));
         let kept = Arc::make_mut(&mut trace);
         for span in &part.spans {
             kept.add(span);
@@ -248,13 +269,6 @@ impl Index {
         while (self.traces.len() > bounds.traces || self.spans > bounds.spans)
             && let Some((_, trace)) = self.traces.pop_first()
         {
-            self.forget(&trace);
-        }
-    }
-
-    fn remove(&mut self, owner: &Owner, trace: &TraceId) {
-        let turn = self.owners.get(owner).and_then(|own| own.get(trace).copied());
-        if let Some(trace) = turn.and_then(|turn| self.traces.remove(&turn)) {
             self.forget(&trace);
         }
     }

@@ -6,7 +6,7 @@ use super::{
     blocks::{BlockId, Clock, Draft, SPANS, fill, read, read_some},
     earlier,
     ids::TraceId,
-    index::{HashMap, Index, MOST, Shared},
+    index::{HashMap, Index, MOST, Own, Shared},
     records::{Facts, StoredBlock, StoredSpan, micros, now},
     reported::Reported,
 };
@@ -264,8 +264,18 @@ impl Writer {
         let index = self.index.lock();
         // The room of traces that may get too many spans.
         let mut rooms: HashMap<(Arc<Owner>, TraceId), usize> = HashMap::default();
+        // Most spans have the owner of the one before them.
+        let mut last: Option<(Arc<Owner>, Own<'_>)> = None;
         drafts.retain_mut(|draft| {
-            let Some(known) = index.find(&draft.owner, &draft.trace) else { return true };
+            let own = match &last {
+                Some((owner, own)) if *owner == draft.owner => *own,
+                Some(_) | None => {
+                    let own = index.of(&draft.owner);
+                    last = Some((Arc::clone(&draft.owner), own));
+                    own
+                }
+            };
+            let Some(known) = own.find(&draft.trace) else { return true };
             draft.created = known.created;
             if known.had + SPANS <= MOST {
                 return true;
