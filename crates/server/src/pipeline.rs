@@ -63,7 +63,7 @@ pub(crate) fn answer(
 ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
     let id = request_id::of(request.headers());
     let trace = tracing::field::Empty;
-    let span = tracing::info_span!(target: "server", "request", %id, trace);
+    let span = tracing::info_span!(target: "server", "request", id = &*id, trace);
     guarded(app, arrival, request, id).map(Ok).instrument(span)
 }
 

@@ -27,9 +27,12 @@ use tokio::{
 
 /// Spans that wait to be written; the others are lost.
 const WAITING: usize = 8192;
-/// How long spans are gathered before they are written, unless a block is full before.
+/// The spans that are written together. Each time costs the disk some pages beside those of the
+/// blocks, which is most of it where few spans are written at a time.
+const TOGETHER: usize = 8 * SPANS;
+/// How long spans are gathered before they are written, unless there are enough before.
 const WINDOW: Duration = Duration::from_millis(200);
-/// How often it is seen whether a block is full.
+/// How often it is seen whether there are enough.
 const LOOK: Duration = Duration::from_millis(20);
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_mins(1);
@@ -156,7 +159,7 @@ impl Writer {
     /// meanwhile, so that nobody who hands over wakes this task.
     async fn gather(&mut self) -> Option<oneshot::Sender<()>> {
         let end = Instant::now() + WINDOW;
-        while self.messages.len() < SPANS {
+        while self.messages.len() < TOGETHER {
             let look = end.min(Instant::now() + LOOK);
             match tokio::time::timeout_at(look, self.flushes.recv()).await {
                 Ok(asked) => return asked,
@@ -205,7 +208,7 @@ impl Writer {
     async fn drain(&mut self, first: Option<Message>) {
         let mut batch: Vec<Message> = first.into_iter().collect();
         loop {
-            while batch.len() < SPANS
+            while batch.len() < TOGETHER
                 && let Ok(message) = self.messages.try_recv()
             {
                 batch.push(message);
@@ -277,7 +280,7 @@ impl Writer {
             };
             let Some(known) = own.find(&draft.trace) else { return true };
             draft.created = known.created;
-            if known.had + SPANS <= MOST {
+            if known.had + TOGETHER <= MOST {
                 return true;
             }
             let key = (Arc::clone(&draft.owner), draft.trace.clone());
