@@ -168,7 +168,7 @@ pub(crate) async fn look(binary: &Path) -> Result<()> {
         }
     }
     let full_speed = report::medians(rows);
-    let half_load = at_half_load(&targets, &full_speed, &[Kind::Plain]).await?;
+    let half_load = at_half_load(&targets, &[Kind::Plain]).await?;
     for row in full_speed.iter().chain(&half_load) {
         let Row { target, kind, p50_ms, p99_ms, .. } = row;
         let (cpu, rate) = (row.cpu_us_per_request.unwrap_or_default(), row.requests_per_second);
@@ -181,31 +181,30 @@ pub(crate) async fn look(binary: &Path) -> Result<()> {
 }
 
 /// Half of what each way can do, on its own and straight to the upstream at the same rate, which is one
-/// at which the generator is not busy itself. The first target is the upstream.
-async fn at_half_load(
-    targets: &[Target<'_>],
-    full_speed: &[Row],
-    kinds: &[Kind],
-) -> Result<Vec<Row>> {
-    let mut half_load = Vec::new();
+/// at which the generator is not busy itself. The first target is the upstream. What the ways can do is
+/// measured just before, since the machine is not always as fast.
+async fn at_half_load(targets: &[Target<'_>], kinds: &[Kind]) -> Result<Vec<Row>> {
+    let ways = targets.iter().filter(|target| target.server.is_some());
+    let cells: Vec<_> =
+        kinds.iter().flat_map(|kind| ways.clone().map(|way| (*kind, way))).collect();
+    let mut rows: Vec<[Vec<Row>; 2]> = cells.iter().map(|_| [Vec::new(), Vec::new()]).collect();
     for _ in 0..ROUNDS {
-        for kind in kinds {
-            for target in targets.iter().filter(|target| target.server.is_some()) {
-                let most = report::highest(full_speed, &target.name, *kind);
-                let generator = report::highest(full_speed, DIRECT, *kind);
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a rate of requests is small and above zero"
-                )]
-                let pace =
-                    Pace::Open { per_second: (most / 2.0).min(generator / 3.0).max(1.0) as u32 };
-                half_load.push(targets[0].measure(*kind, pace, QUESTION).await?);
-                half_load.push(target.measure(*kind, pace, QUESTION).await?);
-            }
+        for ((kind, way), rows) in cells.iter().zip(&mut rows) {
+            let most = Pace::Closed { concurrency: 16 };
+            let generator = targets[0].measure(*kind, most, QUESTION).await?.requests_per_second;
+            let most = way.measure(*kind, most, QUESTION).await?.requests_per_second;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a rate of requests is small and above zero"
+            )]
+            let per_second = (most / 2.0).min(generator / 3.0).max(1.0) as u32;
+            let pace = Pace::Open { per_second };
+            rows[0].push(targets[0].measure(*kind, pace, QUESTION).await?);
+            rows[1].push(way.measure(*kind, pace, QUESTION).await?);
         }
     }
-    Ok(report::medians(half_load))
+    Ok(rows.into_iter().flat_map(report::at_one_rate).collect())
 }
 
 /// Sends requests of all kinds on all ways, and lets the servers end by themselves, which is when a program
@@ -247,7 +246,7 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
         }
     }
     let full_speed = report::medians(full_speed);
-    let half_load = at_half_load(&targets, &full_speed, &[Kind::Plain, Kind::Stream]).await?;
+    let half_load = at_half_load(&targets, &[Kind::Plain, Kind::Stream]).await?;
 
     let mut large = Vec::new();
     for prompt in LARGE {

@@ -125,10 +125,15 @@ pub(crate) fn medians(mut rows: Vec<Row>) -> Vec<Row> {
     out
 }
 
-/// The highest rate at which a way answered.
-pub(crate) fn highest(rows: &[Row], target: &str, kind: Kind) -> f64 {
-    let rows = rows.iter().filter(|row| &*row.target == target && row.kind == kind);
-    rows.map(|row| row.requests_per_second).fold(0.0, f64::max)
+/// The medians of the upstream and of a way beside it, whose rate was another one in each round; the
+/// rate that stands for them is the median too.
+pub(crate) fn at_one_rate(rows: [Vec<Row>; 2]) -> Vec<Row> {
+    let mut rates: Vec<u32> = rows[1].iter().filter_map(|row| row.per_second).collect();
+    rates.sort_unstable();
+    let per_second = rates.get(rates.len() / 2).copied();
+    let rows =
+        rows.map(|rows| medians(rows.into_iter().map(|row| Row { per_second, ..row }).collect()));
+    rows.into_iter().flatten().collect()
 }
 
 /// Everything that one run measured.
@@ -196,9 +201,9 @@ impl Results {
         out.table(full_speed, "Connections");
         out.heading("At half load");
         out.text(
-            "Each way at half of its highest rate above, and at most a third of the highest that \
-             the generator reaches, requests leaving on time whatever is still open, beside the \
-             same rate straight to the upstream.",
+            "Each way at half of what it did with 16 connections just before, and at most a third of \
+             what the generator reaches, requests leaving on time whatever is still open, beside \
+             the same rate straight to the upstream.",
         );
         out.table(half_load, "Requests/s");
         out.heading("At a fixed rate");
