@@ -9,8 +9,7 @@ use chaski_store::{Condition, Database, Held, Order, Owner, Query, RowError, Sco
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The most spans of a block. Its making and its writing are steps between which requests get the
-/// processor, so that they take well under a millisecond.
+/// The most spans of a block, all of which is read for one trace of it.
 pub(super) const SPANS: usize = 128;
 /// The spans that most traces have.
 const USUAL: usize = 2;
