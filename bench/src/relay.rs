@@ -13,8 +13,10 @@ use std::{iter, path::Path, rc::Rc, time::Duration};
 
 /// How long each cell of a table is measured.
 const CELL: Duration = Duration::from_millis(1100);
+/// How long a cell at half load is measured, so that work in the background falls into each as much.
+const LONG_CELL: Duration = Duration::from_secs(3);
 /// The rounds of a table; the median of each cell counts.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// How long the upstream waits before it answers, in the table at a fixed rate.
 const THINKING: Duration = Duration::from_millis(50);
 /// The pause between the events of a stream, in the table at a fixed rate.
@@ -101,11 +103,21 @@ impl<'a> Target<'a> {
     }
 
     pub(crate) async fn measure(&self, kind: Kind, pace: Pace, prompt: usize) -> Result<Row> {
+        self.measure_for(CELL, kind, pace, prompt).await
+    }
+
+    async fn measure_for(
+        &self,
+        duration: Duration,
+        kind: Kind,
+        pace: Pace,
+        prompt: usize,
+    ) -> Result<Row> {
         eprintln!("{}: {kind:?}, {pace:?}, {prompt} bytes", self.name);
         let load = self.load(kind, prompt);
         load.run(pace, CELL / 4).await?;
         let before = self.server.map(Server::cpu).transpose()?;
-        let outcome: Outcome = load.run(pace, CELL).await?;
+        let outcome: Outcome = load.run(pace, duration).await?;
         let cost = match (self.server, before) {
             (Some(server), Some(before)) => {
                 Some((server.cpu()?.saturating_sub(before), server.memory()?))
@@ -161,10 +173,7 @@ pub(crate) async fn look(binary: &Path) -> Result<()> {
     let mut rows = Vec::new();
     for _ in 0..ROUNDS {
         for kind in [Kind::Plain, Kind::Stream] {
-            for way in &targets {
-                let pace = Pace::Closed { concurrency: 16 };
-                rows.push(way.measure(kind, pace, QUESTION).await?);
-            }
+            rows.extend(round(&targets, kind, Pace::Closed { concurrency: 16 }, QUESTION).await?);
         }
     }
     let full_speed = report::medians(rows);
@@ -200,8 +209,9 @@ async fn at_half_load(targets: &[Target<'_>], kinds: &[Kind]) -> Result<Vec<Row>
             )]
             let per_second = (most / 2.0).min(generator / 3.0).max(1.0) as u32;
             let pace = Pace::Open { per_second };
-            rows[0].push(targets[0].measure(*kind, pace, QUESTION).await?);
-            rows[1].push(way.measure(*kind, pace, QUESTION).await?);
+            for (target, rows) in [&targets[0], *way].into_iter().zip(rows.iter_mut()) {
+                rows.push(target.measure_for(LONG_CELL, *kind, pace, QUESTION).await?);
+            }
         }
     }
     Ok(rows.into_iter().flat_map(report::at_one_rate).collect())
@@ -230,6 +240,15 @@ fn roomy() -> Setup<'static> {
     Setup { requests: Some(20_000), ..Setup::default() }
 }
 
+/// Each target once, at the same load.
+async fn round(targets: &[Target<'_>], kind: Kind, pace: Pace, prompt: usize) -> Result<Vec<Row>> {
+    let mut rows = Vec::with_capacity(targets.len());
+    for target in targets {
+        rows.push(target.measure(kind, pace, prompt).await?);
+    }
+    Ok(report::beside_bare(rows))
+}
+
 pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     let fast = Upstream::start(Duration::ZERO, Duration::ZERO).await?;
     let ways = Ways::started(binary, fast.port).await?;
@@ -238,10 +257,8 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     for _ in 0..ROUNDS {
         for kind in [Kind::Plain, Kind::Stream] {
             for concurrency in [1, 16, 64] {
-                for target in &targets {
-                    let pace = Pace::Closed { concurrency };
-                    full_speed.push(target.measure(kind, pace, QUESTION).await?);
-                }
+                let pace = Pace::Closed { concurrency };
+                full_speed.extend(round(&targets, kind, pace, QUESTION).await?);
             }
         }
     }
@@ -249,14 +266,16 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     let half_load = at_half_load(&targets, &[Kind::Plain, Kind::Stream]).await?;
 
     let mut large = Vec::new();
-    for prompt in LARGE {
-        for target in targets.iter().filter(|target| target.headers.is_empty()) {
+    let untold: Vec<_> = targets.into_iter().filter(|target| target.headers.is_empty()).collect();
+    for _ in 0..ROUNDS {
+        for prompt in LARGE {
             let pace = Pace::Closed { concurrency: 4 };
-            let row = target.measure(Kind::Plain, pace, prompt).await?;
-            large.push(Row { prompt_bytes: prompt, ..row });
+            let rows = round(&untold, Kind::Plain, pace, prompt).await?;
+            large.extend(rows.into_iter().map(|row| Row { prompt_bytes: prompt, ..row }));
         }
     }
-    drop(targets);
+    let large = report::medians(large);
+    drop(untold);
     drop(ways);
 
     let slow = Upstream::start(THINKING, BETWEEN_EVENTS).await?;
@@ -270,11 +289,8 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     ];
     let mut fixed_rate = Vec::new();
     for _ in 0..ROUNDS {
-        for (kind, rate) in [(Kind::Plain, 50), (Kind::Plain, 500), (Kind::Stream, 20)] {
-            for target in &targets {
-                let pace = Pace::Open { per_second: rate };
-                fixed_rate.push(target.measure(kind, pace, QUESTION).await?);
-            }
+        for (kind, per_second) in [(Kind::Plain, 50), (Kind::Plain, 500), (Kind::Stream, 20)] {
+            fixed_rate.extend(round(&targets, kind, Pace::Open { per_second }, QUESTION).await?);
         }
     }
     Ok(Relay { full_speed, half_load, fixed_rate: report::medians(fixed_rate), large })

@@ -25,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) per_second: Option<u32>,
     pub(crate) prompt_bytes: usize,
     pub(crate) requests_per_second: f64,
+    /// The rate as a share of that of the bare proxy in the same round.
+    pub(crate) of_bare: Option<f64>,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) first_byte_p50_ms: f64,
@@ -32,6 +34,8 @@ pub(crate) struct Row {
     pub(crate) transit_p99_ms: Option<f64>,
     pub(crate) cpu_us_per_request: Option<f64>,
     pub(crate) cpu_us_per_event: Option<f64>,
+    /// The share of its core that the server used.
+    pub(crate) busy: Option<f64>,
     pub(crate) memory_mb: Option<f64>,
 }
 
@@ -77,6 +81,7 @@ impl Row {
             per_second,
             prompt_bytes: QUESTION,
             requests_per_second: requests / outcome.seconds,
+            of_bare: None,
             p50_ms: quantile(&outcome.whole, 0.5),
             p99_ms: quantile(&outcome.whole, 0.99),
             first_byte_p50_ms: quantile(&outcome.first, 0.5),
@@ -84,6 +89,7 @@ impl Row {
             transit_p99_ms: transit.map(|values| quantile(values, 0.99)),
             cpu_us_per_request: cpu,
             cpu_us_per_event: cpu.filter(|_| kind == Kind::Stream).map(|cpu| cpu / events),
+            busy: cost.map(|(cpu, _)| cpu.as_secs_f64() / outcome.seconds),
             memory_mb: cost.map(|(_, memory)| memory),
         }
     }
@@ -111,6 +117,7 @@ pub(crate) fn medians(mut rows: Vec<Row>) -> Vec<Row> {
         };
         out.push(Row {
             requests_per_second: figure(|row| Some(row.requests_per_second)).unwrap_or_default(),
+            of_bare: figure(|row| row.of_bare),
             p50_ms: figure(|row| Some(row.p50_ms)).unwrap_or_default(),
             p99_ms: figure(|row| Some(row.p99_ms)).unwrap_or_default(),
             first_byte_p50_ms: figure(|row| Some(row.first_byte_p50_ms)).unwrap_or_default(),
@@ -118,11 +125,27 @@ pub(crate) fn medians(mut rows: Vec<Row>) -> Vec<Row> {
             transit_p99_ms: figure(|row| row.transit_p99_ms),
             cpu_us_per_request: figure(|row| row.cpu_us_per_request),
             cpu_us_per_event: figure(|row| row.cpu_us_per_event),
+            busy: figure(|row| row.busy),
             memory_mb: figure(|row| row.memory_mb),
             ..first
         });
     }
     out
+}
+
+/// Compares the rates of one round with that of the bare proxy, where they are not given. The machine is not as fast in each
+/// round, but it is about the same within one.
+pub(crate) fn beside_bare(mut round: Vec<Row>) -> Vec<Row> {
+    let is_way = |row: &Row| row.concurrency.is_some() && ![DIRECT, BARE].contains(&&*row.target);
+    let share = |row: &Row| {
+        let bare = beside(&round, row, BARE).filter(|_| is_way(row))?;
+        Some(row.requests_per_second / bare.requests_per_second)
+    };
+    let shares: Vec<_> = round.iter().map(share).collect();
+    for (row, share) in round.iter_mut().zip(shares) {
+        row.of_bare = share;
+    }
+    round
 }
 
 /// The medians of the upstream and of a way beside it, whose rate was another one in each round; the
@@ -167,7 +190,9 @@ impl Results {
             "Written by `make bench`. The same load goes to a fixed upstream directly, through a \
              bare proxy on the same HTTP library, and through Chaski, in one run and in turn; the \
              differences are what Chaski adds. Generator and upstream share one core, the server \
-             has another.",
+             has another, of which the column `Core` says how much was used. Each figure is the \
+             median of its rounds; shares of the bare proxy are taken within a round, since the \
+             machine is not as fast in each.",
         );
         out.text(
             "Chaski keeps traces everywhere, as the template `starter` does: spans go to SQLite and to \
@@ -307,17 +332,17 @@ fn table(rows: &[Row], load: &str) -> Vec<String> {
     let mut out = vec![
         format!(
             "| Way | Kind | {load} | Answered/s | of bare proxy | p50 ms | p99 ms | Added p50 ms | \
-             Added p99 ms | First byte p50 ms | Transit p50/p99 ms | CPU µs/request | CPU µs/event | RSS MB |"
+             Added p99 ms | First byte p50 ms | Transit p50/p99 ms | CPU µs/request | CPU µs/event | Core | \
+             RSS MB |"
         ),
-        format!("| --- | --- |{}", " ---: |".repeat(12)),
+        format!("| --- | --- |{}", " ---: |".repeat(13)),
     ];
     for row in rows {
         let direct = beside(rows, row, DIRECT).filter(|_| &*row.target != DIRECT);
-        let bare = beside(rows, row, BARE).filter(|_| ![DIRECT, BARE].contains(&&*row.target));
         let added = |own: f64, of: fn(&Row) -> f64| cell(direct.map(|direct| own - of(direct)), 2);
-        let share = bare.filter(|_| row.concurrency.is_some()).map_or_else(String::new, |bare| {
-            format!("{:.0} %", 100.0 * row.requests_per_second / bare.requests_per_second)
-        });
+        let percent = |share: Option<f64>| {
+            share.map_or_else(String::new, |share| format!("{:.0} %", 100.0 * share))
+        };
         let load = row.concurrency.map(|number| number.to_string());
         let load = load.or(row.per_second.map(|number| number.to_string())).unwrap_or_default();
         let transit = match (row.transit_p50_ms, row.transit_p99_ms) {
@@ -325,10 +350,11 @@ fn table(rows: &[Row], load: &str) -> Vec<String> {
             _ => String::new(),
         };
         out.push(format!(
-            "| {} | {} | {load} | {:.0} | {share} | {:.2} | {:.2} | {} | {} | {:.2} | {transit} | {} | {} | {} |",
+            "| {} | {} | {load} | {:.0} | {} | {:.2} | {:.2} | {} | {} | {:.2} | {transit} | {} | {} | {} | {} |",
             row.target,
             word(row.kind),
             row.requests_per_second,
+            percent(row.of_bare),
             row.p50_ms,
             row.p99_ms,
             added(row.p50_ms, |row| row.p50_ms),
@@ -336,6 +362,7 @@ fn table(rows: &[Row], load: &str) -> Vec<String> {
             row.first_byte_p50_ms,
             cell(row.cpu_us_per_request, 0),
             cell(row.cpu_us_per_event, 1),
+            percent(row.busy),
             cell(row.memory_mb, 1),
         ));
     }
@@ -367,6 +394,15 @@ mod tests {
         let rates: Vec<_> =
             medians.iter().map(|row| (&*row.target, row.requests_per_second)).collect();
         assert_eq!(rates, [("a", 2.0), ("b", 7.0)]);
+    }
+
+    #[test]
+    fn rates_are_compared_within_their_round() {
+        let round = |pace: f64| vec![row(BARE, 10.0 * pace), row("a", 8.0 * pace)];
+        let rows = [1.0, 3.0, 2.0].into_iter().flat_map(|pace| beside_bare(round(pace)));
+        let medians = medians(rows.collect());
+        let shares: Vec<_> = medians.iter().map(|row| (&*row.target, row.of_bare)).collect();
+        assert_eq!(shares, [(BARE, None), ("a", Some(0.8))]);
     }
 
     #[test]
