@@ -266,16 +266,17 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     let half_load = at_half_load(&targets, &[Kind::Plain, Kind::Stream]).await?;
 
     let mut large = Vec::new();
-    let untold: Vec<_> = targets.into_iter().filter(|target| target.headers.is_empty()).collect();
+    let without_token: Vec<_> =
+        targets.into_iter().filter(|target| target.headers.is_empty()).collect();
     for _ in 0..ROUNDS {
         for prompt in LARGE {
             let pace = Pace::Closed { concurrency: 4 };
-            let rows = round(&untold, Kind::Plain, pace, prompt).await?;
+            let rows = round(&without_token, Kind::Plain, pace, prompt).await?;
             large.extend(rows.into_iter().map(|row| Row { prompt_bytes: prompt, ..row }));
         }
     }
     let large = report::medians(large);
-    drop(untold);
+    drop(without_token);
     drop(ways);
 
     let slow = Upstream::start(THINKING, BETWEEN_EVENTS).await?;
