@@ -11,8 +11,8 @@
 //! `chaski-bench agents BINARY FOLDER`: measures turns of many agents at the same time, and those of the
 //! reference where it is installed.
 //!
-//! `chaski-bench look BINARY`: the CPU time of a request on all ways, in a minute, for whoever works
-//! on the relay.
+//! `chaski-bench look BINARY`: the CPU time of a request on all ways, in two minutes, for whoever
+//! works on the relay.
 //!
 //! `chaski-bench train BINARY`: does a little of everything that is to be fast, for a binary that counts which of
 //! its code that runs.

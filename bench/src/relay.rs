@@ -17,6 +17,8 @@ const CELL: Duration = Duration::from_millis(1100);
 const LONG_CELL: Duration = Duration::from_secs(3);
 /// The rounds of a table; the median of each cell counts.
 const ROUNDS: usize = 5;
+/// The rounds of a look, which is to be short.
+const ROUNDS_OF_A_LOOK: usize = 1;
 /// How long the upstream waits before it answers, in the table at a fixed rate.
 const THINKING: Duration = Duration::from_millis(50);
 /// The pause between the events of a stream, in the table at a fixed rate.
@@ -124,7 +126,8 @@ impl<'a> Target<'a> {
             }
             _ => None,
         };
-        Ok(Row::new(Rc::clone(&self.name), kind, pace, &outcome, cost))
+        let row = Row::new(Rc::clone(&self.name), kind, pace, &outcome, cost);
+        Ok(Row { prompt_bytes: prompt, ..row })
     }
 }
 
@@ -171,13 +174,13 @@ pub(crate) async fn look(binary: &Path) -> Result<()> {
     let ways = Ways::started(binary, upstream.port).await?;
     let targets: Vec<_> = iter::once(Target::direct(upstream.port)).chain(ways.targets()).collect();
     let mut rows = Vec::new();
-    for _ in 0..ROUNDS {
+    for _ in 0..ROUNDS_OF_A_LOOK {
         for kind in [Kind::Plain, Kind::Stream] {
             rows.extend(round(&targets, kind, Pace::Closed { concurrency: 16 }, QUESTION).await?);
         }
     }
     let full_speed = report::medians(rows);
-    let half_load = at_half_load(&targets, &[Kind::Plain]).await?;
+    let half_load = at_half_load(&targets, &[Kind::Plain], ROUNDS_OF_A_LOOK).await?;
     for row in full_speed.iter().chain(&half_load) {
         let Row { target, kind, p50_ms, p99_ms, .. } = row;
         let (cpu, rate) = (row.cpu_us_per_request.unwrap_or_default(), row.requests_per_second);
@@ -192,12 +195,12 @@ pub(crate) async fn look(binary: &Path) -> Result<()> {
 /// Half of what each way can do, on its own and straight to the upstream at the same rate, which is one
 /// at which the generator is not busy itself. The first target is the upstream. What the ways can do is
 /// measured just before, since the machine is not always as fast.
-async fn at_half_load(targets: &[Target<'_>], kinds: &[Kind]) -> Result<Vec<Row>> {
+async fn at_half_load(targets: &[Target<'_>], kinds: &[Kind], rounds: usize) -> Result<Vec<Row>> {
     let ways = targets.iter().filter(|target| target.server.is_some());
     let cells: Vec<_> =
         kinds.iter().flat_map(|kind| ways.clone().map(|way| (*kind, way))).collect();
     let mut rows: Vec<[Vec<Row>; 2]> = cells.iter().map(|_| [Vec::new(), Vec::new()]).collect();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for ((kind, way), rows) in cells.iter().zip(&mut rows) {
             let most = Pace::Closed { concurrency: 16 };
             let generator = targets[0].measure(*kind, most, QUESTION).await?.requests_per_second;
@@ -263,7 +266,7 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
         }
     }
     let full_speed = report::medians(full_speed);
-    let half_load = at_half_load(&targets, &[Kind::Plain, Kind::Stream]).await?;
+    let half_load = at_half_load(&targets, &[Kind::Plain, Kind::Stream], ROUNDS).await?;
 
     let mut large = Vec::new();
     let without_token: Vec<_> =
@@ -271,8 +274,7 @@ pub(crate) async fn measure(binary: &Path) -> Result<Relay> {
     for _ in 0..ROUNDS {
         for prompt in LARGE {
             let pace = Pace::Closed { concurrency: 4 };
-            let rows = round(&without_token, Kind::Plain, pace, prompt).await?;
-            large.extend(rows.into_iter().map(|row| Row { prompt_bytes: prompt, ..row }));
+            large.extend(round(&without_token, Kind::Plain, pace, prompt).await?);
         }
     }
     let large = report::medians(large);

@@ -133,8 +133,8 @@ pub(crate) fn medians(mut rows: Vec<Row>) -> Vec<Row> {
     out
 }
 
-/// Compares the rates of one round with that of the bare proxy, where they are not given. The machine is not as fast in each
-/// round, but it is about the same within one.
+/// Compares the rates of one round with that of the bare proxy, where they are not given. The machine
+/// is not as fast in each round, but it is about the same within one.
 pub(crate) fn beside_bare(mut round: Vec<Row>) -> Vec<Row> {
     let is_way = |row: &Row| row.concurrency.is_some() && ![DIRECT, BARE].contains(&&*row.target);
     let share = |row: &Row| {
